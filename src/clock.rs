@@ -1,0 +1,146 @@
+//! Time, passed in so that tests control it.
+//!
+//! Two readings, because they answer two questions. [`Clock::wall`] is what people and signatures
+//! mean by "now"; it may jump. [`Clock::steady`] is the wall time at start plus the time that has
+//! really passed since; it never jumps, so due times, retention and leases are counted on it, and
+//! a clock set wrong or corrected changes only which signed timestamps are in tolerance.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// An instant in milliseconds since the Unix epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMillis(pub i64);
+
+impl UnixMillis {
+    /// The instant `after` later; saturates at the end of time.
+    #[must_use]
+    pub fn plus(self, after: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(after.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// The instant `before` earlier; saturates at the beginning of time.
+    #[must_use]
+    pub fn minus(self, before: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(before.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Whole seconds since the Unix epoch, rounded down.
+    #[must_use]
+    pub fn seconds(self) -> i64 {
+        self.0.div_euclid(1000)
+    }
+
+    /// RFC 3339 in UTC with milliseconds, for headers, logs and the API.
+    #[must_use]
+    pub fn rfc3339(self) -> String {
+        jiff::Timestamp::from_millisecond(self.0)
+            .map_or_else(|_| self.0.to_string(), |at| format!("{at:.3}"))
+    }
+}
+
+/// The two readings of time; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Clock(Source);
+
+#[derive(Clone, Debug)]
+enum Source {
+    Real {
+        started: Instant,
+        started_at: UnixMillis,
+    },
+    Manual(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// The clock of the machine.
+    #[must_use]
+    pub fn real() -> Self {
+        Self(Source::Real {
+            started: Instant::now(),
+            started_at: machine_wall(),
+        })
+    }
+
+    /// A clock that stands still until [`Clock::advance`] moves it.
+    #[must_use]
+    pub fn manual(at: UnixMillis) -> Self {
+        Self(Source::Manual(Arc::new(AtomicI64::new(at.0))))
+    }
+
+    /// Wall time: for signed timestamps and for what people read.
+    #[must_use]
+    pub fn wall(&self) -> UnixMillis {
+        match &self.0 {
+            Source::Real { .. } => machine_wall(),
+            Source::Manual(at) => UnixMillis(at.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Time that never jumps: for due times, retention and leases.
+    #[must_use]
+    pub fn steady(&self) -> UnixMillis {
+        match &self.0 {
+            Source::Real {
+                started,
+                started_at,
+            } => started_at.plus(started.elapsed()),
+            Source::Manual(at) => UnixMillis(at.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// Moves a manual clock on; a real one is left alone.
+    pub fn advance(&self, by: Duration) {
+        if let Source::Manual(at) = &self.0 {
+            at.fetch_add(
+                i64::try_from(by.as_millis()).unwrap_or(i64::MAX),
+                Ordering::SeqCst,
+            );
+        }
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place where the machine's clock is read"
+)]
+fn machine_wall() -> UnixMillis {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    UnixMillis(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn instants_print_as_rfc3339_with_milliseconds() {
+        assert_eq!(
+            UnixMillis(1_735_689_600_007).rfc3339(),
+            "2025-01-01T00:00:00.007Z"
+        );
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_when_told() {
+        let clock = Clock::manual(UnixMillis(5));
+        assert_eq!(clock.steady(), UnixMillis(5));
+        clock.advance(Duration::from_secs(1));
+        assert_eq!(clock.wall(), UnixMillis(1005));
+    }
+}

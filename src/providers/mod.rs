@@ -1,0 +1,1 @@
+//! The catalogue: how each provider signs, as data.

@@ -1,0 +1,5 @@
+//! Received to Verified.
+
+mod verified;
+
+pub use verified::Verified;

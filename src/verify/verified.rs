@@ -1,0 +1,110 @@
+//! The evidence that a request passed verification.
+
+use bytes::Bytes;
+
+use crate::event::{Event, EventId, HeaderList, Received, SourceName};
+
+/// A request that passed its source's verification.
+///
+/// The fields are private and the constructor is visible in `verify` only: whoever holds one
+/// knows that the signature was checked.
+pub struct Verified {
+    source: SourceName,
+    received: Received,
+    facts: Facts,
+}
+
+/// What verification found out, beside that the request is genuine.
+pub(super) struct Facts {
+    /// Canonical bytes that tell this event from any other of its source; never empty.
+    pub(super) dedup_id: Vec<u8>,
+    /// The sender's id, if the provider has one; bounded to 256 bytes.
+    pub(super) provider_event_id: Option<Box<str>>,
+    /// The sender's event type, if it has one; bounded to 256 bytes.
+    pub(super) event_type: Option<Box<str>>,
+    /// The scheme that verified it, or `observe` or `unsigned`.
+    pub(super) scheme: Box<str>,
+    /// The label of the secret that matched.
+    pub(super) secret: Option<Box<str>>,
+    /// Path and query for the app: tokens taken out.
+    pub(super) target: Box<str>,
+}
+
+impl Verified {
+    pub(super) fn new(source: SourceName, received: Received, facts: Facts) -> Self {
+        Self {
+            source,
+            received,
+            facts,
+        }
+    }
+
+    /// The source that it came in on.
+    #[must_use]
+    pub fn source(&self) -> &SourceName {
+        &self.source
+    }
+
+    /// Canonical bytes that tell this event from any other of its source; never empty.
+    #[must_use]
+    pub fn dedup_id(&self) -> &[u8] {
+        &self.facts.dedup_id
+    }
+
+    /// The body, byte for byte.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.received.body
+    }
+
+    /// The label of the secret that matched, for metrics.
+    #[must_use]
+    pub fn secret(&self) -> Option<&str> {
+        self.facts.secret.as_deref()
+    }
+
+    /// The event to store: end-to-end headers, a target without tokens, and an exact copy of the
+    /// body (the received one may hold on to a larger network buffer).
+    #[must_use]
+    pub fn into_event(self, id: EventId) -> Event {
+        Event {
+            id,
+            source: self.source,
+            received_at: self.received.received_at,
+            provider_event_id: self.facts.provider_event_id,
+            event_type: self.facts.event_type,
+            verified: self.facts.scheme,
+            method: self.received.method,
+            target: self.facts.target,
+            headers: HeaderList::end_to_end(&self.received.headers),
+            body: Bytes::copy_from_slice(&self.received.body),
+        }
+    }
+
+    /// Evidence without a check, for tests of the stages behind verification.
+    #[cfg(test)]
+    pub(crate) fn for_test(source: &str, dedup_id: &str, body: &'static [u8]) -> Self {
+        let received = Received {
+            received_at: crate::clock::UnixMillis(1_735_689_600_000),
+            peer: None,
+            method: http::Method::POST,
+            target: "/webhooks/test".into(),
+            path_token: None,
+            headers: http::HeaderMap::new(),
+            body: Bytes::from_static(body),
+        };
+        let facts = Facts {
+            dedup_id: dedup_id.into(),
+            provider_event_id: Some(dedup_id.into()),
+            event_type: None,
+            scheme: "test".into(),
+            secret: None,
+            target: received.target.clone(),
+        };
+        Self {
+            source: source.into(),
+            received,
+            facts,
+        }
+    }
+}
