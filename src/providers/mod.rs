@@ -1,1 +1,207 @@
 //! The catalogue: how each provider signs, as data.
+//!
+//! A provider is one TOML file in `config/providers/`, embedded at build time; a user's own comes
+//! from a directory or from `[sources.NAME.scheme]`. This folder reads and checks the files and
+//! parses the grammars in them; what they mean for a request is `verify`'s work.
+
+mod provider;
+mod scheme;
+mod source;
+mod template;
+
+pub use provider::{AckRule, EventRule, Evidence, Provider, ProviderError, Sample};
+pub use scheme::{
+    Algorithm, Encoding, KeyForm, Kind, Parse, Scheme, SchemeFault, Shape, SignatureRule, TimeUnit,
+    TimestampRule,
+};
+pub use source::{NotAValueSource, OneOrMany, Place, ValueSource};
+pub use template::{NotATemplate, Part, Piece, Template};
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The shipped files, by provider id.
+const EMBEDDED: [(&str, &str); 10] = [
+    ("aspect", include_str!("../../config/providers/aspect.toml")),
+    (
+        "cloudglue",
+        include_str!("../../config/providers/cloudglue.toml"),
+    ),
+    ("github", include_str!("../../config/providers/github.toml")),
+    ("hmac", include_str!("../../config/providers/hmac.toml")),
+    (
+        "jigsawstack",
+        include_str!("../../config/providers/jigsawstack.toml"),
+    ),
+    (
+        "sharpapi",
+        include_str!("../../config/providers/sharpapi.toml"),
+    ),
+    ("sieve", include_str!("../../config/providers/sieve.toml")),
+    (
+        "standard-webhooks",
+        include_str!("../../config/providers/standard-webhooks.toml"),
+    ),
+    ("stripe", include_str!("../../config/providers/stripe.toml")),
+    ("svix", include_str!("../../config/providers/svix.toml")),
+];
+
+/// All known providers.
+#[derive(Clone, Debug, Default)]
+pub struct Catalogue(BTreeMap<String, Arc<Provider>>);
+
+impl Catalogue {
+    /// The shipped providers; a test reads every file.
+    #[must_use]
+    pub fn embedded() -> Self {
+        let mut catalogue = Self::default();
+        for (id, text) in EMBEDDED {
+            #[expect(
+                clippy::expect_used,
+                reason = "the files are part of the program; tested"
+            )]
+            catalogue.insert(Provider::from_toml(id, text).expect("an embedded provider file"));
+        }
+        catalogue
+    }
+
+    /// Adds a provider, or replaces the one with its id.
+    pub fn insert(&mut self, provider: Provider) {
+        self.0.insert(provider.id.clone(), Arc::new(provider));
+    }
+
+    /// The provider with this id.
+    #[must_use]
+    pub fn get(&self, id: &str) -> Option<Arc<Provider>> {
+        self.0.get(id).cloned()
+    }
+
+    /// All providers by id.
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        self.0.values()
+    }
+
+    /// The id that was probably meant.
+    #[must_use]
+    pub fn suggest(&self, id: &str) -> Option<&str> {
+        self.0
+            .keys()
+            .map(|known| (strsim::jaro_winkler(&id.to_lowercase(), known), known))
+            .filter(|(likeness, _)| *likeness > 0.8)
+            .max_by(|(a, _), (b, _)| a.total_cmp(b))
+            .map(|(_, known)| known.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn every_shipped_file_is_embedded_and_has_a_sample() {
+        let catalogue = Catalogue::embedded();
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/config/providers");
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|file| {
+                file.unwrap()
+                    .path()
+                    .file_stem()
+                    .unwrap()
+                    .display()
+                    .to_string()
+            })
+            .collect();
+        files.sort();
+        let ids: Vec<_> = catalogue.iter().map(|provider| &provider.id).collect();
+        assert_eq!(files.iter().collect::<Vec<_>>(), ids);
+        for provider in catalogue.iter() {
+            assert!(!provider.samples.is_empty(), "{}", provider.id);
+            assert!(!provider.docs.is_empty(), "{}", provider.id);
+        }
+    }
+
+    #[test]
+    fn a_misspelt_provider_gets_a_suggestion() {
+        let catalogue = Catalogue::embedded();
+        assert_eq!(catalogue.suggest("Strip"), Some("stripe"));
+        assert_eq!(catalogue.suggest("jigsaw-stack"), Some("jigsawstack"));
+        assert_eq!(catalogue.suggest("zzz"), None);
+    }
+
+    #[test]
+    fn overrides_merge_over_the_scheme_and_faults_name_the_key() {
+        let hmac = Catalogue::embedded().get("hmac").unwrap();
+        let over = json!({ "signature": { "prefix": "sha1=" }, "algorithm": "hmac-sha1" });
+        let merged = hmac.with_scheme(&over).unwrap();
+        let scheme = merged.schemes.first().unwrap();
+        assert_eq!(scheme.algorithm, Some(Algorithm::HmacSha1));
+        let signature = scheme.signature.as_ref().unwrap();
+        assert_eq!(
+            (signature.prefix.as_str(), signature.from.0.len()),
+            ("sha1=", 1)
+        );
+
+        for (over, key) in [
+            (json!({ "contnt": "{body}" }), "scheme.contnt: "),
+            (json!({ "content": "{bdy}" }), "scheme.content: "),
+            (
+                json!({ "signature": { "from": "cookie:x" } }),
+                "scheme.signature.from: ",
+            ),
+            (
+                json!({ "signature": { "form": "header:x" } }),
+                "scheme.signature.form: ",
+            ),
+            (json!({ "algorithm": "md5" }), "scheme.algorithm: "),
+            (json!({ "algorithm": "ed25519" }), "scheme.algorithm: "),
+            (json!({ "kind": "jwt" }), "scheme.kind: "),
+            (
+                json!({ "content": "{timestamp}.{body}" }),
+                "scheme.content: ",
+            ),
+            (
+                json!({ "timestamp": { "from": "header:x" } }),
+                "scheme.timestamp: ",
+            ),
+            (
+                json!({ "signature": { "parse": "kv" } }),
+                "scheme.signature.tag: ",
+            ),
+            (json!("text"), "scheme"),
+        ] {
+            let error = hmac.with_scheme(&over).unwrap_err();
+            assert!(error.starts_with(key), "{over}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_token_can_be_put_on_a_provider_that_does_not_sign() {
+        let sieve = Catalogue::embedded().get("sieve").unwrap();
+        let over = json!({ "kind": "token", "signature": { "from": "path:token" } });
+        assert!(sieve.with_scheme(&over).is_ok());
+    }
+
+    #[test]
+    fn files_with_unknown_keys_or_senseless_schemes_are_refused() {
+        for (text, needle) in [
+            (
+                "title = 'x'\ndocs = 'y'\ncolour = 'z'\n[[scheme]]\nkind = 'none'",
+                "colour",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'mac'",
+                "scheme[0].signature",
+            ),
+            ("title = 'x'\ndocs = 'y'\nscheme = []", "scheme"),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n[event]\nid = 'sig:t'",
+                "event.id",
+            ),
+        ] {
+            let error = Provider::from_toml("test", text).unwrap_err().to_string();
+            assert!(error.contains(needle), "{error}");
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! One provider: what its file says, read strictly and checked for sense.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::scheme::Scheme;
+use super::source::{OneOrMany, Place, ValueSource};
+
+/// A provider, as its file says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The name in `provider = "..."`: the file's name.
+    #[serde(skip_deserializing, default)]
+    pub id: String,
+    /// The name that people know.
+    pub title: String,
+    /// The provider's documentation page.
+    pub docs: String,
+    /// Where the operator finds the secret, in a sentence.
+    #[serde(default)]
+    pub secret: String,
+    /// What an operator should know.
+    #[serde(default)]
+    pub notes: Vec<String>,
+    /// What the provider does when it gets no success answer.
+    #[serde(default)]
+    pub retry: String,
+    /// How it signs; the first one's variant is used unless the source pins another.
+    #[serde(rename = "scheme")]
+    pub schemes: Vec<Scheme>,
+    /// How its events are told apart and named.
+    #[serde(default)]
+    pub event: EventRule,
+    /// The answer it needs.
+    #[serde(default)]
+    pub ack: AckRule,
+    /// Facts that are not confirmed, by key (`retry`, `event.id`): not to be printed as certain.
+    #[serde(default)]
+    pub evidence: BTreeMap<String, Evidence>,
+    /// Events as the provider documents them, for `send`, the demo and tests.
+    #[serde(default, rename = "sample")]
+    pub samples: Vec<Sample>,
+}
+
+/// How sure a fact is that is not confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// From memory, not read again in the provider's documentation.
+    Recalled,
+    /// Not documented: likely, from what similar providers do or a sample shows.
+    Guess,
+}
+
+/// How events are told apart and named.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct EventRule {
+    /// The sender's id of the event; the first of these that is present. Unless there is a `key`,
+    /// it is what duplicates are detected by.
+    #[serde(default)]
+    pub id: OneOrMany<ValueSource>,
+    /// The smallest set of values that tells two events apart, where no id alone does.
+    #[serde(default)]
+    pub key: Vec<ValueSource>,
+    /// The event type; the first of these that is present.
+    #[serde(default, rename = "type")]
+    pub kind: OneOrMany<ValueSource>,
+}
+
+/// The answer that a provider needs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AckRule {
+    /// The status that we answer.
+    #[serde(default = "ok")]
+    pub status: u16,
+    /// Only that status counts as success; otherwise any 2xx does.
+    #[serde(default)]
+    pub exactly: bool,
+    /// How long the provider waits for the answer.
+    #[serde(default)]
+    pub timeout_seconds: Option<u32>,
+}
+
+fn ok() -> u16 {
+    200
+}
+
+impl Default for AckRule {
+    fn default() -> Self {
+        Self {
+            status: ok(),
+            exactly: false,
+            timeout_seconds: None,
+        }
+    }
+}
+
+/// An event as the provider documents it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// The event type.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The id that stands in `headers` and `body`, so that copies can be given ids of their own.
+    #[serde(default)]
+    pub id: Option<String>,
+    /// Headers beside the signature's.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// The body.
+    pub body: String,
+}
+
+impl Sample {
+    /// This sample as an event of its own: its id replaced by `id` in headers and body.
+    #[must_use]
+    pub fn with_id(&self, id: &str) -> Self {
+        let Some(old) = self.id.as_deref().filter(|old| !old.is_empty()) else {
+            return self.clone();
+        };
+        let headers = self.headers.iter();
+        Self {
+            kind: self.kind.clone(),
+            id: Some(id.to_owned()),
+            headers: headers
+                .map(|(name, value)| (name.clone(), value.replace(old, id)))
+                .collect(),
+            body: self.body.replace(old, id),
+        }
+    }
+}
+
+/// A provider file that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ProviderError {
+    /// Not the shape of a provider file.
+    #[error("provider {id}: {source}")]
+    Syntax {
+        /// The provider's id.
+        id: String,
+        /// What the parser says, with its position in the file.
+        source: Box<toml::de::Error>,
+    },
+    /// The right shape, but a part makes no sense.
+    #[error("provider {id}: {key}: {message}")]
+    Sense {
+        /// The provider's id.
+        id: String,
+        /// The key in the file.
+        key: String,
+        /// What is wrong and the way out.
+        message: String,
+    },
+}
+
+impl Provider {
+    /// Reads a provider file.
+    ///
+    /// # Errors
+    /// Unknown keys, wrong types and schemes that make no sense, with the key.
+    pub fn from_toml(id: &str, text: &str) -> Result<Self, ProviderError> {
+        let mut provider: Self = toml::from_str(text).map_err(|source| ProviderError::Syntax {
+            id: id.to_owned(),
+            source: Box::new(source),
+        })?;
+        id.clone_into(&mut provider.id);
+        provider.check().map_err(|(key, message)| {
+            let id = id.to_owned();
+            ProviderError::Sense { id, key, message }
+        })?;
+        Ok(provider)
+    }
+
+    fn check(&self) -> Result<(), (String, String)> {
+        if self.schemes.is_empty() {
+            return Err(("scheme".to_owned(), "is missing".to_owned()));
+        }
+        for (at, scheme) in self.schemes.iter().enumerate() {
+            let fault = scheme.shape().err();
+            if let Some(fault) = fault {
+                return Err((format!("scheme[{at}].{}", fault.key), fault.message));
+            }
+        }
+        let event = &self.event;
+        let lists = [
+            ("event.id", &event.id.0),
+            ("event.key", &event.key),
+            ("event.type", &event.kind.0),
+        ];
+        for (key, sources) in lists {
+            let wrong =
+                |source: &&ValueSource| matches!(source.place, Place::Sig(_) | Place::Headers(_));
+            if let Some(source) = sources.iter().find(wrong) {
+                let message = format!("`{}` has no value of its own here", source.as_str());
+                return Err((key.to_owned(), message));
+            }
+        }
+        Ok(())
+    }
+
+    /// The schemes that a source uses: those of the pinned variant, or of the first one.
+    pub fn pinned<'a>(&'a self, variant: Option<&'a str>) -> impl Iterator<Item = &'a Scheme> {
+        let first = || self.schemes.first().and_then(|s| s.variant.as_deref());
+        let wanted = variant.or_else(first);
+        self.schemes
+            .iter()
+            .filter(move |scheme| scheme.variant.as_deref() == wanted)
+    }
+
+    /// The names of the variants.
+    pub fn variants(&self) -> impl Iterator<Item = &str> {
+        self.schemes.iter().filter_map(|s| s.variant.as_deref())
+    }
+
+    /// This provider with the overrides of `[sources.NAME.scheme]` merged over its scheme: over
+    /// the one that `variant` among the overrides names, otherwise over the first.
+    ///
+    /// # Errors
+    /// A text that begins with the key, such as `scheme.content`, and says the way out.
+    pub fn with_scheme(&self, overrides: &Value) -> Result<Self, String> {
+        let variant = overrides.get("variant").and_then(Value::as_str);
+        let known = variant.filter(|name| self.variants().any(|known| known == *name));
+        let mut bases = self.pinned(known);
+        let (Some(base), None) = (bases.next(), bases.next()) else {
+            return Err(format!(
+                "scheme: {} has several schemes; describe a single one with provider = \"hmac\"",
+                self.id
+            ));
+        };
+        let mut merged = serde_json::to_value(base).map_err(|e| format!("scheme: {e}"))?;
+        merge(&mut merged, overrides);
+        let scheme = Scheme::deserialize(&merged)
+            .map_err(|error| format!("scheme{}: {error}", culprit(&merged)))?;
+        let fault = scheme.shape().err();
+        if let Some(fault) = fault {
+            return Err(format!("scheme.{}: {}", fault.key, fault.message));
+        }
+        Ok(Self {
+            schemes: vec![scheme],
+            ..self.clone()
+        })
+    }
+}
+
+/// Merges objects key by key; anything else replaces what was there.
+fn merge(base: &mut Value, over: &Value) {
+    match (base, over) {
+        (Value::Object(base), Value::Object(over)) => {
+            for (key, value) in over {
+                merge(base.entry(key).or_insert(Value::Null), value);
+            }
+        }
+        (base, over) => *base = over.clone(),
+    }
+}
+
+/// The key, with a dot in front, that alone makes a scheme unreadable; serde does not say.
+fn culprit(merged: &Value) -> String {
+    let reads = |key: &str, value: Value| {
+        let mut alone = serde_json::json!({ "kind": "none" });
+        merge(&mut alone, &serde_json::json!({ key: value }));
+        Scheme::deserialize(&alone).is_ok()
+    };
+    let Some(fields) = merged.as_object() else {
+        return String::new();
+    };
+    for (key, value) in fields
+        .iter()
+        .filter(|(key, value)| !reads(key, (*value).clone()))
+    {
+        let inner = value.as_object().into_iter().flatten();
+        for (name, value) in inner {
+            if !reads(key, serde_json::json!({ name: value })) {
+                return format!(".{key}.{name}");
+            }
+        }
+        return format!(".{key}");
+    }
+    String::new()
+}
