@@ -271,17 +271,15 @@ fn culprit(merged: &Value) -> String {
     let Some(fields) = merged.as_object() else {
         return String::new();
     };
-    for (key, value) in fields
-        .iter()
-        .filter(|(key, value)| !reads(key, (*value).clone()))
-    {
-        let inner = value.as_object().into_iter().flatten();
-        for (name, value) in inner {
-            if !reads(key, serde_json::json!({ name: value })) {
-                return format!(".{key}.{name}");
-            }
-        }
-        return format!(".{key}");
+    let unreadable = |(key, value): &(&String, &Value)| !reads(key, (*value).clone());
+    let Some((key, value)) = fields.iter().find(unreadable) else {
+        return String::new();
+    };
+    let mut inner = value.as_object().into_iter().flatten();
+    let unreadable =
+        |(name, value): &(&String, &Value)| !reads(key, serde_json::json!({ *name: value }));
+    match inner.find(unreadable) {
+        Some((name, _)) => format!(".{key}.{name}"),
+        None => format!(".{key}"),
     }
-    String::new()
 }

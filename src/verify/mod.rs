@@ -1,5 +1,318 @@
-//! Received to Verified.
+//! Received to Verified: the one way for a request's bytes to get past the door.
+//!
+//! A [`Verifier`] is compiled once per source from its provider's schemes and its secrets; a
+//! request is then checked over borrowed slices of what came in. Invariants: the raw bytes are
+//! verified, never a parsed form; the algorithm comes from the scheme, never from the request;
+//! signatures are decoded to exactly their length and compared in constant time; ids, types and
+//! JSON are read only after the signature held (but for schemes whose signature is in the body).
+//!
+//! What this does not do: decide on duplicates (the store), choose the answer (ingress), fetch keys.
 
+mod content;
+mod facts;
+mod json;
+mod key;
+mod rejection;
+mod rule;
+mod sign;
+mod signature;
+mod target;
+mod time;
 mod verified;
+mod view;
 
+#[cfg(test)]
+mod tests;
+
+pub use rejection::{Reason, Rejection};
+pub use sign::{Unsigned, sign};
 pub use verified::Verified;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::HeaderName;
+use ipnet::IpNet;
+
+use crate::clock::UnixMillis;
+use crate::event::{EventId, Received, SourceName};
+use crate::providers::{Piece, Place, Provider, ValueSource};
+use crate::secret::Secret;
+use rule::{Proof, Rule};
+use verified::Facts;
+use view::View;
+
+/// What a source says about verification.
+pub struct Config {
+    /// The source's name.
+    pub source: SourceName,
+    /// Its provider, with the source's own scheme merged in.
+    pub provider: Arc<Provider>,
+    /// The provider's variant to use; the first if `None`.
+    pub variant: Option<String>,
+    /// All secrets that may verify.
+    pub secrets: Vec<Secret>,
+    /// Values for `config:NAME` in the scheme.
+    pub values: BTreeMap<String, String>,
+    /// The address as senders write it, such as `https://hooks.example.com`.
+    pub public_url: Option<String>,
+    /// Accepted distance of signed timestamps from now; the provider's, or 300 s, if `None`.
+    pub tolerance: Option<Duration>,
+    /// Value sources that tell events apart, instead of the provider's rule.
+    pub dedup_key: Option<Vec<String>>,
+    /// Networks that may send; all if empty.
+    pub allow_from: Vec<IpNet>,
+    /// Let through what fails, marked as such.
+    pub observe: bool,
+}
+
+/// A setting of a source that cannot work.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The key, relative to the source: `secret`, `scheme.content`, ...
+    pub key: String,
+    /// What is wrong and the way out; never a secret.
+    pub message: String,
+}
+
+impl Fault {
+    fn new(key: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            key: key.into(),
+            message: message.into(),
+        }
+    }
+}
+
+/// Verifies the requests of one source.
+pub struct Verifier {
+    source: SourceName,
+    rules: Vec<Rule>,
+    values: BTreeMap<String, String>,
+    public_url: Box<str>,
+    allow_from: Vec<IpNet>,
+    observe: bool,
+    ack_status: u16,
+    token_parameters: Vec<Box<str>>,
+    credential_headers: Vec<HeaderName>,
+    secrets: usize,
+}
+
+impl Verifier {
+    /// Compiles the provider's schemes for a source.
+    ///
+    /// # Errors
+    /// All faults of secrets, scheme, values and dedup key together.
+    pub fn new(config: Config) -> Result<Self, Vec<Fault>> {
+        let (dedup_key, mut faults) = dedup_key(&config);
+        if let Some(fault) = unknown_variant(&config) {
+            return Err(vec![fault]);
+        }
+        let mut rules = Vec::new();
+        for scheme in config.provider.pinned(config.variant.as_deref()) {
+            match Rule::new(scheme, &config, dedup_key.as_deref()) {
+                Ok(rule) => rules.push(rule),
+                Err(more) => faults.extend(more),
+            }
+        }
+        if rules.is_empty() && faults.is_empty() {
+            faults.push(Fault::new("provider", "has no scheme"));
+        }
+        if !faults.is_empty() {
+            faults.sort_by(|a, b| a.key.cmp(&b.key).then_with(|| a.message.cmp(&b.message)));
+            faults.dedup();
+            return Err(faults);
+        }
+        let mut token_parameters = Vec::new();
+        let mut credential_headers = vec![http::header::AUTHORIZATION];
+        for place in rules.iter().flat_map(Rule::token_places) {
+            match place {
+                Place::Query(name) => token_parameters.push(name.clone()),
+                Place::Header(name) => credential_headers.push(name.clone()),
+                _ => {}
+            }
+        }
+        let public_url = config.public_url.as_deref().unwrap_or_default();
+        Ok(Self {
+            public_url: public_url.trim_end_matches('/').into(),
+            source: config.source,
+            rules,
+            values: config.values,
+            allow_from: config.allow_from,
+            observe: config.observe,
+            ack_status: config.provider.ack.status,
+            token_parameters,
+            credential_headers,
+            secrets: config.secrets.len(),
+        })
+    }
+
+    /// Checks a request at `now` (wall time).
+    ///
+    /// # Errors
+    /// Why it is refused. A source in observe mode refuses nothing.
+    pub fn verify(&self, received: Received, now: UnixMillis) -> Result<Verified, Rejection> {
+        let view = View::of(&received, &self.values, &self.public_url);
+        let (rule, outcome) = self.check(&view, received.peer, now);
+        let (secret, observed) = match outcome {
+            Ok(secret) => (secret, None),
+            Err(rejection) if self.observe => (None, Some(rejection)),
+            Err(rejection) => return Err(rejection),
+        };
+        let mut found = rule.facts.read(&view);
+        if observed.is_some() {
+            found.dedup_id = facts::observed_id(EventId::new(now).as_bytes());
+        }
+        let facts = Facts {
+            dedup_id: found.dedup_id,
+            provider_event_id: found.provider_event_id,
+            event_type: found.event_type,
+            scheme: observed.as_ref().map_or(rule.label, |_| "observe"),
+            secret,
+            target: target::without_tokens(
+                &received.target,
+                &self.token_parameters,
+                received.path_token.is_some(),
+            ),
+            observed,
+        };
+        Ok(Verified::new(self.source.clone(), received, facts))
+    }
+
+    /// The rule that decided, and the label of the secret or the reason.
+    fn check(
+        &self,
+        view: &View<'_>,
+        peer: Option<IpAddr>,
+        now: UnixMillis,
+    ) -> (&Rule, Result<Option<Arc<str>>, Rejection>) {
+        #[expect(
+            clippy::indexing_slicing,
+            reason = "`new` refuses a source without rules"
+        )]
+        let (first, others) = (&self.rules[0], &self.rules[1..]);
+        if !self.allows(peer) {
+            let detail = "the sender's address is not in allow_from";
+            return (first, Err(Reason::Address.because(detail)));
+        }
+        let (mut rule, mut outcome) = (first, first.check(view, now));
+        for other in others {
+            // A scheme that found its signature says more than one that did not.
+            match (&outcome, other.check(view, now)) {
+                (Ok(_), _) => break,
+                (Err(_), Ok(secret)) => (rule, outcome) = (other, Ok(secret)),
+                (Err(earlier), Err(rejection)) => {
+                    if earlier.reason == Reason::NoHeader && rejection.reason != Reason::NoHeader {
+                        (rule, outcome) = (other, Err(rejection));
+                    }
+                }
+            }
+        }
+        (rule, outcome)
+    }
+
+    fn allows(&self, peer: Option<IpAddr>) -> bool {
+        let known = |peer: IpAddr| {
+            let peer = peer.to_canonical();
+            self.allow_from
+                .iter()
+                .any(|network| network.contains(&peer))
+        };
+        self.allow_from.is_empty() || peer.is_some_and(known)
+    }
+
+    /// The status that the provider needs for success.
+    #[must_use]
+    pub fn ack_status(&self) -> u16 {
+        self.ack_status
+    }
+
+    /// Headers whose value is a secret: never to be shown.
+    #[must_use]
+    pub fn credential_headers(&self) -> &[HeaderName] {
+        &self.credential_headers
+    }
+
+    /// What protects this source, in a sentence for people.
+    #[must_use]
+    pub fn protection(&self) -> String {
+        let mut text = String::new();
+        for rule in &self.rules {
+            let sentence = match &rule.proof {
+                Proof::Nothing => "no proof: whoever reaches the path is believed".to_owned(),
+                Proof::Token(_) | Proof::Basic(_) => {
+                    format!("a {} that does not cover the body", rule.label)
+                }
+                Proof::Signed(signed) => {
+                    let body = signed.content.covers_body();
+                    let time = signed.content.covers(&Piece::Timestamp);
+                    let covered = match (body, time) {
+                        (true, true) => "timestamp and body",
+                        (true, false) => "the body, without a timestamp",
+                        (false, true) => "a timestamp, not the body",
+                        (false, false) => "neither timestamp nor body",
+                    };
+                    format!("{} over {covered}", rule.label)
+                }
+            };
+            if !text.contains(&sentence) {
+                let joint = if text.is_empty() { "" } else { " or " };
+                let _ = write!(text, "{joint}{sentence}");
+            }
+        }
+        if self.secrets > 1 {
+            let _ = write!(text, ", {} secrets", self.secrets);
+        }
+        if !self.allow_from.is_empty() {
+            let _ = write!(text, ", only from {} networks", self.allow_from.len());
+        }
+        if self.observe {
+            text.push_str("; OBSERVE MODE: requests that fail are let through");
+        }
+        text
+    }
+}
+
+fn unknown_variant(config: &Config) -> Option<Fault> {
+    let variant = config.variant.as_deref()?;
+    let mut known: Vec<_> = config.provider.variants().collect();
+    if known.contains(&variant) {
+        return None;
+    }
+    known.dedup();
+    let message = match known.is_empty() {
+        true => format!("{} has no variants; remove it", config.provider.id),
+        false => format!(
+            "`{variant}` is not a variant; use one of {}",
+            known.join(", ")
+        ),
+    };
+    Some(Fault::new("variant", message))
+}
+
+fn dedup_key(config: &Config) -> (Option<Vec<ValueSource>>, Vec<Fault>) {
+    let Some(texts) = &config.dedup_key else {
+        return (None, Vec::new());
+    };
+    let (mut key, mut faults) = (Vec::new(), Vec::new());
+    if texts.is_empty() {
+        let way_out = "is empty: name a value, or remove it to use the provider's rule";
+        faults.push(Fault::new("dedup.key", way_out));
+    }
+    for text in texts {
+        match text.parse::<ValueSource>() {
+            Ok(source) => match source.place {
+                Place::Sig(_) | Place::Headers(_) | Place::Config(_) | Place::PathToken => {
+                    let message = format!("`{text}` does not tell events apart");
+                    faults.push(Fault::new("dedup.key", message));
+                }
+                _ => key.push(source),
+            },
+            Err(error) => faults.push(Fault::new("dedup.key", error.to_string())),
+        }
+    }
+    (Some(key), faults)
+}

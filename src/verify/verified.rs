@@ -1,13 +1,17 @@
 //! The evidence that a request passed verification.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::rejection::{Reason, Rejection};
 use crate::event::{Event, EventId, HeaderList, Received, SourceName};
 
 /// A request that passed its source's verification.
 ///
 /// The fields are private and the constructor is visible in `verify` only: whoever holds one
-/// knows that the signature was checked.
+/// knows that the signature was checked. The one exception says so: a source in observe mode lets
+/// requests through that failed, and [`Verified::observed`] then has the reason.
 pub struct Verified {
     source: SourceName,
     received: Received,
@@ -23,11 +27,13 @@ pub(super) struct Facts {
     /// The sender's event type, if it has one; bounded to 256 bytes.
     pub(super) event_type: Option<Box<str>>,
     /// The scheme that verified it, or `observe` or `unsigned`.
-    pub(super) scheme: Box<str>,
+    pub(super) scheme: &'static str,
     /// The label of the secret that matched.
-    pub(super) secret: Option<Box<str>>,
-    /// Path and query for the app: tokens taken out.
-    pub(super) target: Box<str>,
+    pub(super) secret: Option<Arc<str>>,
+    /// Path and query for the app, if tokens had to be taken out.
+    pub(super) target: Option<Box<str>>,
+    /// In observe mode: why it would have been refused.
+    pub(super) observed: Option<Rejection>,
 }
 
 impl Verified {
@@ -63,6 +69,30 @@ impl Verified {
         self.facts.secret.as_deref()
     }
 
+    /// The scheme that verified it, or `observe` or `unsigned`.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        self.facts.scheme
+    }
+
+    /// Why a request of a source in observe mode would have been refused.
+    #[must_use]
+    pub fn observed(&self) -> Option<Reason> {
+        self.facts
+            .observed
+            .as_ref()
+            .map(|rejection| rejection.reason)
+    }
+
+    /// What exactly, for a log line; see [`Verified::observed`].
+    #[must_use]
+    pub fn observed_detail(&self) -> Option<&str> {
+        self.facts
+            .observed
+            .as_ref()
+            .map(|rejection| &*rejection.detail)
+    }
+
     /// The event to store: end-to-end headers, a target without tokens, and an exact copy of the
     /// body (the received one may hold on to a larger network buffer).
     #[must_use]
@@ -73,9 +103,9 @@ impl Verified {
             received_at: self.received.received_at,
             provider_event_id: self.facts.provider_event_id,
             event_type: self.facts.event_type,
-            verified: self.facts.scheme,
+            verified: self.facts.scheme.into(),
             method: self.received.method,
-            target: self.facts.target,
+            target: self.facts.target.unwrap_or(self.received.target),
             headers: HeaderList::end_to_end(&self.received.headers),
             body: Bytes::copy_from_slice(&self.received.body),
         }
@@ -97,9 +127,10 @@ impl Verified {
             dedup_id: dedup_id.into(),
             provider_event_id: Some(dedup_id.into()),
             event_type: None,
-            scheme: "test".into(),
+            scheme: "test",
             secret: None,
-            target: received.target.clone(),
+            target: None,
+            observed: None,
         };
         Self {
             source: source.into(),

@@ -1,0 +1,161 @@
+//! What a verified request says about its event: the sender's id, the type, the dedup id.
+//!
+//! The dedup id is canonical: a byte for the rule that made it, then each value with its length in
+//! front, so that ("a", "bc") and ("ab", "c") differ and no two rules can meet. Where a value that
+//! the rule needs is absent, the body's SHA-256 takes its place as a rule of its own: a request is
+//! then only ever a duplicate of the same bytes.
+
+use std::borrow::Cow;
+
+use super::json::{Tree, Values, is_usable};
+use super::view::{View, sha256_hex};
+use crate::providers::{EventRule, Piece, Place, Template, ValueSource};
+
+/// First byte of a dedup id: which rule made it.
+mod rule {
+    pub(super) const ID: u8 = b'i';
+    pub(super) const PROVIDER_KEY: u8 = b'k';
+    pub(super) const SOURCE_KEY: u8 = b'c';
+    pub(super) const BODY: u8 = b'b';
+    pub(super) const OBSERVED: u8 = b'o';
+}
+
+/// What the request says.
+pub(super) struct Found {
+    pub(super) dedup_id: Vec<u8>,
+    pub(super) provider_event_id: Option<Box<str>>,
+    pub(super) event_type: Option<Box<str>>,
+}
+
+/// Where the facts are, ready for use.
+pub(super) struct FactRule {
+    tree: Tree,
+    id: Vec<(u8, Fetch)>,
+    key_rule: u8,
+    key: Vec<(Fetch, bool)>,
+    kind: Vec<Fetch>,
+}
+
+enum Fetch {
+    Json(usize),
+    Other(Place),
+}
+
+impl FactRule {
+    /// Compiles a provider's rule; `key` is the source's own and goes before the provider's.
+    ///
+    /// Of several id places those count that `content` covers, if there are such: beside a signed
+    /// id anybody could add an unsigned one and make a copy look new.
+    pub(super) fn new(
+        event: &EventRule,
+        key: Option<&[ValueSource]>,
+        content: Option<&Template>,
+    ) -> Self {
+        let is_signed = |source: &ValueSource| {
+            content.is_some_and(|content| match &source.place {
+                Place::Json(_) | Place::Form(_) | Place::BodySha256 => content.covers_body(),
+                place => content.covers(&Piece::Value(place.clone())),
+            })
+        };
+        let mut tree = Tree::default();
+        let mut fetch = |source: &ValueSource| match &source.place {
+            Place::Json(pointer) => Fetch::Json(tree.add(pointer)),
+            place => Fetch::Other(place.clone()),
+        };
+        let any_signed = event.id.0.iter().any(is_signed);
+        let numbered = (0_u8..).zip(&event.id.0);
+        let mut id: Vec<_> = numbered
+            .filter(|(_, source)| !any_signed || is_signed(source))
+            .map(|(number, source)| (number, fetch(source)))
+            .collect();
+        // The one value that tells a source's events apart is the best id there is.
+        if let (Some([source]), true) = (key, id.is_empty())
+            && source.place != Place::BodySha256
+        {
+            id.push((0, fetch(source)));
+        }
+        let key_rule = key.map_or(rule::PROVIDER_KEY, |_| rule::SOURCE_KEY);
+        let key = key.unwrap_or(&event.key);
+        let key = key
+            .iter()
+            .map(|source| (fetch(source), source.optional))
+            .collect();
+        let kind = event.kind.0.iter().map(&mut fetch).collect();
+        Self {
+            tree,
+            id,
+            key_rule,
+            key,
+            kind,
+        }
+    }
+
+    /// Reads the facts of a request that was verified.
+    pub(super) fn read(&self, view: &View<'_>) -> Found {
+        let json = self.tree.read(view.body);
+        let id = self
+            .id
+            .iter()
+            .find_map(|(number, fetch)| Some((*number, text(fetch, &json, view)?)));
+        let dedup_id = if self.key.is_empty() {
+            id.as_ref().map(|(number, id)| {
+                let mut dedup_id = vec![rule::ID, *number];
+                push(&mut dedup_id, id.as_bytes());
+                dedup_id
+            })
+        } else {
+            self.compose(&json, view)
+        };
+        let kind = self.kind.iter().find_map(|fetch| text(fetch, &json, view));
+        Found {
+            dedup_id: dedup_id.unwrap_or_else(|| body_id(view.body)),
+            provider_event_id: id.map(|(_, id)| id.into()),
+            event_type: kind.map(Into::into),
+        }
+    }
+
+    /// All parts of the key; `None` if one that is needed is absent.
+    fn compose(&self, json: &Values<'_>, view: &View<'_>) -> Option<Vec<u8>> {
+        let mut dedup_id = vec![self.key_rule];
+        for (fetch, optional) in &self.key {
+            match text(fetch, json, view) {
+                Some(text) => push(&mut dedup_id, text.as_bytes()),
+                // No value is this long.
+                None if *optional => dedup_id.extend(u32::MAX.to_le_bytes()),
+                None => return None,
+            }
+        }
+        Some(dedup_id)
+    }
+}
+
+/// A dedup id that no other request has: for requests that are let through unverified.
+pub(super) fn observed_id(unique: &[u8; 16]) -> Vec<u8> {
+    let mut dedup_id = vec![rule::OBSERVED];
+    dedup_id.extend(unique);
+    dedup_id
+}
+
+fn body_id(body: &[u8]) -> Vec<u8> {
+    let mut dedup_id = vec![rule::BODY];
+    push(&mut dedup_id, sha256_hex(body).as_bytes());
+    dedup_id
+}
+
+fn push(dedup_id: &mut Vec<u8>, value: &[u8]) {
+    let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
+    dedup_id.extend(length.to_le_bytes());
+    dedup_id.extend(value);
+}
+
+/// A usable text: ambiguous, over-long and otherwise odd values count as absent.
+fn text<'v>(fetch: &Fetch, json: &'v Values<'_>, view: &View<'v>) -> Option<Cow<'v, str>> {
+    let text = match fetch {
+        Fetch::Json(slot) => Cow::Borrowed(json.text(*slot)?),
+        Fetch::Other(place) => match view.find(place, None).ok()?? {
+            Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).ok()?),
+            Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).ok()?),
+        },
+    };
+    is_usable(&text).then_some(text)
+}

@@ -1,0 +1,264 @@
+//! Secrets become keys once, when a source is set up; a request only clones keyed hash states.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use ed25519_dalek::VerifyingKey;
+use hmac::Hmac;
+use sha1::{Digest as _, Sha1};
+use sha2::{Sha256, Sha512};
+use subtle::ConstantTimeEq as _;
+use zeroize::Zeroizing;
+
+use super::signature::Signature;
+use crate::clock::UnixMillis;
+use crate::providers::{Algorithm, KeyForm};
+use crate::secret::Secret;
+
+/// Issued keys are read as leniently as senders read them; what they sign is not.
+const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+        .with_decode_allow_trailing_bits(true),
+);
+
+/// A secret that is ready to check with.
+pub(super) struct Key {
+    /// What people call it.
+    pub(super) label: Arc<str>,
+    not_after: Option<UnixMillis>,
+    proof: Proof,
+}
+
+/// The prepared form of a secret.
+enum Proof {
+    HmacSha1(Hmac<Sha1>),
+    HmacSha256(Hmac<Sha256>),
+    HmacSha512(Hmac<Sha512>),
+    Digest(Algorithm, Zeroizing<Vec<u8>>),
+    Ed25519(Box<VerifyingKey>),
+    /// SHA-256 of a token, so that neither its bytes nor its length show in the time it takes.
+    Token([u8; 32]),
+}
+
+/// One piece of signed content; `None` stands for the secret (kind `hash`).
+pub(super) type Content<'a> = [Option<std::borrow::Cow<'a, [u8]>>];
+
+impl Key {
+    /// Prepares a secret for a signature scheme.
+    ///
+    /// # Errors
+    /// What form is expected, if the secret does not have it.
+    pub(super) fn new(
+        secret: &Secret,
+        algorithm: Algorithm,
+        form: KeyForm,
+    ) -> Result<Self, &'static str> {
+        let bytes = decode(secret.expose(), form)?;
+        if bytes.is_empty() {
+            return Err("the key is empty");
+        }
+        let proof = match algorithm {
+            Algorithm::HmacSha1 => Proof::HmacSha1(keyed(&bytes)?),
+            Algorithm::HmacSha256 => Proof::HmacSha256(keyed(&bytes)?),
+            Algorithm::HmacSha512 => Proof::HmacSha512(keyed(&bytes)?),
+            Algorithm::Sha1 | Algorithm::Sha256 => Proof::Digest(algorithm, bytes),
+            Algorithm::Ed25519 => {
+                let point = bytes.as_slice().try_into().ok();
+                let key = point.and_then(|point| VerifyingKey::from_bytes(point).ok());
+                let key = key.filter(|key| !key.is_weak());
+                Proof::Ed25519(Box::new(
+                    key.ok_or("must be an Ed25519 public key, 32 bytes")?,
+                ))
+            }
+        };
+        Ok(Self::with(secret, proof))
+    }
+
+    /// Prepares a secret that travels as it is; `token` is its wire form.
+    pub(super) fn token(secret: &Secret, token: &[u8]) -> Self {
+        Self::with(secret, Proof::Token(Sha256::digest(token).into()))
+    }
+
+    fn with(secret: &Secret, proof: Proof) -> Self {
+        Self {
+            label: (&*secret.label).into(),
+            not_after: secret.not_after,
+            proof,
+        }
+    }
+
+    /// Whether it still verifies anything at `now` (wall time).
+    pub(super) fn is_active(&self, now: UnixMillis) -> bool {
+        self.not_after.is_none_or(|end| now <= end)
+    }
+
+    /// Whether the token is this secret, in constant time.
+    pub(super) fn is_token(&self, token: &[u8]) -> bool {
+        match &self.proof {
+            Proof::Token(digest) => Sha256::digest(token).as_slice().ct_eq(digest).into(),
+            _ => false,
+        }
+    }
+
+    /// Whether any of the signatures is right for the content. All are compared, each in constant
+    /// time.
+    pub(super) fn verifies(&self, content: &Content<'_>, signatures: &[Signature]) -> bool {
+        if let Proof::Ed25519(key) = &self.proof {
+            let message = joined(content);
+            return signatures.iter().fold(false, |found, signature| {
+                let signature = ed25519_dalek::Signature::from_slice(signature.as_bytes());
+                found | signature.is_ok_and(|s| key.verify_strict(&message, &s).is_ok())
+            });
+        }
+        let (expected, length) = self.compute(content);
+        let expected = expected.get(..length).unwrap_or_default();
+        signatures.iter().fold(false, |found, signature| {
+            found | bool::from(signature.as_bytes().ct_eq(expected))
+        }) && !expected.is_empty()
+    }
+
+    /// The signature that this key makes, and its length; nothing for a public key or a token.
+    pub(super) fn compute(&self, content: &Content<'_>) -> ([u8; 64], usize) {
+        match &self.proof {
+            Proof::HmacSha1(mac) => padded(&mac_of(mac, content)),
+            Proof::HmacSha256(mac) => padded(&mac_of(mac, content)),
+            Proof::HmacSha512(mac) => padded(&mac_of(mac, content)),
+            Proof::Digest(Algorithm::Sha1, secret) => padded(&digest_of::<Sha1>(secret, content)),
+            Proof::Digest(_, secret) => padded(&digest_of::<Sha256>(secret, content)),
+            Proof::Ed25519(_) | Proof::Token(_) => ([0; 64], 0),
+        }
+    }
+}
+
+/// The content in one piece.
+pub(super) fn joined(content: &Content<'_>) -> Vec<u8> {
+    content
+        .iter()
+        .flatten()
+        .flat_map(|part| part.iter().copied())
+        .collect()
+}
+
+fn keyed<M: hmac::KeyInit>(key: &[u8]) -> Result<M, &'static str> {
+    M::new_from_slice(key).map_err(|_| "is not usable as a key")
+}
+
+fn mac_of<M: hmac::Mac + Clone>(keyed: &M, content: &Content<'_>) -> impl AsRef<[u8]> + use<M> {
+    let mut mac = keyed.clone();
+    for part in content.iter().flatten() {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes()
+}
+
+fn digest_of<D: sha1::Digest>(secret: &[u8], content: &Content<'_>) -> impl AsRef<[u8]> + use<D> {
+    let mut digest = D::new();
+    for part in content {
+        digest.update(part.as_deref().unwrap_or(secret));
+    }
+    digest.finalize()
+}
+
+fn padded(tag: &impl AsRef<[u8]>) -> ([u8; 64], usize) {
+    let tag = tag.as_ref();
+    let mut room = [0; 64];
+    room.iter_mut().zip(tag).for_each(|(to, from)| *to = *from);
+    (room, tag.len().min(64))
+}
+
+/// The key bytes of a secret's text.
+fn decode(text: &[u8], form: KeyForm) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+    let spaced = text.trim_ascii() != text;
+    let problem = |expected: &'static str| {
+        if spaced {
+            "has white space at its start or end; remove it"
+        } else {
+            expected
+        }
+    };
+    let base64 = |text: &[u8], expected| KEY_BASE64.decode(text).map_err(|_| problem(expected));
+    let bytes = match form {
+        KeyForm::Utf8 => text.to_vec(),
+        KeyForm::Sha1 => Sha1::digest(text).to_vec(),
+        KeyForm::Hex => hex::decode(text).map_err(|_| problem("must be hex"))?,
+        KeyForm::Base64 => base64(text, "must be base64")?,
+        KeyForm::Whsec => match text.strip_prefix(b"whsec_") {
+            Some(bare) => base64(bare, "must be base64 after whsec_")?,
+            None if text.starts_with(b"whpk_") || text.starts_with(b"whsk_") => {
+                return Err("is an Ed25519 key; set the provider's variant for public keys");
+            }
+            None => base64(text, "must be base64, with or without whsec_ in front")?,
+        },
+        KeyForm::Ed25519Hex => {
+            hex::decode(text).map_err(|_| problem("must be an Ed25519 public key in hex"))?
+        }
+        KeyForm::Ed25519Base64 => {
+            if text.starts_with(b"whsk_") {
+                return Err(
+                    "is the sender's private key; the receiver needs the public one, whpk_",
+                );
+            }
+            let bare = text.strip_prefix(b"whpk_").unwrap_or(text);
+            base64(
+                bare,
+                "must be an Ed25519 public key: base64, with or without whpk_ in front",
+            )?
+        }
+    };
+    Ok(Zeroizing::new(bytes))
+}
+
+/// The 32-byte seed of a private key in the Standard Webhooks form `whsk_` and base64 (32 bytes,
+/// or 64 with the public key behind).
+pub(super) fn private_key(text: &[u8]) -> Option<Zeroizing<[u8; 32]>> {
+    let bytes = Zeroizing::new(KEY_BASE64.decode(text.strip_prefix(b"whsk_")?).ok()?);
+    let right_length = matches!(bytes.len(), 32 | 64);
+    bytes
+        .first_chunk()
+        .filter(|_| right_length)
+        .map(|seed| Zeroizing::new(*seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(secret: &str, form: KeyForm) -> Option<&'static str> {
+        let algorithm = match form {
+            KeyForm::Ed25519Hex | KeyForm::Ed25519Base64 => Algorithm::Ed25519,
+            _ => Algorithm::HmacSha256,
+        };
+        Key::new(&Secret::new("secret", secret), algorithm, form).err()
+    }
+
+    #[test]
+    fn keys_that_do_not_decode_are_faults_that_say_what_is_expected() {
+        for (secret, form, expected) in [
+            ("whsec_***", KeyForm::Whsec, "must be base64 after whsec_"),
+            ("whsec_", KeyForm::Whsec, "the key is empty"),
+            ("whsec_AAAA\n", KeyForm::Whsec, "white space"),
+            ("whpk_AAAA", KeyForm::Whsec, "variant"),
+            ("nothex", KeyForm::Hex, "must be hex"),
+            ("not base64!", KeyForm::Base64, "must be base64"),
+            ("00ff", KeyForm::Ed25519Hex, "32 bytes"),
+            ("whsk_AAAA", KeyForm::Ed25519Base64, "whpk_"),
+            ("whpk_AAAA", KeyForm::Ed25519Base64, "32 bytes"),
+            ("", KeyForm::Utf8, "empty"),
+        ] {
+            let message = fault(secret, form).unwrap_or("none");
+            assert!(message.contains(expected), "{secret}: {message}");
+        }
+        assert_eq!(fault("whsec_AAAA", KeyForm::Whsec), None);
+        assert_eq!(fault("AAA", KeyForm::Base64), None);
+    }
+
+    #[test]
+    fn keys_of_small_order_are_refused() {
+        let identity = format!("01{}", "00".repeat(31));
+        assert!(fault(&identity, KeyForm::Ed25519Hex).is_some());
+    }
+}

@@ -1,0 +1,266 @@
+//! The inverse of verification: makes a request that a provider could have sent.
+//!
+//! For `hookgate send`, the demo and tests. It shares templates, keys and readers with the
+//! verifier, so that the two cannot drift apart; independent vectors show that both are right.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ed25519_dalek::{Signer as _, SigningKey};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::content::fill;
+use super::key::{Key, joined, private_key};
+use super::rule::wire_token;
+use super::signature::Reader;
+use super::time::TimeRule;
+use super::view::View;
+use crate::clock::UnixMillis;
+use crate::providers::{
+    Algorithm, KeyForm, Piece, Place, Provider, Shape, SignatureRule, Template, TimestampRule,
+};
+use crate::secret::Secret;
+
+/// A request before it is signed.
+#[derive(Clone, Debug)]
+pub struct Unsigned {
+    /// The method, in most cases `POST`.
+    pub method: Method,
+    /// The whole URL, or path and query.
+    pub url: String,
+    /// Headers in order.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: bytes::Bytes,
+}
+
+impl Unsigned {
+    fn header(&mut self, name: &HeaderName, value: &str) {
+        self.headers
+            .retain(|(known, _)| !known.eq_ignore_ascii_case(name.as_str()));
+        self.headers.push((name.to_string(), value.to_owned()));
+    }
+
+    fn header_if_missing(&mut self, name: &HeaderName, value: &str) {
+        if !self
+            .headers
+            .iter()
+            .any(|(known, _)| known.eq_ignore_ascii_case(name.as_str()))
+        {
+            self.headers.push((name.to_string(), value.to_owned()));
+        }
+    }
+
+    fn query(&mut self, name: &str, value: &str) {
+        let mark = if self.url.contains('?') { '&' } else { '?' };
+        let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
+        self.url = format!("{}{mark}{name}={value}", self.url);
+    }
+
+    /// Puts a text where the scheme looks for it.
+    fn put(&mut self, place: &Place, text: &str) -> Result<(), String> {
+        match place {
+            Place::Header(name) => self.header(name, text),
+            Place::Query(name) => self.query(name, text),
+            Place::PathToken => {
+                let (path, query) = self.url.split_once('?').unwrap_or((&self.url, ""));
+                let mark = if query.is_empty() { "" } else { "?" };
+                let path = path.trim_end_matches('/');
+                self.url = format!("{path}/{text}{mark}{query}");
+            }
+            Place::Headers(_)
+            | Place::Json(_)
+            | Place::Form(_)
+            | Place::Sig(_)
+            | Place::Config(_)
+            | Place::BodySha256 => {
+                return Err(
+                    "signing a request whose signature is not in a header, the query or \
+                            the path is not possible"
+                        .to_owned(),
+                );
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Signs a request as `provider` would at `at`: adds the signature or token, the timestamp and the
+/// event id. An Ed25519 scheme needs the private key (`whsk_`).
+///
+/// # Errors
+/// The variant is unknown, the secret has the wrong form, or the scheme cannot be written.
+pub fn sign(
+    provider: &Provider,
+    variant: Option<&str>,
+    secret: &Secret,
+    values: &BTreeMap<String, String>,
+    request: &mut Unsigned,
+    at: UnixMillis,
+    id: &str,
+) -> Result<(), String> {
+    let scheme = provider.pinned(variant).next();
+    let scheme = scheme.ok_or_else(|| format!("{} has no such variant", provider.id))?;
+    let shape = scheme.shape().map_err(|fault| format!("scheme.{fault}"))?;
+    add_id(provider, &shape, request, id);
+    match shape {
+        Shape::None => Ok(()),
+        Shape::Token {
+            signature,
+            basic,
+            derived_from,
+        } => {
+            let token = wire_token(derived_from, secret, values)?;
+            let token = if basic {
+                format!("Basic {}", STANDARD.encode(&token))
+            } else {
+                let token = std::str::from_utf8(&token).map_err(|_| "the token is not UTF-8")?;
+                format!("{}{token}", signature.prefix)
+            };
+            request.put(first_place(signature)?, &token)
+        }
+        Shape::Signed {
+            algorithm,
+            signature,
+            content,
+            key,
+            timestamp,
+        } => {
+            let signer = Signer {
+                algorithm,
+                signature,
+                content,
+                key,
+                timestamp,
+            };
+            signer.sign(secret, values, request, at)
+        }
+    }
+}
+
+fn first_place(signature: &SignatureRule) -> Result<&Place, String> {
+    let first = signature.from.0.first();
+    first
+        .map(|from| &from.place)
+        .ok_or_else(|| "scheme.signature.from is empty".to_owned())
+}
+
+/// Headers that carry the id: those that are signed, otherwise the first that the provider uses.
+fn add_id(provider: &Provider, shape: &Shape<'_>, request: &mut Unsigned, id: &str) {
+    if let Shape::Signed { content, .. } = shape {
+        for part in content.parts() {
+            if let Piece::Value(Place::Header(name)) = &part.piece {
+                request.header_if_missing(name, id);
+            }
+        }
+    }
+    let names = provider
+        .event
+        .id
+        .0
+        .iter()
+        .filter_map(|source| match &source.place {
+            Place::Header(name) => Some(name),
+            _ => None,
+        });
+    let names: Vec<_> = names.collect();
+    let present = |name: &&HeaderName| {
+        let headers = request.headers.iter();
+        headers
+            .into_iter()
+            .any(|(known, _)| known.eq_ignore_ascii_case(name.as_str()))
+    };
+    if let (Some(first), false) = (names.first(), names.iter().any(present)) {
+        request.header_if_missing(first, id);
+    }
+}
+
+/// A scheme with a signature, taken apart.
+struct Signer<'a> {
+    algorithm: Algorithm,
+    signature: &'a SignatureRule,
+    content: &'a Template,
+    key: KeyForm,
+    timestamp: Option<&'a TimestampRule>,
+}
+
+impl Signer<'_> {
+    fn sign(
+        &self,
+        secret: &Secret,
+        values: &BTreeMap<String, String>,
+        request: &mut Unsigned,
+        at: UnixMillis,
+    ) -> Result<(), String> {
+        let time = self.timestamp.map(|rule| TimeRule::new(rule, None));
+        let timestamp = time.as_ref().map(|time| time.write(at));
+        let mut field = None;
+        let place = time.as_ref().and_then(|time| time.from.first());
+        if let (Some(place), Some(text)) = (place, &timestamp) {
+            match place {
+                Place::Sig(key) => field = Some((&**key, text.as_str())),
+                place => request.put(place, text)?,
+            }
+        }
+        let headers = header_map(&request.headers)?;
+        let (base, target) = split_url(&request.url);
+        let view = View {
+            method: &request.method,
+            target,
+            headers: &headers,
+            body: &request.body,
+            path_token: None,
+            values,
+            public_url: base,
+        };
+        let timestamp = timestamp.as_deref().map(str::as_bytes);
+        let content = fill(self.content, &view, None, timestamp)
+            .map_err(|rejection| rejection.detail.into_owned())?;
+        let bytes = match self.algorithm {
+            Algorithm::Ed25519 => {
+                let seed = private_key(secret.expose())
+                    .ok_or("the private key must be whsk_ and base64 of 32 or 64 bytes")?;
+                SigningKey::from_bytes(&seed)
+                    .sign(&joined(&content))
+                    .to_bytes()
+                    .to_vec()
+            }
+            algorithm => {
+                let (bytes, length) = Key::new(secret, algorithm, self.key)?.compute(&content);
+                bytes.get(..length).unwrap_or_default().to_vec()
+            }
+        };
+        let reader = Reader::new(self.signature, bytes.len(), |name| {
+            values.get(name).cloned()
+        });
+        let text = reader.write(&bytes, field);
+        request.put(first_place(self.signature)?, &text)
+    }
+}
+
+fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, String> {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        let name: HeaderName = name
+            .parse()
+            .map_err(|_| format!("not a header name: {name}"))?;
+        let value: HeaderValue = value
+            .parse()
+            .map_err(|_| format!("not a value for {name}"))?;
+        map.append(name, value);
+    }
+    Ok(map)
+}
+
+/// The address and the target of a URL.
+fn split_url(url: &str) -> (&str, &str) {
+    let authority = url.find("://").map_or(0, |at| at + 3);
+    if url.starts_with('/') {
+        return ("", url);
+    }
+    let path = url.get(authority..).and_then(|rest| rest.find('/'));
+    path.and_then(|at| url.split_at_checked(authority + at))
+        .unwrap_or((url, "/"))
+}

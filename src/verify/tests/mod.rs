@@ -1,0 +1,179 @@
+//! Behaviour of the whole engine, over every provider of the catalogue.
+
+mod events;
+mod forgeries;
+mod sources;
+mod vectors;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+
+use super::*;
+use crate::providers::{Catalogue, Sample};
+
+/// Wall time of the tests: 2025-01-01T00:00:00Z.
+const NOW: UnixMillis = UnixMillis(1_735_689_600_000);
+
+fn provider(id: &str) -> Arc<Provider> {
+    Catalogue::embedded().get(id).unwrap()
+}
+
+fn config(provider: Arc<Provider>, secrets: &[&str]) -> Config {
+    let labelled = secrets.iter().enumerate();
+    Config {
+        source: "test".into(),
+        provider,
+        variant: None,
+        secrets: labelled
+            .map(|(at, text)| Secret::new(&format!("secrets[{at}]"), *text))
+            .collect(),
+        values: BTreeMap::new(),
+        public_url: None,
+        tolerance: None,
+        dedup_key: None,
+        allow_from: Vec::new(),
+        observe: false,
+    }
+}
+
+fn verifier(config: Config) -> Verifier {
+    Verifier::new(config).unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+fn faults(config: Config) -> Vec<String> {
+    let faults = Verifier::new(config).err().unwrap_or_default();
+    faults
+        .into_iter()
+        .map(|fault| format!("{}: {}", fault.key, fault.message))
+        .collect()
+}
+
+fn received(url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Received {
+    let mut map = HeaderMap::new();
+    for (name, value) in headers {
+        map.append(
+            name.parse::<HeaderName>().unwrap(),
+            HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+        );
+    }
+    let target = url
+        .strip_prefix("https://")
+        .map_or(url, |rest| &rest[rest.find('/').unwrap()..]);
+    Received {
+        received_at: NOW,
+        peer: None,
+        method: Method::POST,
+        target: target.into(),
+        path_token: None,
+        headers: map,
+        body: body.into(),
+    }
+}
+
+/// One way to be a sender: a provider, a variant, and what sender and receiver hold.
+struct Sender {
+    provider: Arc<Provider>,
+    variant: Option<&'static str>,
+    signs_with: &'static str,
+    verifies_with: &'static str,
+    values: BTreeMap<String, String>,
+}
+
+impl Sender {
+    /// A sender for every provider and variant.
+    fn all() -> Vec<Self> {
+        let mut senders = Vec::new();
+        for provider in Catalogue::embedded().iter() {
+            let mut variants: Vec<_> = provider.schemes.iter().map(|s| s.variant.clone()).collect();
+            variants.dedup();
+            for variant in variants {
+                senders.push(Self::new(provider, variant.as_deref()));
+            }
+        }
+        senders
+    }
+
+    fn new(provider: &Arc<Provider>, variant: Option<&str>) -> Self {
+        let whsec = "whsec_aG9va2dhdGUtdGVzdC1zZWNyZXQtMDEyMzQ1Njc4OQ==";
+        // RFC 8032, test 1.
+        let whsk = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
+        let whpk = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+        let (variant, signs_with, verifies_with) = match variant {
+            Some("v1a") => (Some("v1a"), whsk, whpk),
+            Some("v1") => (Some("v1"), whsec, whsec),
+            Some("static") => (Some("static"), "s3cret token/1", "s3cret token/1"),
+            Some("derived") => (Some("derived"), "secretKey", "secretKey"),
+            Some(other) => panic!("a sender for {other} is missing"),
+            None if provider.id == "sieve" => (None, "", ""),
+            None => (None, whsec, whsec),
+        };
+        Self {
+            provider: Arc::clone(provider),
+            variant,
+            signs_with,
+            verifies_with,
+            values: [("message".to_owned(), "leaning tower of pisa".to_owned())].into(),
+        }
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.provider.id, self.variant.unwrap_or_default())
+    }
+
+    fn signs_body(&self) -> bool {
+        let scheme = self.provider.pinned(self.variant).next().unwrap();
+        scheme.content.is_some()
+    }
+
+    fn config(&self) -> Config {
+        let secrets = Some(self.verifies_with).filter(|secret| !secret.is_empty());
+        Config {
+            variant: self.variant.map(str::to_owned),
+            values: self.values.clone(),
+            ..config(Arc::clone(&self.provider), secrets.as_slice())
+        }
+    }
+
+    fn verifier(&self) -> Verifier {
+        verifier(self.config())
+    }
+
+    fn request(&self, sample: &Sample, at: UnixMillis, id: &str) -> Unsigned {
+        let headers = sample.headers.iter();
+        let mut request = Unsigned {
+            method: Method::POST,
+            url: "/webhooks/test?keep=1".to_owned(),
+            headers: headers
+                .map(|(name, value)| (name.clone(), value.clone()))
+                .collect(),
+            body: sample.body.clone().into(),
+        };
+        let secret = Secret::new("secret", self.signs_with);
+        sign(
+            &self.provider,
+            self.variant,
+            &secret,
+            &self.values,
+            &mut request,
+            at,
+            id,
+        )
+        .unwrap();
+        request
+    }
+
+    fn sample(&self) -> &Sample {
+        self.provider.samples.first().unwrap()
+    }
+}
+
+impl From<Unsigned> for Received {
+    fn from(request: Unsigned) -> Self {
+        let headers = request.headers.iter();
+        let headers: Vec<_> = headers.map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        received(&request.url, &headers, request.body.clone())
+    }
+}

@@ -1,0 +1,148 @@
+//! The signed timestamp: read strictly, accepted only near now.
+
+use std::time::Duration;
+
+use super::rejection::{Reason, Rejection};
+use crate::clock::UnixMillis;
+use crate::providers::{Place, TimeUnit, TimestampRule};
+
+/// Accepted distance from now where neither provider nor source say otherwise.
+const TOLERANCE: Duration = Duration::from_secs(300);
+
+/// A timestamp rule, ready for use.
+pub(super) struct TimeRule {
+    pub(super) from: Vec<Place>,
+    unit: TimeUnit,
+    tolerance_ms: i64,
+}
+
+impl TimeRule {
+    /// Compiles a rule; the source's `tolerance` goes before the provider's.
+    pub(super) fn new(rule: &TimestampRule, tolerance: Option<Duration>) -> Self {
+        let provider = rule
+            .tolerance_seconds
+            .map(|s| Duration::from_secs(s.into()));
+        let tolerance = tolerance.or(provider).unwrap_or(TOLERANCE);
+        Self {
+            from: rule.from.0.iter().map(|from| from.place.clone()).collect(),
+            unit: rule.unit,
+            tolerance_ms: i64::try_from(tolerance.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+
+    /// Checks a received timestamp against `now` (wall time).
+    ///
+    /// Seconds are compared with whole seconds, as senders' own libraries do.
+    pub(super) fn check(&self, text: &[u8], now: UnixMillis) -> Result<(), Rejection> {
+        let (at, now) = match self.unit {
+            TimeUnit::S => (
+                digits(text).and_then(|s| s.checked_mul(1000)),
+                now.seconds() * 1000,
+            ),
+            TimeUnit::Ms => (digits(text), now.0),
+            TimeUnit::Rfc3339 => {
+                let text = std::str::from_utf8(text).ok();
+                let at = text.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+                (at.map(jiff::Timestamp::as_millisecond), now.0)
+            }
+        };
+        let Some(at) = at else {
+            return Err(Reason::Malformed.because("the timestamp is not in the expected form"));
+        };
+        let age_ms = now.saturating_sub(at);
+        let (seconds, tolerance) = (age_ms / 1000, self.tolerance_ms / 1000);
+        if age_ms > self.tolerance_ms {
+            let detail = format!("the timestamp is {seconds} s old, the tolerance {tolerance} s");
+            return Err(Reason::Stale.because(detail));
+        }
+        if age_ms < -self.tolerance_ms {
+            let ahead = seconds.saturating_neg();
+            let detail = format!("the timestamp is {ahead} s ahead, the tolerance {tolerance} s");
+            return Err(Reason::Future.because(detail));
+        }
+        Ok(())
+    }
+
+    /// An instant as the sender writes it.
+    pub(super) fn write(&self, at: UnixMillis) -> String {
+        match self.unit {
+            TimeUnit::S => at.seconds().to_string(),
+            TimeUnit::Ms => at.0.to_string(),
+            TimeUnit::Rfc3339 => at.rfc3339(),
+        }
+    }
+}
+
+/// A number of digits and nothing else.
+fn digits(text: &[u8]) -> Option<i64> {
+    if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::providers::OneOrMany;
+
+    fn check(unit: TimeUnit, text: &str, now_ms: i64) -> Option<Reason> {
+        let rule = TimestampRule {
+            from: OneOrMany::default(),
+            unit,
+            tolerance_seconds: None,
+        };
+        let rejection = TimeRule::new(&rule, None).check(text.as_bytes(), UnixMillis(now_ms));
+        rejection.err().map(|rejection| rejection.reason)
+    }
+
+    #[test]
+    fn the_tolerance_holds_in_both_directions_to_the_unit() {
+        let now = 1_735_689_600_999;
+        for (text, expected) in [
+            ("1735689600", None),
+            ("1735689300", None),
+            ("1735689299", Some(Reason::Stale)),
+            ("1735689900", None),
+            ("1735689901", Some(Reason::Future)),
+            ("0", Some(Reason::Stale)),
+            ("9223372036854775807", Some(Reason::Malformed)),
+            ("99999999999999999999", Some(Reason::Malformed)),
+            ("+1735689600", Some(Reason::Malformed)),
+            ("-1", Some(Reason::Malformed)),
+            ("1735689600.0", Some(Reason::Malformed)),
+            ("", Some(Reason::Malformed)),
+        ] {
+            assert_eq!(check(TimeUnit::S, text, now), expected, "{text}");
+        }
+        assert_eq!(check(TimeUnit::Ms, "1735689300999", now), None);
+        assert_eq!(
+            check(TimeUnit::Ms, "1735689300998", now),
+            Some(Reason::Stale)
+        );
+        assert_eq!(
+            check(TimeUnit::Rfc3339, "2025-01-01T00:00:00.123456789Z", now),
+            None
+        );
+        assert_eq!(
+            check(TimeUnit::Rfc3339, "2025-01-01T00:00:00", now),
+            Some(Reason::Malformed)
+        );
+    }
+
+    #[test]
+    fn the_source_tolerance_goes_before_the_providers() {
+        let rule = TimestampRule {
+            from: OneOrMany::default(),
+            unit: TimeUnit::S,
+            tolerance_seconds: Some(5),
+        };
+        let (text, now) = (b"100", UnixMillis(110_000));
+        assert!(TimeRule::new(&rule, None).check(text, now).is_err());
+        assert!(
+            TimeRule::new(&rule, Some(Duration::from_secs(10)))
+                .check(text, now)
+                .is_ok()
+        );
+    }
+}
