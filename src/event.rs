@@ -152,7 +152,7 @@ const HOP_BY_HOP: [&str; 12] = [
 ];
 
 /// `Hookgate-Anything` in every spelling that some framework folds into the same variable.
-fn claims_to_be_ours(name: &str) -> bool {
+pub(crate) fn claims_to_be_ours(name: &str) -> bool {
     let ours = b"hookgate";
     let (Some(start), Some(next)) = (
         name.as_bytes().get(..ours.len()),

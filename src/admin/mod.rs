@@ -1,0 +1,68 @@
+//! Operate: health, metrics and the API, on a listener of their own.
+//!
+//! On loopback or a Unix socket no token is needed, but requests that a foreign web page could
+//! have caused are refused; elsewhere the API asks for the token. Health and metrics never do:
+//! probes and scrapers bring none, and there is nothing secret in them.
+
+mod access;
+mod events;
+mod health;
+mod view;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{get, post};
+
+pub use health::Health;
+pub use view::{AttemptView, EventDetail, EventList, EventSummary, Replayed};
+
+use crate::clock::Clock;
+use crate::metrics::Metrics;
+use crate::net::Address;
+use crate::secret::Secret;
+use crate::store::Store;
+
+/// Where the admin listener is and who may use it.
+pub struct Config {
+    /// Addresses to listen on.
+    pub listen: Vec<Address>,
+    /// The token that the API asks for; always set when an address can be reached from outside.
+    pub token: Option<Secret>,
+}
+
+/// What the handlers work with.
+pub struct Admin {
+    /// Event queries and replays.
+    pub store: Store,
+    /// The clock of the store's due times.
+    pub clock: Clock,
+    /// What `/metrics` prints.
+    pub metrics: Metrics,
+    /// What `/livez` and `/readyz` say.
+    pub health: Health,
+    /// The token, if one is required.
+    pub token: Option<Secret>,
+    /// Headers that carry a source's credentials, which no view shows.
+    pub credential_headers: Vec<http::HeaderName>,
+}
+
+/// All routes.
+pub fn router(admin: Admin) -> Router {
+    let admin = Arc::new(admin);
+    let api = Router::new()
+        .route("/api/v1/events", get(events::list))
+        .route("/api/v1/events/{id}", get(events::show))
+        .route("/api/v1/events/{id}/body", get(events::body))
+        .route("/api/v1/events/{id}/replay", post(events::replay))
+        .layer(from_fn_with_state(Arc::clone(&admin), access::check));
+    Router::new()
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/metrics", get(health::metrics))
+        .merge(api)
+        .fallback(view::no_such_route)
+        .method_not_allowed_fallback(view::wrong_method)
+        .with_state(admin)
+}

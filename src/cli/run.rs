@@ -1,0 +1,87 @@
+//! `hookgate run`: the gate, from start to an orderly end.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{ConfigArgs, Failure};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::gateway::Gateway;
+use crate::metrics::Metrics;
+use crate::telemetry;
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    config: ConfigArgs,
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let inputs = args.config.inputs();
+    let config = Config::load(&inputs)?;
+    let logs = telemetry::start(&config.log);
+    let file = inputs.file.as_ref().map(|file| file.display().to_string());
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        config = file,
+        "hookgate starts"
+    );
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
+    let runtime =
+        runtime.map_err(|error| Failure::Failed(format!("cannot start the runtime: {error}")))?;
+    let result = runtime.block_on(live(config, &logs));
+    runtime.shutdown_background();
+    result
+}
+
+async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
+    let cannot =
+        |error: std::io::Error| Failure::Failed(format!("cannot listen for signals: {error}"));
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate()).map_err(cannot)?,
+        signal(SignalKind::interrupt()).map_err(cannot)?,
+    );
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+    let app = config.forward.app.to_string();
+    let sources: Vec<_> = config
+        .ingress
+        .sources
+        .iter()
+        .map(|source| format!("{} at {}", source.name, source.path))
+        .collect();
+    let gateway = Gateway::start(config, Clock::real(), Metrics::new()).await;
+    let gateway = gateway.map_err(|error| Failure::Failed(error.to_string()))?;
+    for address in gateway.listening() {
+        tracing::info!(%address, %app, "taking webhooks");
+    }
+    for source in sources {
+        tracing::info!("source {source}");
+    }
+    for address in gateway.admin_listening() {
+        tracing::info!(%address, "admin");
+    }
+    tokio::select! {
+        error = gateway.failed() => {
+            // Nothing more can be promised: end at once, and recover from disk at the next start.
+            return Err(Failure::Failed(error.to_string()));
+        }
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tokio::select! {
+        () = gateway.stop() => {}
+        // A second signal: what is acknowledged is on disk, so it is safe to leave now.
+        _ = terminate.recv() => tracing::warn!("second signal: leaving at once"),
+        _ = interrupt.recv() => tracing::warn!("second signal: leaving at once"),
+    }
+    if logs.dropped_lines() > 0 {
+        tracing::warn!(
+            lines = logs.dropped_lines(),
+            "log lines were dropped because nobody read them"
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! `hookgate send`: sign an event as a provider does, and post it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http_body_util::Full;
+
+use super::http::{Client, block_on};
+use super::{Failure, out};
+use crate::clock::{Clock, UnixMillis};
+use crate::event::EventId;
+use crate::net::Address;
+use crate::providers::{Catalogue, Provider, Sample};
+use crate::secret::Secret;
+use crate::verify::{Unsigned, sign};
+
+/// How far back `--stale` dates the signature: past every provider's tolerance.
+const STALE: Duration = Duration::from_secs(24 * 3600);
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Sign as this provider does (`hookgate providers` lists them)
+    #[arg(long)]
+    provider: String,
+    /// The variant of its scheme
+    #[arg(long)]
+    variant: Option<String>,
+    /// The secret to sign with; for a public-key scheme the private key (whsk_...)
+    #[arg(
+        long,
+        env = "HOOKGATE_SEND_SECRET",
+        hide_env_values = true,
+        default_value = ""
+    )]
+    secret: String,
+    /// Where to send: http://host:port/path
+    #[arg(long, value_name = "URL")]
+    to: String,
+    /// The event type, of those that `hookgate providers ID` names
+    #[arg(long = "type", value_name = "TYPE")]
+    event_type: Option<String>,
+    /// Send this file as the body
+    #[arg(long, value_name = "FILE")]
+    data: Option<PathBuf>,
+    /// The event's id; a new one each time if not given
+    #[arg(long)]
+    id: Option<String>,
+    /// A value that the scheme asks for, such as message=...
+    #[arg(long = "value", value_name = "NAME=VALUE", value_parser = name_and_value)]
+    values: Vec<(String, String)>,
+    /// How many events to send
+    #[arg(long, default_value_t = 1)]
+    count: u32,
+    /// Change the body after signing, as a forger would
+    #[arg(long)]
+    tamper: bool,
+    /// Date the signature back by a day
+    #[arg(long)]
+    stale: bool,
+}
+
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let catalogue = Catalogue::embedded();
+    let provider = catalogue.get(&args.provider).ok_or_else(|| {
+        let near = catalogue
+            .suggest(&args.provider)
+            .map(|near| format!("; did you mean {near:?}?"));
+        Failure::Usage(format!(
+            "no provider {:?}{}",
+            args.provider,
+            near.unwrap_or_default()
+        ))
+    })?;
+    let (address, target) = parse_url(&args.to).map_err(Failure::Usage)?;
+    let sample = sample(&args, &provider)?;
+    let clock = Clock::real();
+    block_on(async {
+        let connected = Client::connect(&address).await;
+        let mut client = connected
+            .map_err(|error| Failure::Failed(format!("cannot connect to {address}: {error}")))?;
+        let secret = Secret::new("--secret", args.secret.as_bytes());
+        let values = args.values.iter().cloned().collect();
+        let sender = Sender {
+            provider: &provider,
+            variant: args.variant.as_deref(),
+            secret: &secret,
+            values: &values,
+        };
+        let mut refused = 0_u32;
+        for _ in 0..args.count {
+            let at = if args.stale {
+                clock.wall().minus(STALE)
+            } else {
+                clock.wall()
+            };
+            let id = args.id.clone().unwrap_or_else(|| new_id(clock.wall()));
+            let mut signed = sender.sign(&sample, &target, at, &id)?;
+            if args.tamper {
+                tamper(&mut signed);
+            }
+            let response = client.send(request(&signed)?).await;
+            let response =
+                response.map_err(|error| Failure::Failed(format!("{}: {error}", args.to)))?;
+            refused += u32::from(!response.status().is_success());
+            out::line(describe(&response));
+        }
+        match refused {
+            0 => Ok(()),
+            1 if args.count == 1 => Err(Failure::Failed("the event was not accepted".to_owned())),
+            _ => Err(Failure::Failed(format!(
+                "{refused} of {} events were not accepted",
+                args.count
+            ))),
+        }
+    })
+}
+
+/// The sample of the type asked for, or the first; with `--data`, its headers around that body.
+fn sample(args: &Args, provider: &Provider) -> Result<Sample, Failure> {
+    let types = || {
+        provider
+            .samples
+            .iter()
+            .map(|sample| sample.kind.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
+    let found = match &args.event_type {
+        None => provider.samples.first(),
+        Some(wanted) => provider
+            .samples
+            .iter()
+            .find(|sample| sample.kind == *wanted),
+    };
+    let found = found.ok_or_else(|| {
+        Failure::Usage(format!(
+            "{} has samples of these types: {}",
+            provider.id,
+            types()
+        ))
+    })?;
+    let Some(file) = &args.data else {
+        return Ok(found.clone());
+    };
+    let body = std::fs::read_to_string(file)
+        .map_err(|error| Failure::Usage(format!("{}: {error}", file.display())))?;
+    Ok(Sample {
+        id: None,
+        body,
+        ..found.clone()
+    })
+}
+
+/// An id that looks like those of many providers.
+pub(super) fn new_id(at: UnixMillis) -> String {
+    EventId::new(at).to_string()
+}
+
+/// Who signs, and how.
+pub(super) struct Sender<'a> {
+    pub(super) provider: &'a Provider,
+    pub(super) variant: Option<&'a str>,
+    pub(super) secret: &'a Secret,
+    pub(super) values: &'a BTreeMap<String, String>,
+}
+
+impl Sender<'_> {
+    /// The sample as an event of its own, signed at `at` for `target`.
+    pub(super) fn sign(
+        &self,
+        sample: &Sample,
+        target: &str,
+        at: UnixMillis,
+        id: &str,
+    ) -> Result<Unsigned, Failure> {
+        let sample = sample.with_id(id);
+        let mut request = Unsigned {
+            method: Method::POST,
+            url: target.to_owned(),
+            headers: sample.headers.into_iter().collect(),
+            body: sample.body.into(),
+        };
+        sign(
+            self.provider,
+            self.variant,
+            self.secret,
+            self.values,
+            &mut request,
+            at,
+            id,
+        )
+        .map_err(Failure::Usage)?;
+        Ok(request)
+    }
+}
+
+/// Puts a space behind the body: any change has to break the signature.
+pub(super) fn tamper(signed: &mut Unsigned) {
+    signed.body = [&*signed.body, b" "].concat().into();
+}
+
+/// The signed request, ready to go out.
+pub(super) fn request(signed: &Unsigned) -> Result<Request<Full<Bytes>>, Failure> {
+    let unfit = |what: &str| Failure::Usage(format!("{what:?} does not fit into a request"));
+    let mut request = Request::new(Full::new(signed.body.clone()));
+    *request.method_mut() = signed.method.clone();
+    *request.uri_mut() = signed.url.parse().map_err(|_| unfit(&signed.url))?;
+    for (name, value) in &signed.headers {
+        let header = HeaderName::try_from(name).map_err(|_| unfit(name))?;
+        request.headers_mut().append(
+            header,
+            HeaderValue::try_from(value).map_err(|_| unfit(name))?,
+        );
+    }
+    Ok(request)
+}
+
+fn describe(response: &Response<Bytes>) -> String {
+    let header = |name: &str| {
+        response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
+    };
+    let status = response.status();
+    let mut text = status.to_string();
+    for name in ["hookgate-status", "hookgate-event-id"] {
+        if let Some(value) = header(name) {
+            text = format!("{text}  {value}");
+        }
+    }
+    if !status.is_success() {
+        text = format!(
+            "{text}: {}",
+            String::from_utf8_lossy(response.body()).trim()
+        );
+    }
+    text
+}
+
+/// Address and target of an `http://` URL.
+fn parse_url(url: &str) -> Result<(Address, String), String> {
+    if url.starts_with("https:") {
+        return Err("send speaks plain http: send to hookgate itself rather than to what stands in front of it".to_owned());
+    }
+    let way_out = || format!("{url}: write http://host:port/path");
+    let rest = url.strip_prefix("http://").ok_or_else(way_out)?;
+    let (authority, path) = rest
+        .find('/')
+        .map_or((rest, "/"), |slash| rest.split_at(slash));
+    let address = authority
+        .parse()
+        .or_else(|_| format!("{authority}:80").parse())
+        .map_err(|_| way_out())?;
+    Ok((address, path.to_owned()))
+}

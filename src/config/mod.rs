@@ -1,0 +1,79 @@
+//! Text to [`Config`], once: layers, shapes, units, secrets, and all faults at the same time.
+//!
+//! No component reads configuration on its own; each declares its `Config` type, and this folder
+//! fills them in. What a `Config` holds is valid: nothing later has to check it again.
+
+mod faults;
+mod layers;
+mod raw;
+mod reader;
+mod resolve;
+mod show;
+mod sources;
+mod units;
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::net::Address;
+use crate::{admin, forward, ingress, server, store, telemetry};
+
+pub use faults::{Fault, Faults};
+pub use layers::{DEFAULTS, Inputs};
+pub use show::{schema, show};
+
+/// Everything that can be set, checked and read in.
+pub struct Config {
+    /// What senders reach.
+    pub listen: Vec<Address>,
+    /// How connections are limited.
+    pub server: server::Config,
+    /// How requests are received and verified.
+    pub ingress: ingress::Config,
+    /// How events are handed to the app.
+    pub forward: forward::Config,
+    /// How events are kept.
+    pub store: store::Config,
+    /// API, health and metrics.
+    pub admin: admin::Config,
+    /// Logs.
+    pub log: telemetry::Config,
+    /// Time to finish requests and attempts after SIGTERM.
+    pub grace: Duration,
+    /// What a person should know although it is allowed.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Stacks the layers and checks everything, files with secrets included.
+    ///
+    /// # Errors
+    /// All faults together.
+    pub fn load(inputs: &Inputs) -> Result<Self, Faults> {
+        resolve::resolve(inputs)
+    }
+}
+
+impl Inputs {
+    /// The environment of this process, and a file: the one given, else the one that
+    /// `HOOKGATE_CONFIG` names, else `hookgate.toml` in the working directory if there is one.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where the environment is read"
+    )]
+    #[must_use]
+    pub fn of_process(file: Option<PathBuf>, flags: Vec<(String, String)>) -> Self {
+        let here = PathBuf::from("hookgate.toml");
+        let file = file
+            .or_else(|| std::env::var_os("HOOKGATE_CONFIG").map(PathBuf::from))
+            .or_else(|| here.is_file().then_some(here));
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self {
+            file,
+            environment: std::env::vars_os().filter_map(text).collect(),
+            flags,
+        }
+    }
+}

@@ -1,0 +1,322 @@
+//! The shapes of the configuration, as written. Every setting is optional here: the defaults are
+//! a layer of their own, and [`super::resolve`] turns the whole into a `Config` or all its faults.
+
+use std::collections::BTreeMap;
+
+use figment::value::Value;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::de::{Deserialize, DeserializeOwned, Deserializer};
+
+use super::units::{Flag, Int, Size, Span, TextList};
+
+/// Whatever stands there. (`Value` has a method of the same name as the trait's.)
+fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
+    <Value as Deserialize>::deserialize(deserializer)
+}
+
+/// One setting: absent, read, or given in a form that cannot be read (kept as the reason).
+///
+/// Reading never fails as a whole, so that all faults are found in one go.
+#[derive(Clone, Debug)]
+pub(super) struct Leaf<T>(pub(super) Option<Result<T, String>>);
+
+impl<T> Default for Leaf<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<'de, T: DeserializeOwned> Deserialize<'de> for Leaf<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = any(deserializer)?;
+        Ok(Self(Some(
+            value
+                .deserialize::<T>()
+                .map_err(|error| error.kind.to_string()),
+        )))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for Leaf<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        T::schema_name()
+    }
+    fn schema_id() -> std::borrow::Cow<'static, str> {
+        T::schema_id()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+/// Text that nobody may see again.
+#[derive(Clone)]
+pub(super) struct SecretText(pub(super) zeroize::Zeroizing<String>);
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match any(deserializer)? {
+            Value::String(_, text) => Ok(Self(zeroize::Zeroizing::new(text))),
+            // The usual message would quote what was found.
+            Value::Char(..)
+            | Value::Bool(..)
+            | Value::Num(..)
+            | Value::Empty(..)
+            | Value::Dict(..)
+            | Value::Array(..) => Err(serde::de::Error::custom(
+                "a secret is text: put it in double quotes",
+            )),
+        }
+    }
+}
+
+impl std::fmt::Debug for SecretText {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
+}
+
+impl JsonSchema for SecretText {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SecretText".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "writeOnly": true })
+    }
+}
+
+/// A table of any content, read by whoever it belongs to.
+#[derive(Clone, Debug, serde::Deserialize)]
+#[serde(transparent)]
+pub(super) struct AnyTable(pub(super) serde_json::Map<String, serde_json::Value>);
+
+impl JsonSchema for AnyTable {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "AnyTable".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "object", "additionalProperties": true })
+    }
+}
+
+macro_rules! shape {
+    ($(#[$meta:meta])* $name:ident { $($(#[$field_meta:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$meta])*
+        #[derive(Debug, Default, serde::Deserialize, JsonSchema)]
+        #[serde(default, deny_unknown_fields)]
+        pub(super) struct $name { $($(#[$field_meta])* pub(super) $field: $type,)* }
+    };
+}
+
+shape!(
+    /// Settings of hookgate
+    Raw {
+        /// Directory with provider files of your own
+        providers_dir: Leaf<String>,
+        server: Server,
+        app: App,
+        store: Store,
+        admin: Admin,
+        log: Log,
+        sources: BTreeMap<String, Source>,
+    }
+);
+shape!(Server {
+    listen: Leaf<TextList>,
+    public_url: Leaf<String>,
+    tls: Tls,
+    trusted_proxies: Leaf<TextList>,
+    body_max: Leaf<Size>,
+    ack_deadline: Leaf<Span>,
+    connections_max: Leaf<Int>,
+    connections_per_peer_max: Leaf<Int>,
+    bodies_in_flight_max: Leaf<Size>,
+    rejections_per_peer: Rate,
+    grace: Leaf<Span>,
+});
+shape!(Tls { certificate: Leaf<String>, key: Leaf<String>, });
+shape!(Rate { per_second: Leaf<Int>, burst: Leaf<Int>, });
+shape!(App {
+    url: Leaf<String>,
+    allow_remote: Leaf<Flag>,
+    timeout: Leaf<Span>,
+    concurrency: Leaf<Int>,
+    retry: Retry,
+    dead_letter_on: Leaf<StatusList>,
+    sign_secret: Leaf<SecretText>,
+});
+shape!(Retry { first: Leaf<Span>, max: Leaf<Span>, give_up_after: Leaf<Span>, });
+shape!(Store {
+    kind: Leaf<String>,
+    path: Leaf<String>,
+    bytes_max: Leaf<Size>,
+    low_space: Leaf<Size>,
+    allow_volatile: Leaf<Flag>,
+    keep: Keep,
+});
+shape!(Keep { delivered: Leaf<Span>, dead: Leaf<Span>, ids: Leaf<Span>, });
+shape!(Admin { listen: Leaf<TextList>, token_file: Leaf<String>, });
+shape!(Log { format: Leaf<String>, level: Leaf<String>, });
+shape!(Source {
+    provider: Leaf<String>,
+    variant: Leaf<String>,
+    path: Leaf<String>,
+    secret: Leaf<SecretText>,
+    secret_file: Leaf<String>,
+    secrets: Leaf<SecretList>,
+    allow_shared_secret: Leaf<Flag>,
+    mode: Leaf<String>,
+    ack: Leaf<String>,
+    tolerance: Leaf<Span>,
+    body_max: Leaf<Size>,
+    dedup: Dedup,
+    rate: Rate,
+    app_path: Leaf<String>,
+    values: Leaf<BTreeMap<String, String>>,
+    unsigned: Leaf<Flag>,
+    token: Leaf<SecretText>,
+    token_file: Leaf<String>,
+    token_in: Leaf<String>,
+    allow_from: Leaf<TextList>,
+    scheme: Leaf<AnyTable>,
+});
+shape!(Dedup { window: Leaf<Span>, key: Leaf<TextList>, });
+
+/// HTTP statuses.
+#[derive(Clone, Debug)]
+pub(super) struct StatusList(pub(super) Vec<u16>);
+
+impl<'de> Deserialize<'de> for StatusList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let way_out =
+            || D::Error::custom("write a list of HTTP statuses from 300 to 599, such as [410]");
+        let given = match any(deserializer)? {
+            Value::String(_, text) => text
+                .split(',')
+                .map(|part| part.trim().parse().ok())
+                .collect::<Option<Vec<u16>>>(),
+            Value::Array(_, list) => list
+                .iter()
+                .map(|status| status.to_u128()?.try_into().ok())
+                .collect(),
+            Value::Char(..)
+            | Value::Bool(..)
+            | Value::Num(..)
+            | Value::Empty(..)
+            | Value::Dict(..) => None,
+        };
+        let list = given.ok_or_else(way_out)?;
+        if list.iter().all(|status| (300..600).contains(status)) {
+            Ok(Self(list))
+        } else {
+            Err(way_out())
+        }
+    }
+}
+
+impl JsonSchema for StatusList {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "StatusList".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "array", "items": { "type": "integer", "minimum": 300, "maximum": 599 } })
+    }
+}
+
+/// One of several secrets of a source.
+#[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SecretEntry {
+    pub(super) file: Option<String>,
+    pub(super) value: Option<SecretText>,
+    /// An RFC 3339 instant after which this secret no longer verifies
+    pub(super) not_after: Option<Instant>,
+}
+
+/// RFC 3339 text, or a TOML date-time.
+#[derive(Clone, Debug)]
+pub(super) struct Instant(pub(super) jiff::Timestamp);
+
+impl<'de> Deserialize<'de> for Instant {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = any(deserializer)?;
+        // TOML's own date-time arrives as a table with this one key.
+        let text = value
+            .find_ref("$__toml_private_datetime")
+            .unwrap_or(&value)
+            .as_str();
+        text.and_then(|text| text.parse().ok())
+            .map(Self)
+            .ok_or_else(|| {
+                serde::de::Error::custom(
+                    "write an instant with its zone, such as \"2026-12-31T00:00:00Z\"",
+                )
+            })
+    }
+}
+
+impl JsonSchema for Instant {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Instant".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": "date-time" })
+    }
+}
+
+/// `secrets = [...]`; in the environment the same list as text.
+#[derive(Clone, Debug)]
+pub(super) struct SecretList(pub(super) Vec<SecretEntry>);
+
+impl<'de> Deserialize<'de> for SecretList {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        use serde::de::Error;
+        let value = any(deserializer)?;
+        if let Value::String(_, text) = &value {
+            #[derive(serde::Deserialize)]
+            struct Wrapped {
+                secrets: Vec<SecretEntry>,
+            }
+            // The parser's own message would quote the text, and with it the secrets.
+            return toml::from_str::<Wrapped>(&format!("secrets = {text}"))
+                .map(|read| Self(read.secrets))
+                .map_err(|_| {
+                    D::Error::custom(
+                        "write a list such as [{ file = \"...\" }, { value = \"...\" }]",
+                    )
+                });
+        }
+        value
+            .deserialize()
+            .map(Self)
+            .map_err(|error| D::Error::custom(error.kind))
+    }
+}
+
+impl JsonSchema for SecretList {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SecretList".into()
+    }
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Vec::<SecretEntry>::json_schema(generator)
+    }
+}

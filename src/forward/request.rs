@@ -1,0 +1,115 @@
+//! The request to the app: what the sender sent, then our own headers.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hmac::{Hmac, KeyInit, Mac};
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Uri};
+use http_body_util::Full;
+use sha2::Sha256;
+
+use super::Config;
+use crate::clock::UnixMillis;
+use crate::event::Event;
+use crate::store::Lease;
+
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+
+/// Signs requests to the app with Standard Webhooks, whatever the provider did.
+#[derive(Clone)]
+pub struct Signing(Hmac<Sha256>);
+
+impl Signing {
+    /// From a secret in the form `whsec_` and base64; `None` if it is in another form.
+    #[must_use]
+    pub fn new(secret: &str) -> Option<Self> {
+        let key = zeroize::Zeroizing::new(STANDARD.decode(secret.strip_prefix("whsec_")?).ok()?);
+        if key.is_empty() {
+            return None;
+        }
+        Hmac::new_from_slice(&key).ok().map(Self)
+    }
+
+    /// Replaces the three headers of Standard Webhooks (specification 1.0, "Signature scheme").
+    fn sign(&self, headers: &mut HeaderMap, event: &Event, at: UnixMillis) {
+        let (id, timestamp) = (event.id.to_string(), at.seconds().to_string());
+        let mut mac = self.0.clone();
+        for part in [id.as_bytes(), b".", timestamp.as_bytes(), b".", &event.body] {
+            mac.update(part);
+        }
+        let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+        set(headers, "webhook-id", &id);
+        set(headers, "webhook-timestamp", &timestamp);
+        set(headers, "webhook-signature", &signature);
+    }
+}
+
+/// The request for one attempt, begun at `at` (wall time).
+pub(super) fn build(config: &Config, lease: &Lease, at: UnixMillis) -> Request<Full<Bytes>> {
+    let event = &*lease.event;
+    let mut headers = event.headers.to_map();
+    if let Some(signing) = &config.signing {
+        signing.sign(&mut headers, event, at);
+    }
+    if !headers.contains_key(http::header::HOST) {
+        set(&mut headers, "host", &config.app.authority());
+    }
+    if !headers.contains_key(TRACEPARENT) {
+        // W3C Trace Context: the trace is the event, so that all attempts belong together.
+        let trace: String = event
+            .id
+            .as_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        set(
+            &mut headers,
+            "traceparent",
+            &format!("00-{trace}-{:016x}-00", fastrand::u64(1..)),
+        );
+    }
+    set(&mut headers, "hookgate-event-id", &event.id.to_string());
+    set(&mut headers, "hookgate-source", event.source.as_str());
+    if let Some(id) = &event.provider_event_id {
+        set(&mut headers, "hookgate-provider-event-id", id);
+    }
+    if let Some(kind) = &event.event_type {
+        set(&mut headers, "hookgate-event-type", kind);
+    }
+    set(
+        &mut headers,
+        "hookgate-received-at",
+        &event.received_at.rfc3339(),
+    );
+    set(&mut headers, "hookgate-attempt", &lease.attempt.to_string());
+    if lease.replay {
+        set(&mut headers, "hookgate-replay", "true");
+    }
+    set(&mut headers, "hookgate-verified", &event.verified);
+
+    let mut request = Request::new(Full::new(event.body.clone()));
+    *request.method_mut() = event.method.clone();
+    *request.uri_mut() = target(config, event);
+    *request.headers_mut() = headers;
+    request
+}
+
+/// Path and query as received, or the source's own path for the app with the received query.
+fn target(config: &Config, event: &Event) -> Uri {
+    let target = match (
+        config.app_paths.get(&event.source),
+        event.target.split_once('?'),
+    ) {
+        (None, _) => event.target.parse(),
+        (Some(path), None) => path.parse(),
+        (Some(path), Some((_, query))) => format!("{path}?{query}").parse(),
+    };
+    target.unwrap_or_else(|_| Uri::from_static("/")) // checked on receipt and in the configuration
+}
+
+fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    // A value that no header can carry (a provider's id with odd characters) is left out.
+    if let Ok(value) = HeaderValue::from_bytes(value.as_bytes()) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}

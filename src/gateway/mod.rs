@@ -1,0 +1,221 @@
+//! Wires all parts together: the only module that knows everybody.
+//!
+//! Start: store, gate, forwarder, admin, and last the senders' listeners. Stop, in this order:
+//! intake (no new connections; requests under way finish), forwarding (no new leases; attempts
+//! finish), the store (what was settled is written), admin. Whatever has not finished when the grace
+//! period ends stays pending on disk.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::admin::{self, Admin, Health};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::forward::{self, Forwarder};
+use crate::ingress::{self, Gate};
+use crate::metrics::Metrics;
+use crate::net::{Address, Listener};
+use crate::server::{self, Server};
+use crate::shutdown::Stage;
+use crate::store::{Store, StoreError};
+
+mod store_metrics;
+
+/// Connections that the admin listener takes; apart from the senders', so that they cannot shut
+/// the operator out.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// What of the grace period is kept back for writing the last settlements.
+const STORE_SHARE: Duration = Duration::from_secs(2);
+
+/// Why a gateway cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The TLS files cannot be used.
+    #[error(transparent)]
+    Tls(#[from] server::TlsError),
+    /// An address cannot be listened on.
+    #[error("cannot listen on {address} ({key}): {source}; is another process using it?")]
+    Listen {
+        /// The configuration key.
+        key: &'static str,
+        /// The address asked for.
+        address: Address,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+/// A running gateway.
+pub struct Gateway {
+    gate: Arc<Gate>,
+    store: Store,
+    intake: Stage,
+    forwarding: Stage,
+    admin: Stage,
+    grace: Duration,
+    listening: Vec<Address>,
+    admin_listening: Vec<Address>,
+}
+
+impl Gateway {
+    /// Starts everything; on return, senders are answered.
+    ///
+    /// # Errors
+    /// When the store, the TLS files or an address cannot be used.
+    pub async fn start(config: Config, clock: Clock, metrics: Metrics) -> Result<Self, StartError> {
+        let (intake, forwarding, admin_stage) =
+            (Stage::default(), Stage::default(), Stage::default());
+        // Addresses first: what is wrong with them shows before the store is touched.
+        let listeners = bind(&config.listen, "server.listen").await?;
+        let admin_listeners = bind(&config.admin.listen, "admin.listen").await?;
+        let server = Server::new(
+            &config.server,
+            intake.clone(),
+            Some(server::Metrics::new(&metrics)),
+        )?;
+
+        let store = open_store(config.store, clock.clone()).await?;
+        let names: Vec<_> = config
+            .ingress
+            .sources
+            .iter()
+            .map(|source| source.name.clone())
+            .collect();
+        store_metrics::register(&metrics, &store, names.clone());
+        let credential_headers = config
+            .ingress
+            .sources
+            .iter()
+            .flat_map(|source| source.verifier.credential_headers());
+        let credential_headers = credential_headers.cloned().collect();
+        let gate = Arc::new(Gate::new(
+            config.ingress,
+            store.clone(),
+            clock.clone(),
+            &ingress::Metrics::new(&metrics),
+        ));
+
+        let listening = addresses(&listeners);
+        let admin_listening = addresses(&admin_listeners);
+        Forwarder::start(
+            config.forward,
+            store.clone(),
+            clock.clone(),
+            forward::Metrics::new(&metrics, names.into_iter()),
+            &forwarding,
+        );
+        let health = Health {
+            intake: intake.clone(),
+        };
+        let token = config.admin.token;
+        let admin = Admin {
+            store: store.clone(),
+            clock,
+            metrics,
+            health,
+            token,
+            credential_headers,
+        };
+        serve_admin(admin, admin_listeners, &admin_stage)?;
+
+        let server = Arc::new(server);
+        for listener in listeners {
+            server.serve(listener, ingress::stack(Arc::clone(&gate)));
+        }
+        let (admin, grace) = (admin_stage, config.grace);
+        Ok(Self {
+            gate,
+            store,
+            intake,
+            forwarding,
+            admin,
+            grace,
+            listening,
+            admin_listening,
+        })
+    }
+
+    /// Where senders reach it, with the ports that the system chose.
+    #[must_use]
+    pub fn listening(&self) -> &[Address] {
+        &self.listening
+    }
+
+    /// Where operators reach it.
+    #[must_use]
+    pub fn admin_listening(&self) -> &[Address] {
+        &self.admin_listening
+    }
+
+    /// Resolves when the store has failed, after which the process must end.
+    pub async fn failed(&self) -> StoreError {
+        self.store.failed().await
+    }
+
+    /// Stops in order within the grace period.
+    pub async fn stop(self) {
+        let end = Instant::now() + self.grace.saturating_sub(STORE_SHARE);
+        tracing::info!("stopping: no new requests");
+        if !self.intake.stop(left(end)).await {
+            tracing::warn!("some requests did not finish in time; their senders will try again");
+        }
+        self.gate.close();
+        if !self.forwarding.stop(left(end)).await {
+            tracing::warn!("some attempts did not finish in time; their events stay pending");
+        }
+        self.store.close().await;
+        self.admin.stop(Duration::from_secs(1)).await;
+        tracing::info!("stopped");
+    }
+}
+
+fn left(end: Instant) -> Duration {
+    end.saturating_duration_since(Instant::now())
+}
+
+async fn bind(addresses: &[Address], key: &'static str) -> Result<Vec<Listener>, StartError> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let bound = address.bind().await;
+        listeners.push(bound.map_err(|source| StartError::Listen {
+            key,
+            address: address.clone(),
+            source,
+        })?);
+    }
+    Ok(listeners)
+}
+
+fn addresses(listeners: &[Listener]) -> Vec<Address> {
+    listeners
+        .iter()
+        .filter_map(|listener| listener.address().ok())
+        .collect()
+}
+
+/// Opening reads the disk, so it happens on a thread that may block.
+async fn open_store(config: crate::store::Config, clock: Clock) -> Result<Store, StoreError> {
+    let runtime = tokio::runtime::Handle::current();
+    let opened = tokio::task::spawn_blocking(move || Store::open(config, clock, &runtime)).await;
+    opened.unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string().into())))
+}
+
+fn serve_admin(admin: Admin, listeners: Vec<Listener>, stage: &Stage) -> Result<(), StartError> {
+    let config = server::Config {
+        connections_max: ADMIN_CONNECTIONS_MAX,
+        connections_per_peer_max: ADMIN_CONNECTIONS_MAX,
+        tls: None,
+    };
+    let server = Arc::new(Server::new(&config, stage.clone(), None)?);
+    let router = admin::router(admin);
+    for listener in listeners {
+        server.serve(listener, router.clone());
+    }
+    Ok(())
+}

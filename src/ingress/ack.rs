@@ -1,0 +1,202 @@
+//! What a sender is told. No other file chooses a status for a sender.
+//!
+//! Success is only reachable with a [`Receipt`], which only the store makes, after the commit.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::Full;
+use tower_http::request_id::{MakeRequestId, RequestId};
+
+use super::metrics::Outcome;
+use crate::store::{Receipt, ReceiptKind};
+
+/// When a sender should come back after our own trouble.
+const RETRY_SOON: Duration = Duration::from_secs(5);
+
+/// Why a request gets no success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The request breaks a rule of HTTP, named for whoever debugs the sender.
+    Malformed(&'static str),
+    /// No source has this path.
+    NotFound,
+    /// The source takes POST only.
+    Method,
+    /// The body did not arrive in time.
+    Slow,
+    /// The body is larger than the source takes.
+    TooLarge,
+    /// Verification failed; the reason is the operator's business, not the sender's.
+    Unverified,
+    /// Over a rate; the time after which to come back.
+    Limited(Duration),
+    /// Our own trouble, in words that give nothing away.
+    Unavailable(&'static str),
+}
+
+impl Refusal {
+    pub(super) fn outcome(&self) -> Outcome {
+        match self {
+            Self::Malformed(_)
+            | Self::NotFound
+            | Self::Method
+            | Self::Slow
+            | Self::TooLarge
+            | Self::Unverified => Outcome::Rejected,
+            Self::Limited(_) => Outcome::Limited,
+            Self::Unavailable(_) => Outcome::Unavailable,
+        }
+    }
+}
+
+/// The success that the provider asks for; the receipt proves that it is deserved.
+pub(super) fn stored(receipt: &Receipt, status: StatusCode) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::try_from(receipt.event_id().to_string()) {
+        headers.insert("hookgate-event-id", id);
+    }
+    let kind = match receipt.kind() {
+        ReceiptKind::Stored | ReceiptKind::Conflict => "stored",
+        ReceiptKind::Duplicate => "duplicate",
+    };
+    headers.insert("hookgate-status", HeaderValue::from_static(kind));
+    response
+}
+
+pub(super) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
+    let (status, text) = match refusal {
+        Refusal::Malformed(rule) => (StatusCode::BAD_REQUEST, *rule),
+        Refusal::NotFound => (StatusCode::NOT_FOUND, "no webhook endpoint has this path"),
+        Refusal::Method => (
+            StatusCode::METHOD_NOT_ALLOWED,
+            "webhooks are sent with POST",
+        ),
+        Refusal::Slow => (
+            StatusCode::REQUEST_TIMEOUT,
+            "the body did not arrive in time",
+        ),
+        Refusal::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"),
+        Refusal::Unverified => (
+            StatusCode::UNAUTHORIZED,
+            "the request could not be verified",
+        ),
+        Refusal::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
+        Refusal::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, *why),
+    };
+    let mut response = plain(status, text);
+    let retry_after = match refusal {
+        Refusal::Limited(wait) => Some(*wait),
+        Refusal::Unavailable(_) => Some(RETRY_SOON),
+        Refusal::Malformed(_)
+        | Refusal::NotFound
+        | Refusal::Method
+        | Refusal::Slow
+        | Refusal::TooLarge
+        | Refusal::Unverified => None,
+    };
+    if let Some(wait) = retry_after {
+        let seconds = wait
+            .as_secs()
+            .saturating_add(u64::from(wait.subsec_nanos() > 0))
+            .max(1);
+        response
+            .headers_mut()
+            .insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
+    if *refusal == Refusal::Method {
+        response
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("POST"));
+    }
+    response
+}
+
+/// The answer when a handler panicked. What it panicked about stays in the log.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature that the panic layer calls"
+)]
+pub fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response<Full<Bytes>> {
+    let text = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or(panic.downcast_ref::<String>().map(String::as_str));
+    tracing::error!(
+        panic = text.unwrap_or("no text"),
+        "a request handler panicked: this is a bug in hookgate"
+    );
+    plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}
+
+/// Request ids: eight random hex digits of this process, then a count.
+#[derive(Clone)]
+pub(super) struct RequestIds {
+    process: u32,
+    count: Arc<AtomicU64>,
+}
+
+impl Default for RequestIds {
+    fn default() -> Self {
+        Self {
+            process: fastrand::u32(..),
+            count: Arc::default(),
+        }
+    }
+}
+
+impl MakeRequestId for RequestIds {
+    fn make_request_id<B>(&mut self, _: &Request<B>) -> Option<RequestId> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        HeaderValue::try_from(format!("{:08x}-{count}", self.process))
+            .ok()
+            .map(RequestId::new)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn our_own_trouble_is_503_with_retry_after_and_never_4xx() {
+        let response = refused(&Refusal::Unavailable("x"));
+        assert_eq!(response.status(), 503);
+        assert_eq!(response.headers()[RETRY_AFTER], "5");
+    }
+
+    #[test]
+    fn limits_name_whole_seconds_rounded_up() {
+        let response = refused(&Refusal::Limited(Duration::from_millis(1_200)));
+        assert_eq!(
+            (response.status().as_u16(), &response.headers()[RETRY_AFTER]),
+            (429, &HeaderValue::from(2))
+        );
+        assert_eq!(
+            refused(&Refusal::Limited(Duration::ZERO)).headers()[RETRY_AFTER],
+            "1"
+        );
+    }
+
+    #[test]
+    fn a_wrong_method_is_told_the_right_one() {
+        assert_eq!(refused(&Refusal::Method).headers()[ALLOW], "POST");
+    }
+}

@@ -1,0 +1,192 @@
+//! The life of one request, from head to answer.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::request::Parts;
+use http::{Method, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::ack::{self, Refusal};
+use super::limits::{BodyBudget, PeerRecord};
+use super::metrics::{Metrics, Outcome};
+use super::peer::Proxies;
+use super::source::{Source, Sources};
+use super::{Config, receive, strict};
+use crate::clock::Clock;
+use crate::event::Received;
+use crate::server::Peer;
+use crate::store::{Receipt, ReceiptKind, Store, StoreError};
+use crate::verify::Verified;
+
+/// A body larger than this is hashed away from the threads that serve other requests.
+const INLINE_BYTES_MAX: usize = 128 * 1024;
+
+/// Answers senders. It can be closed, after which it refuses with 503.
+pub struct Gate {
+    sources: Sources,
+    proxies: Proxies,
+    peers: PeerRecord,
+    budget: BodyBudget,
+    ack_deadline: Duration,
+    store: Store,
+    clock: Clock,
+    closed: AtomicBool,
+}
+
+impl Gate {
+    /// A gate that is open.
+    #[must_use]
+    pub fn new(config: Config, store: Store, clock: Clock, metrics: &Metrics) -> Self {
+        Self {
+            sources: Sources::new(config.sources, metrics),
+            proxies: Proxies::new(config.trusted_proxies),
+            peers: PeerRecord::new(config.rejections_per_peer),
+            budget: BodyBudget::new(config.bodies_in_flight_max),
+            ack_deadline: config.ack_deadline,
+            store,
+            clock,
+            closed: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on every request is refused with 503.
+    pub fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    /// Whether requests are taken.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Acquire)
+    }
+
+    /// The answer to one request; every path through here ends in `ack`.
+    pub async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let started = Instant::now();
+        let (head, body) = request.into_parts();
+        match self.route(&head) {
+            Err(refusal) => ack::refused(&refusal),
+            Ok((source, path_token)) => {
+                let result = self.take(&source, path_token, head, body).await;
+                source
+                    .metrics
+                    .ack_duration
+                    .observe(started.elapsed().as_secs_f64());
+                match result {
+                    Ok(receipt) => {
+                        source.metrics.count(match receipt.kind() {
+                            ReceiptKind::Stored => Outcome::Stored,
+                            ReceiptKind::Duplicate => Outcome::Duplicate,
+                            ReceiptKind::Conflict => Outcome::Conflict,
+                        });
+                        ack::stored(&receipt, source.ack_status())
+                    }
+                    Err(refusal) => {
+                        source.metrics.count(refusal.outcome());
+                        ack::refused(&refusal)
+                    }
+                }
+            }
+        }
+    }
+
+    /// Which source this is for, if the head is one that we take.
+    fn route(&self, head: &Parts) -> Result<(Arc<Source>, Option<Box<str>>), Refusal> {
+        strict::check(head).map_err(Refusal::Malformed)?;
+        let (source, path_token) = self
+            .sources
+            .find(head.uri.path())
+            .ok_or(Refusal::NotFound)?;
+        if head.method != Method::POST {
+            return Err(Refusal::Method);
+        }
+        Ok((source, path_token))
+    }
+
+    /// From head to durable: the only way to a [`Receipt`].
+    async fn take(
+        &self,
+        source: &Source,
+        path_token: Option<Box<str>>,
+        head: Parts,
+        body: Incoming,
+    ) -> Result<Receipt, Refusal> {
+        if !self.is_open() {
+            return Err(Refusal::Unavailable("shutting down"));
+        }
+        let peer = head.extensions.get::<Peer>().and_then(|peer| peer.0);
+        let peer = self.proxies.sender(peer, &head.headers);
+        self.peers.admit(peer).map_err(Refusal::Limited)?;
+        let (body, _share) = receive::body(body, source.body_bytes_max, &self.budget).await?;
+        let target = head
+            .uri
+            .path_and_query()
+            .map_or("/", http::uri::PathAndQuery::as_str)
+            .into();
+        let received = Received {
+            received_at: self.clock.wall(),
+            peer,
+            method: head.method,
+            target,
+            path_token,
+            headers: head.headers,
+            body,
+        };
+        let verified = self.verify(source, received).await?;
+        source.admit().map_err(Refusal::Limited)?;
+        self.commit(source, verified).await
+    }
+
+    async fn verify(&self, source: &Source, received: Received) -> Result<Verified, Refusal> {
+        let (now, peer) = (self.clock.wall(), received.peer);
+        let verdict = if received.body.len() > INLINE_BYTES_MAX {
+            let verifier = Arc::clone(&source.verifier);
+            let task = tokio::task::spawn_blocking(move || verifier.verify(received, now));
+            task.await
+                .map_err(|_| Refusal::Unavailable("verification panicked"))?
+        } else {
+            source.verifier.verify(received, now)
+        };
+        match verdict {
+            Ok(verified) => {
+                source.note_verified(&verified);
+                Ok(verified)
+            }
+            Err(rejection) => {
+                self.peers.charge(peer);
+                source.note_rejected(&rejection, peer);
+                Err(Refusal::Unverified)
+            }
+        }
+    }
+
+    /// Hands the event to the store. Giving up on the answer does not take the event back: a
+    /// commit once submitted completes, and the sender's retry meets it as a duplicate.
+    async fn commit(&self, source: &Source, verified: Verified) -> Result<Receipt, Refusal> {
+        match timeout(self.ack_deadline, self.store.accept(verified)).await {
+            Ok(Ok(receipt)) => {
+                tracing::debug!(source = %source.name, event = %receipt.event_id(), kind = ?receipt.kind(), "accepted");
+                Ok(receipt)
+            }
+            Ok(Err(error)) => {
+                source.note_unavailable(&error);
+                Err(Refusal::from(&error))
+            }
+            Err(_) => {
+                source.note_unavailable(&"the store did not answer within server.ack_deadline");
+                Err(Refusal::Unavailable("the store is slow"))
+            }
+        }
+    }
+}
+
+impl From<&StoreError> for Refusal {
+    fn from(_: &StoreError) -> Self {
+        Self::Unavailable("the store cannot promise to keep the event")
+    }
+}

@@ -1,0 +1,141 @@
+//! What ingress counts. Every label value comes from the configuration or a closed list, and every
+//! combination exists from the start, at zero.
+
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
+
+use crate::metrics::ACK_BUCKETS;
+use crate::verify::Reason;
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Stored,
+    Duplicate,
+    Conflict,
+    Rejected,
+    Limited,
+    Unavailable,
+}
+
+impl Outcome {
+    const ALL: [Self; 6] = [
+        Self::Stored,
+        Self::Duplicate,
+        Self::Conflict,
+        Self::Rejected,
+        Self::Limited,
+        Self::Unavailable,
+    ];
+
+    fn label(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Duplicate => "duplicate",
+            Self::Conflict => "conflict",
+            Self::Rejected => "rejected",
+            Self::Limited => "limited",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+/// The families of ingress.
+pub struct Metrics {
+    requests: IntCounterVec,
+    rejections: IntCounterVec,
+    secret_matches: IntCounterVec,
+    ack_duration: HistogramVec,
+}
+
+impl Metrics {
+    /// Declares the families.
+    #[must_use]
+    pub fn new(metrics: &crate::metrics::Metrics) -> Self {
+        Self {
+            requests: metrics.counters(
+                "hookgate_requests_total",
+                "Requests of senders by how they ended",
+                &["source", "outcome"],
+            ),
+            rejections: metrics.counters(
+                "hookgate_rejections_total",
+                "Requests that failed verification, by reason",
+                &["source", "reason"],
+            ),
+            secret_matches: metrics.counters(
+                "hookgate_secret_matches_total",
+                "Verified requests by the label of the secret that matched",
+                &["source", "secret"],
+            ),
+            ack_duration: metrics.histograms(
+                "hookgate_ack_duration_seconds",
+                "Time from a request's head to its answer",
+                &ACK_BUCKETS,
+                &["source"],
+            ),
+        }
+    }
+
+    /// The counters of one source, looked up once.
+    pub(super) fn source(&self, name: &str, secrets: &[Box<str>]) -> SourceMetrics {
+        SourceMetrics {
+            requests: Outcome::ALL
+                .map(|outcome| self.requests.with_label_values(&[name, outcome.label()])),
+            rejections: Reason::ALL
+                .iter()
+                .map(|reason| {
+                    (
+                        *reason,
+                        self.rejections.with_label_values(&[name, reason.as_str()]),
+                    )
+                })
+                .collect(),
+            secret_matches: secrets
+                .iter()
+                .map(|secret| {
+                    (
+                        secret.clone(),
+                        self.secret_matches.with_label_values(&[name, secret]),
+                    )
+                })
+                .collect(),
+            ack_duration: self.ack_duration.with_label_values(&[name]),
+        }
+    }
+}
+
+/// The counters of one source.
+pub(super) struct SourceMetrics {
+    requests: [IntCounter; Outcome::ALL.len()],
+    rejections: Vec<(Reason, IntCounter)>,
+    secret_matches: Vec<(Box<str>, IntCounter)>,
+    pub(super) ack_duration: Histogram,
+}
+
+impl SourceMetrics {
+    pub(super) fn count(&self, outcome: Outcome) {
+        let counted = Outcome::ALL
+            .iter()
+            .zip(&self.requests)
+            .find(|(known, _)| **known == outcome);
+        if let Some((_, counter)) = counted {
+            counter.inc();
+        }
+    }
+
+    pub(super) fn count_rejection(&self, reason: Reason) {
+        if let Some((_, counter)) = self.rejections.iter().find(|(known, _)| *known == reason) {
+            counter.inc();
+        }
+    }
+
+    pub(super) fn count_secret_match(&self, label: &str) {
+        if let Some((_, counter)) = self
+            .secret_matches
+            .iter()
+            .find(|(known, _)| **known == *label)
+        {
+            counter.inc();
+        }
+    }
+}

@@ -1,0 +1,75 @@
+//! Receive: everything between a sender's connection and its answer.
+//!
+//! The order of checks is fixed: connection caps (in `server`) → head limits (in `server`) → path,
+//! method, host → the peer's record of failed verifications → body size, budget and deadlines →
+//! signature, timestamp, id → the source's rate → durable commit → answer.
+
+mod ack;
+mod gate;
+mod limits;
+mod metrics;
+mod peer;
+mod receive;
+mod source;
+mod strict;
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderName, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use ipnet::IpNet;
+use tower::{BoxError, Service, ServiceBuilder};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
+
+pub use ack::after_panic;
+pub use gate::Gate;
+pub use limits::Rate;
+pub use metrics::Metrics;
+pub use source::SourceConfig;
+
+/// The id of one request: in the answer and in the log, never in what the app gets.
+const REQUEST_ID: HeaderName = HeaderName::from_static("hookgate-request-id");
+
+/// How requests are received.
+pub struct Config {
+    /// No sender waits longer for the store.
+    pub ack_deadline: Duration,
+    /// Memory for bodies being read or stored, in bytes.
+    pub bodies_in_flight_max: usize,
+    /// Failed verifications of one remote address.
+    pub rejections_per_peer: Option<Rate>,
+    /// Networks whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// The inbound endpoints.
+    pub sources: Vec<SourceConfig>,
+}
+
+/// The request path, outermost layer first.
+pub fn stack(
+    gate: Arc<Gate>,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<impl http_body::Body<Data = bytes::Bytes, Error = BoxError> + Send>,
+    Error = Infallible,
+    Future: Send,
+> + Clone
++ Send
++ 'static {
+    ServiceBuilder::new()
+        // First, so that a sender cannot choose our request id: `Hookgate-*` is ours alone.
+        .map_request(strict::without_pretended_headers)
+        // Before everything that may answer, so that every answer can be found in the log.
+        .layer(SetRequestIdLayer::new(REQUEST_ID, ack::RequestIds::default()))
+        .layer(PropagateRequestIdLayer::new(REQUEST_ID))
+        // Innermost but one: a panic becomes a 500 with its id, and the connection lives on.
+        .layer(CatchPanicLayer::custom(after_panic))
+        // Method, path, limits, verification, store: in this order, each step on the next's input.
+        .service(tower::service_fn(move |request| {
+            let gate = Arc::clone(&gate);
+            async move { Ok::<Response<Full<bytes::Bytes>>, Infallible>(gate.answer(request).await) }
+        }))
+}

@@ -1,0 +1,72 @@
+//! Reads a request body within its limits: size, shared memory, time.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http_body::Body;
+use http_body_util::BodyExt;
+use tokio::time::{Instant, timeout_at};
+
+use super::ack::Refusal;
+use super::limits::{BodyBudget, BodyShare};
+
+/// Longest silence between two parts of a body.
+const IDLE: Duration = Duration::from_secs(10);
+/// Longest time for a whole body.
+const TOTAL: Duration = Duration::from_secs(30);
+
+/// The whole body and its share of the memory for bodies. Trailers are dropped: nothing signs
+/// them, so nothing may be concluded from them.
+pub(super) async fn body<B>(
+    body: B,
+    bytes_max: usize,
+    budget: &BodyBudget,
+) -> Result<(Bytes, BodyShare), Refusal>
+where
+    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
+{
+    let mut body = body;
+    if body.size_hint().lower() > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
+        return Err(Refusal::TooLarge);
+    }
+    let mut share = budget.share();
+    let deadline = Instant::now() + TOTAL;
+    // Nearly every body comes in one piece, which is then kept as it is.
+    let mut first = Bytes::new();
+    let mut whole = BytesMut::new();
+    loop {
+        let patience = deadline.min(Instant::now() + IDLE);
+        let frame = match timeout_at(patience, body.frame()).await {
+            Err(_) => return Err(Refusal::Slow),
+            Ok(None) => break,
+            Ok(Some(Err(_))) => return Err(Refusal::Malformed("the body broke off")),
+            Ok(Some(Ok(frame))) => frame,
+        };
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        if first.len() + whole.len() + data.len() > bytes_max {
+            return Err(Refusal::TooLarge);
+        }
+        if !share.grow(data.len()) {
+            return Err(Refusal::Unavailable("too many bodies at once"));
+        }
+        if first.is_empty() && whole.is_empty() {
+            first = data;
+        } else {
+            if whole.is_empty() {
+                whole.extend_from_slice(&first);
+                first = Bytes::new();
+            }
+            whole.extend_from_slice(&data);
+        }
+    }
+    Ok((
+        if whole.is_empty() {
+            first
+        } else {
+            whole.freeze()
+        },
+        share,
+    ))
+}

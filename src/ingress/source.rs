@@ -1,0 +1,159 @@
+//! The configured endpoints, found by path.
+
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::limits::{Rate, SourceRate};
+use super::metrics::{Metrics, SourceMetrics};
+use crate::event::SourceName;
+use crate::verify::{Rejection, Verified, Verifier};
+
+/// Last segment of a path that carries the source's token.
+const TOKEN_SEGMENT: &str = "/{token}";
+
+/// Lines about refused requests that one source may write: anybody can cause them.
+const LOG_LINES: Rate = Rate {
+    per_second: match NonZeroU32::new(5) {
+        Some(rate) => rate,
+        None => NonZeroU32::MIN,
+    },
+    burst: match NonZeroU32::new(20) {
+        Some(burst) => burst,
+        None => NonZeroU32::MIN,
+    },
+};
+
+/// One inbound endpoint, as configured.
+pub struct SourceConfig {
+    /// The name in `[sources.NAME]`.
+    pub name: SourceName,
+    /// The path it is reached at; the last segment may be `{token}`.
+    pub path: String,
+    /// A larger body is refused.
+    pub body_bytes_max: usize,
+    /// Limit for verified events.
+    pub rate: Option<Rate>,
+    /// A repeat counts as one for this long; as long as ids are kept, if not set.
+    pub dedup_window: Option<Duration>,
+    /// Labels of the source's secrets, for metrics.
+    pub secret_labels: Vec<Box<str>>,
+    /// Checks the requests.
+    pub verifier: Arc<Verifier>,
+}
+
+/// One inbound endpoint, ready for requests.
+pub(super) struct Source {
+    pub(super) name: SourceName,
+    pub(super) body_bytes_max: usize,
+    pub(super) dedup_window: Option<Duration>,
+    pub(super) verifier: Arc<Verifier>,
+    pub(super) metrics: SourceMetrics,
+    rate: Option<SourceRate>,
+    log_lines: SourceRate,
+    unlogged: AtomicU64,
+}
+
+impl Source {
+    fn new(config: SourceConfig, metrics: &Metrics) -> Self {
+        Self {
+            metrics: metrics.source(config.name.as_str(), &config.secret_labels),
+            name: config.name,
+            body_bytes_max: config.body_bytes_max,
+            dedup_window: config.dedup_window,
+            verifier: config.verifier,
+            rate: config.rate.map(SourceRate::new),
+            log_lines: SourceRate::new(LOG_LINES),
+            unlogged: AtomicU64::new(0),
+        }
+    }
+
+    /// The status that the provider takes for success.
+    pub(super) fn ack_status(&self) -> StatusCode {
+        StatusCode::from_u16(self.verifier.ack_status()).unwrap_or(StatusCode::OK)
+    }
+
+    /// One more verified event; otherwise the time after which there is room for it.
+    pub(super) fn admit(&self) -> Result<(), Duration> {
+        self.rate.as_ref().map_or(Ok(()), SourceRate::admit)
+    }
+
+    pub(super) fn note_verified(&self, verified: &Verified) {
+        if let Some(label) = verified.secret() {
+            self.metrics.count_secret_match(label);
+        }
+        if let Some(reason) = verified.observed() {
+            self.metrics.count_rejection(reason);
+            self.log(|unlogged| {
+                tracing::warn!(source = %self.name, reason = reason.as_str(), unlogged,
+                    "not verified, but let through: this source's mode is \"observe\"");
+            });
+        }
+    }
+
+    pub(super) fn note_rejected(&self, rejection: &Rejection, peer: Option<IpAddr>) {
+        self.metrics.count_rejection(rejection.reason);
+        self.log(|unlogged| {
+            let peer = peer.map(tracing::field::display);
+            tracing::warn!(source = %self.name, reason = rejection.reason.as_str(), detail = %rejection.detail,
+                peer, unlogged, "rejected");
+        });
+    }
+
+    pub(super) fn note_unavailable(&self, why: &dyn Display) {
+        self.log(
+            |unlogged| tracing::error!(source = %self.name, %why, unlogged, "refused with 503"),
+        );
+    }
+
+    /// Writes a line unless there were too many; the next line says how many were left out.
+    fn log(&self, write: impl FnOnce(u64)) {
+        if self.log_lines.admit().is_ok() {
+            write(self.unlogged.swap(0, Ordering::Relaxed));
+        } else {
+            self.unlogged.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// All endpoints by path.
+pub(super) struct Sources {
+    exact: HashMap<Box<str>, Arc<Source>>,
+    /// Those whose last segment is a token, by what comes before it.
+    with_token: HashMap<Box<str>, Arc<Source>>,
+}
+
+impl Sources {
+    /// The configuration has made sure that no two have the same path.
+    pub(super) fn new(configs: Vec<SourceConfig>, metrics: &Metrics) -> Self {
+        let mut sources = Self {
+            exact: HashMap::new(),
+            with_token: HashMap::new(),
+        };
+        for config in configs {
+            let path = config.path.clone();
+            let source = Arc::new(Source::new(config, metrics));
+            match path.strip_suffix(TOKEN_SEGMENT) {
+                Some(before) => sources.with_token.insert(before.into(), source),
+                None => sources.exact.insert(path.into(), source),
+            };
+        }
+        sources
+    }
+
+    /// The source at `path`, and the token if the path carries one.
+    pub(super) fn find(&self, path: &str) -> Option<(Arc<Source>, Option<Box<str>>)> {
+        if let Some(source) = self.exact.get(path) {
+            return Some((Arc::clone(source), None));
+        }
+        let (before, token) = path.rsplit_once('/')?;
+        let source = self.with_token.get(before)?;
+        Some((Arc::clone(source), Some(token.into())))
+    }
+}

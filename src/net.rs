@@ -1,0 +1,306 @@
+//! Addresses: where to listen and whom to connect to, over TCP or a Unix socket.
+
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::str::FromStr;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+/// A TCP host and port, or the path of a Unix socket.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// `host:port`; the host may be a name.
+    Tcp {
+        /// Name or IP address, an IPv6 one without its brackets.
+        host: Box<str>,
+        /// Port; 0 lets the system choose when listening.
+        port: u16,
+    },
+    /// Path of the socket file.
+    Unix(PathBuf),
+}
+
+impl Address {
+    /// Whether only this machine can be at the other end.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        match self {
+            Self::Unix(_) => true,
+            Self::Tcp { host, .. } => {
+                &**host == "localhost"
+                    || host
+                        .parse::<IpAddr>()
+                        .is_ok_and(|address| address.is_loopback())
+            }
+        }
+    }
+
+    /// What to write into the `Host` header of a request to this address.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        match self {
+            Self::Unix(_) => "localhost".to_owned(),
+            Self::Tcp { .. } => self.to_string(),
+        }
+    }
+
+    /// Opens a connection.
+    ///
+    /// # Errors
+    /// What the system says: refused, no such file, no route, no such name.
+    pub async fn connect(&self) -> io::Result<Stream> {
+        match self {
+            Self::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+            Self::Tcp { host, port } => {
+                let stream = TcpStream::connect((&**host, *port)).await?;
+                stream.set_nodelay(true)?;
+                Ok(Stream::Tcp(stream))
+            }
+        }
+    }
+
+    /// Starts to listen. A socket file that nobody listens on any more is replaced.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::AddrInUse`] when another process listens there.
+    pub async fn bind(&self) -> io::Result<Listener> {
+        match self {
+            Self::Tcp { host, port } => {
+                TcpListener::bind((&**host, *port)).await.map(Listener::Tcp)
+            }
+            Self::Unix(path) => {
+                remove_stale_socket(path).await?;
+                UnixListener::bind(path).map(|listener| Listener::Unix(listener, path.clone()))
+            }
+        }
+    }
+}
+
+async fn remove_stale_socket(path: &Path) -> io::Result<()> {
+    match UnixStream::connect(path).await {
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another process listens on this socket",
+        )),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            use std::os::unix::fs::FileTypeExt;
+            if std::fs::symlink_metadata(path)?.file_type().is_socket() {
+                std::fs::remove_file(path)
+            } else {
+                Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "the path is a file, not a socket",
+                ))
+            }
+        }
+        Err(_) => Ok(()), // nothing there; if it is anything else, binding says so
+    }
+}
+
+/// The text is not an address.
+#[derive(Debug, thiserror::Error)]
+#[error("write an address as \"host:port\" (an IPv6 host in brackets) or \"unix:/path\"")]
+pub struct NotAnAddress;
+
+impl FromStr for Address {
+    type Err = NotAnAddress;
+
+    fn from_str(text: &str) -> Result<Self, NotAnAddress> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            let path = path.strip_prefix("//").unwrap_or(path);
+            return if path.is_empty() {
+                Err(NotAnAddress)
+            } else {
+                Ok(Self::Unix(path.into()))
+            };
+        }
+        let (host, port) = text.rsplit_once(':').ok_or(NotAnAddress)?;
+        let bracketed = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let host = match bracketed {
+            Some(host) => host
+                .parse::<std::net::Ipv6Addr>()
+                .map_err(|_| NotAnAddress)?
+                .to_string(),
+            None if host.is_empty() || host.contains([':', '/', '@', ' ']) => {
+                return Err(NotAnAddress);
+            }
+            None => host.to_owned(),
+        };
+        Ok(Self::Tcp {
+            host: host.into(),
+            port: port.parse().map_err(|_| NotAnAddress)?,
+        })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+        }
+    }
+}
+
+/// A listening socket.
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A Unix socket and its path.
+    Unix(UnixListener, PathBuf),
+}
+
+impl Listener {
+    /// The next connection and the remote address, which a Unix socket does not have.
+    ///
+    /// # Errors
+    /// What the system says, such as too many open files; the caller backs off and goes on.
+    pub async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+        match self {
+            Self::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                stream.set_nodelay(true)?;
+                Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
+            }
+            Self::Unix(listener, _) => listener
+                .accept()
+                .await
+                .map(|(stream, _)| (Stream::Unix(stream), None)),
+        }
+    }
+
+    /// The address really bound, with the port that the system chose.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn address(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(listener) => {
+                let bound = listener.local_addr()?;
+                Ok(Address::Tcp {
+                    host: bound.ip().to_string().into(),
+                    port: bound.port(),
+                })
+            }
+            Self::Unix(_, path) => Ok(Address::Unix(path.clone())),
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            // A leftover file is harmless: the next start replaces it.
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+/// A connection over either kind of socket.
+pub enum Stream {
+    /// TCP.
+    Tcp(TcpStream),
+    /// A Unix socket.
+    Unix(UnixStream),
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_read_and_print_the_same() {
+        for text in [
+            "127.0.0.1:8080",
+            "[::1]:80",
+            "app.internal:3000",
+            "unix:/run/app.sock",
+        ] {
+            assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
+        }
+        for bad in [
+            "",
+            "8080",
+            "localhost",
+            "host:port",
+            "::1:80",
+            "unix:",
+            "http://x:1",
+            "a b:1",
+        ] {
+            assert!(bad.parse::<Address>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_loopback_and_unix_sockets_are_local() {
+        let local = |text: &str| text.parse::<Address>().unwrap().is_local();
+        assert!(
+            local("127.0.0.2:1") && local("[::1]:1") && local("localhost:1") && local("unix:/x")
+        );
+        assert!(!local("0.0.0.0:1") && !local("10.0.0.1:1") && !local("localhost.example:1"));
+    }
+}

@@ -1,0 +1,263 @@
+//! One connection: which protocol it speaks, then hyper with every limit set.
+//!
+//! hyper's own protocol detection has no timer while it waits for the first bytes, so they are
+//! read here under a deadline and then replayed to the HTTP/1 or HTTP/2 server.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{Request, Response};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep, timeout};
+use tower::{BoxError, Service};
+
+use super::Peer;
+use crate::shutdown::Stage;
+
+/// The client's first bytes of an HTTP/2 connection (RFC 9113 §3.4).
+const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Deadlines and sizes of a connection.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// From accepting to the bytes that tell the protocol.
+    first_bytes: Duration,
+    /// From the first byte of a head to its end; also how long a connection may idle.
+    head: Duration,
+    /// A write that makes no progress for this long ends the connection.
+    write: Duration,
+    /// After this age the connection is asked to end, so that load spreads and memory returns.
+    age: Duration,
+    /// Size of a request head.
+    head_bytes_max: usize,
+    /// Number of request headers.
+    headers_max: usize,
+    /// How long open requests may take once the connection has been asked to end.
+    last_requests: Duration,
+}
+
+impl Limits {
+    pub(super) const DEFAULT: Self = Self {
+        first_bytes: Duration::from_secs(10),
+        head: Duration::from_secs(10),
+        write: Duration::from_secs(10),
+        age: Duration::from_secs(300),
+        head_bytes_max: 32 * 1024,
+        headers_max: 64,
+        last_requests: Duration::from_secs(35),
+    };
+}
+
+/// A connection about to be served.
+pub(super) struct Connection {
+    pub(super) peer: Peer,
+    pub(super) limits: Limits,
+    pub(super) stage: Stage,
+}
+
+impl Connection {
+    /// Serves requests until the connection or the stage ends. Errors are the remote side's and
+    /// end the connection without a word in the log: anybody can cause them.
+    pub(super) async fn serve<IO, S, B>(self, mut io: IO, service: S)
+    where
+        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+            + Clone
+            + Send
+            + 'static,
+        S::Future: Send,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let read = tokio::select! {
+            read = timeout(self.limits.first_bytes, first_bytes(&mut io)) => read,
+            () = self.stage.stopping() => return, // nothing has been asked yet
+        };
+        let Ok(Ok(first)) = read else { return };
+        let is_http2 = first.starts_with(HTTP2_PREFACE);
+        let io = TokioIo::new(Guarded {
+            first: first.freeze(),
+            io,
+            write_deadline: None,
+            patience: self.limits.write,
+        });
+        let peer = self.peer;
+        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            request.extensions_mut().insert(peer);
+            tower::ServiceExt::oneshot(service.clone(), request)
+        });
+        if is_http2 {
+            self.drive(self.http2().serve_connection(io, service)).await;
+        } else {
+            self.drive(self.http1().serve_connection(io, service)).await;
+        }
+    }
+
+    fn http1(&self) -> http1::Builder {
+        let mut builder = http1::Builder::new();
+        builder
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.limits.head)
+            .max_headers(self.limits.headers_max)
+            .max_header_size(self.limits.head_bytes_max)
+            .max_buf_size(self.limits.head_bytes_max * 2)
+            .half_close(false)
+            .keep_alive(true);
+        builder
+    }
+
+    fn http2(&self) -> http2::Builder<Streams> {
+        let mut builder = http2::Builder::new(Streams(self.stage.clone()));
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(64)
+            .initial_stream_window_size(64 * 1024)
+            .initial_connection_window_size(256 * 1024)
+            .max_frame_size(16 * 1024)
+            .max_header_list_size(16 * 1024)
+            .header_table_size(4096)
+            .max_send_buf_size(64 * 1024)
+            .max_pending_accept_reset_streams(20)
+            .max_local_error_reset_streams(256)
+            .keep_alive_interval(Duration::from_secs(20))
+            .keep_alive_timeout(Duration::from_secs(10));
+        builder
+    }
+
+    /// Runs a hyper connection to its end; past its age, or when the stage stops, it finishes the
+    /// requests under way and takes no more.
+    async fn drive<C: GracefulConnection>(&self, connection: C) {
+        let mut connection = pin!(connection);
+        let jitter = Duration::from_millis(fastrand::u64(0..30_000));
+        tokio::select! {
+            _ = connection.as_mut() => return,
+            () = self.stage.stopping() => {}
+            () = sleep(self.limits.age + jitter) => {}
+        }
+        connection.as_mut().graceful_shutdown();
+        // Whatever the outcome, the connection is over.
+        let _ = timeout(self.limits.last_requests, connection).await;
+    }
+}
+
+/// Runs the tasks of HTTP/2 streams where shutdown can see them.
+#[derive(Clone)]
+struct Streams(Stage);
+
+impl<F> hyper::rt::Executor<F> for Streams
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        drop(self.0.spawn(stream));
+    }
+}
+
+/// Reads until it is clear whether this is HTTP/2: at the first byte that is not its preface.
+async fn first_bytes<IO: AsyncRead + Unpin>(io: &mut IO) -> io::Result<BytesMut> {
+    let mut first = BytesMut::with_capacity(4096);
+    loop {
+        if io.read_buf(&mut first).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let known = first.len().min(HTTP2_PREFACE.len());
+        if known == HTTP2_PREFACE.len() || first.get(..known) != HTTP2_PREFACE.get(..known) {
+            return Ok(first);
+        }
+    }
+}
+
+/// A socket that first replays what has been read already, and ends when its peer stops reading.
+struct Guarded<IO> {
+    first: Bytes,
+    io: IO,
+    write_deadline: Option<Pin<Box<Sleep>>>,
+    patience: Duration,
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.first.is_empty() {
+            return Pin::new(&mut self.io).poll_read(cx, buf);
+        }
+        let length = self.first.len().min(buf.remaining());
+        buf.put_slice(self.first.get(..length).unwrap_or_default());
+        self.first.advance(length);
+        if self.first.is_empty() {
+            self.first = Bytes::new(); // lets go of the buffer
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> Guarded<IO> {
+    /// Passes a write's result on; one that stays pending past the patience becomes an error.
+    fn within_patience<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        write: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if write.is_ready() {
+            self.write_deadline = None;
+            return write;
+        }
+        let until = Instant::now() + self.patience;
+        let deadline = self
+            .write_deadline
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
+        match deadline.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let write = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.within_patience(cx, write)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let write = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.within_patience(cx, write)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flush = Pin::new(&mut self.io).poll_flush(cx);
+        self.within_patience(cx, flush)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let shutdown = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.within_patience(cx, shutdown)
+    }
+}

@@ -1,0 +1,29 @@
+//! The accept loop and the hyper glue that ingress and admin share.
+//!
+//! A connection costs a slot from before it is accepted until it ends, and every phase of its life
+//! has a deadline: TLS handshake, first byte, headers, idling, writing, total age. The request body
+//! has its own deadlines, in `ingress::receive`, where the source is known.
+
+mod accept;
+mod connection;
+mod tls;
+
+pub use accept::{Metrics, Server};
+pub use tls::{Files as TlsFiles, TlsError};
+
+use std::net::IpAddr;
+
+/// How connections are limited.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Open connections; at the limit, new ones wait in the system's queue.
+    pub connections_max: usize,
+    /// Open connections of one remote address; more are closed at once.
+    pub connections_per_peer_max: usize,
+    /// TLS, if this listener speaks it.
+    pub tls: Option<TlsFiles>,
+}
+
+/// The remote address of a connection, in the extensions of each of its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer(pub Option<IpAddr>);

@@ -1,0 +1,122 @@
+//! TLS for listeners: rustls, HTTP/2 offered by ALPN, certificate files reread when they change.
+
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use arc_swap::ArcSwap;
+use rustls::ServerConfig;
+use rustls::crypto::ring::default_provider;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::shutdown::Stage;
+
+/// A client that has not finished the handshake by then is gone or hostile.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+/// How often the files' dates are looked at.
+const REREAD: Duration = Duration::from_secs(10);
+
+/// PEM files.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// The certificate chain, leaf first.
+    pub certificate: PathBuf,
+    /// The private key.
+    pub key: PathBuf,
+}
+
+impl Files {
+    /// Whether the files hold a certificate and its key.
+    ///
+    /// # Errors
+    /// Names the file and what is wrong with it.
+    pub fn check(&self) -> Result<(), TlsError> {
+        read(self).map(drop)
+    }
+}
+
+/// The TLS files cannot be used; the message names the file.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TlsError(String);
+
+/// The current certificate; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Tls {
+    files: Files,
+    current: Arc<ArcSwap<ServerConfig>>,
+}
+
+impl Tls {
+    pub(super) fn load(files: &Files) -> Result<Self, TlsError> {
+        let config = read(files)?;
+        Ok(Self {
+            files: files.clone(),
+            current: Arc::new(ArcSwap::from_pointee(config)),
+        })
+    }
+
+    /// The handshake; `None` when it fails or takes too long, which anybody can cause.
+    pub(super) async fn accept<IO>(&self, io: IO) -> Option<TlsStream<IO>>
+    where
+        IO: AsyncRead + AsyncWrite + Unpin,
+    {
+        let acceptor = TlsAcceptor::from(self.current.load_full());
+        timeout(HANDSHAKE, acceptor.accept(io)).await.ok()?.ok()
+    }
+
+    /// Takes up renewed files; a broken renewal keeps the certificate in use and says so.
+    pub(super) async fn reread_until(self, stage: Stage) {
+        let mut seen = self.dates();
+        loop {
+            tokio::select! {
+                () = stage.stopping() => return,
+                () = tokio::time::sleep(REREAD) => {}
+            }
+            let dates = self.dates();
+            if dates == seen {
+                continue;
+            }
+            seen = dates;
+            match read(&self.files) {
+                Ok(config) => {
+                    self.current.store(Arc::new(config));
+                    tracing::info!(file = %self.files.certificate.display(), "TLS certificate reread");
+                }
+                Err(error) => {
+                    tracing::error!(%error, "the TLS files changed and cannot be used; the old ones stay")
+                }
+            }
+        }
+    }
+
+    fn dates(&self) -> [Option<SystemTime>; 2] {
+        [&self.files.certificate, &self.files.key]
+            .map(|file| fs::metadata(file).ok()?.modified().ok())
+    }
+}
+
+fn read(files: &Files) -> Result<ServerConfig, TlsError> {
+    let named = |file: &PathBuf, error: &dyn std::fmt::Display| {
+        TlsError(format!("{}: {error}", file.display()))
+    };
+    let certificate = |error: rustls_pki_types::pem::Error| named(&files.certificate, &error);
+    let chain = CertificateDer::pem_file_iter(&files.certificate)
+        .map_err(certificate)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(certificate)?;
+    let key =
+        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| named(&files.key, &error))?;
+    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
+        .map_err(|error| named(&files.certificate, &error))?;
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(config)
+}

@@ -1,0 +1,53 @@
+//! Tracked tasks and the order in which they stop.
+//!
+//! Every task belongs to a [`Stage`]. Stages stop one after the other: a stage is told to stop, and
+//! the next one is told only when all tasks of the first have ended or its time is over.
+
+use std::future::Future;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// A group of tasks that stop together; cheap to clone.
+#[derive(Clone, Default)]
+pub struct Stage {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Stage {
+    /// Starts a task that [`Stage::stop`] will wait for.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place where tasks are started, tracked"
+    )]
+    pub fn spawn<F>(&self, task: F) -> JoinHandle<F::Output>
+    where
+        F: Future + Send + 'static,
+        F::Output: Send + 'static,
+    {
+        tokio::spawn(self.tasks.track_future(task))
+    }
+
+    /// Resolves once the stage has been told to stop.
+    pub async fn stopping(&self) {
+        self.stop.cancelled().await;
+    }
+
+    /// Whether the stage has been told to stop.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// Tells all tasks to stop and waits for them, at most `patience`; whether all ended in time.
+    pub async fn stop(&self, patience: Duration) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        tokio::time::timeout(patience, self.tasks.wait())
+            .await
+            .is_ok()
+    }
+}

@@ -1,0 +1,76 @@
+//! Logs: one line per fact, as text for people or as JSON for machines.
+//!
+//! Lines go to standard error through a bounded queue of their own thread: when nobody reads them,
+//! lines are dropped (and counted) rather than requests held up. `tracing-subscriber` escapes
+//! control characters in what senders wrote.
+
+use std::io::IsTerminal;
+
+use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::EnvFilter;
+
+/// How to write logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Form of a line.
+    pub format: Format,
+    /// A level, or a filter as `tracing-subscriber` reads it.
+    pub level: String,
+}
+
+/// Form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// Text on a terminal, JSON otherwise.
+    Auto,
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+}
+
+/// Keeps the log thread running; dropping it writes out what is queued.
+pub struct Logs {
+    _guard: WorkerGuard,
+    dropped: ErrorCounter,
+}
+
+impl Logs {
+    /// Lines given up because nobody read them fast enough.
+    #[must_use]
+    pub fn dropped_lines(&self) -> usize {
+        self.dropped.dropped_lines()
+    }
+}
+
+/// Whether `level` is a level or filter that can be understood.
+#[must_use]
+pub fn is_level(level: &str) -> bool {
+    EnvFilter::try_new(level).is_ok()
+}
+
+/// Starts logging for the whole process; later calls change nothing.
+#[must_use]
+pub fn start(config: &Config) -> Logs {
+    let (sink, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(16_384)
+        .finish(std::io::stderr());
+    let dropped = sink.error_counter();
+    let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let terminal = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(sink)
+        .with_ansi(terminal);
+    // A second start in one process (tests) keeps the first subscriber.
+    let _ = match config.format {
+        Format::Json => builder.json().flatten_event(true).try_init(),
+        Format::Auto if !terminal => builder.json().flatten_event(true).try_init(),
+        Format::Auto | Format::Text => builder.with_target(false).compact().try_init(),
+    };
+    Logs {
+        _guard: guard,
+        dropped,
+    }
+}
