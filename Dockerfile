@@ -17,8 +17,9 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     target="$(rustc --print host-tuple)" \
     && cargo build --release --locked --bin hookgate --target "$target" \
     && install -D -m 0755 "target/$target/release/hookgate" /image/hookgate \
-    && install -d -m 0700 /image/var/lib/hookgate
+    && install -d -m 0700 /image/data/hookgate
 
+# Has no folder of its own for the store: set `store.path` to a mounted volume that user 65532 may write.
 FROM scratch AS prebuilt
 LABEL org.opencontainers.image.title="hookgate" \
       org.opencontainers.image.description="Verifies, deduplicates, stores and forwards webhooks" \
@@ -36,7 +37,7 @@ LABEL org.opencontainers.image.title="hookgate" \
 COPY --from=build /image/hookgate /hookgate
 # A new volume mounted here takes over this owner, so the store can be created in it. A relative
 # `store.path`, such as the default, ends up in it too.
-COPY --from=build --chown=65532:65532 /image/var/lib/hookgate /var/lib/hookgate
+COPY --from=build --chown=65532:65532 /image/data /var/lib
 WORKDIR /var/lib/hookgate
 USER 65532:65532
 EXPOSE 8080
