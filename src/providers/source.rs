@@ -35,6 +35,30 @@ pub enum Place {
     BodySha256,
 }
 
+impl Place {
+    /// The header's name, if it is one header.
+    #[must_use]
+    pub fn header(&self) -> Option<&HeaderName> {
+        match self {
+            Self::Header(name) => Some(name),
+            Self::Headers(_)
+            | Self::Query(_)
+            | Self::Json(_)
+            | Self::Form(_)
+            | Self::Sig(_)
+            | Self::Config(_)
+            | Self::PathToken
+            | Self::BodySha256 => None,
+        }
+    }
+
+    /// Whether the value is made of the body alone.
+    #[must_use]
+    pub fn is_in_body(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Form(_) | Self::BodySha256)
+    }
+}
+
 /// A [`Place`] as written, and whether the value may be missing (`?` at the end).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ValueSource {

@@ -52,15 +52,18 @@ impl FactRule {
         content: Option<&Template>,
     ) -> Self {
         let is_signed = |source: &ValueSource| {
-            content.is_some_and(|content| match &source.place {
-                Place::Json(_) | Place::Form(_) | Place::BodySha256 => content.covers_body(),
-                place => content.covers(&Piece::Value(place.clone())),
+            content.is_some_and(|content| match source.place.is_in_body() {
+                true => content.covers_body(),
+                false => content.covers(&Piece::Value(source.place.clone())),
             })
         };
         let mut tree = Tree::default();
-        let mut fetch = |source: &ValueSource| match &source.place {
-            Place::Json(pointer) => Fetch::Json(tree.add(pointer)),
-            place => Fetch::Other(place.clone()),
+        let mut fetch = |source: &ValueSource| {
+            if let Place::Json(pointer) = &source.place {
+                Fetch::Json(tree.add(pointer))
+            } else {
+                Fetch::Other(source.place.clone())
+            }
         };
         let any_signed = event.id.0.iter().any(is_signed);
         let numbered = (0_u8..).zip(&event.id.0);

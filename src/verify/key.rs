@@ -98,10 +98,10 @@ impl Key {
 
     /// Whether the token is this secret, in constant time.
     pub(super) fn is_token(&self, token: &[u8]) -> bool {
-        match &self.proof {
-            Proof::Token(digest) => Sha256::digest(token).as_slice().ct_eq(digest).into(),
-            _ => false,
-        }
+        let Proof::Token(digest) = &self.proof else {
+            return false;
+        };
+        Sha256::digest(token).as_slice().ct_eq(digest).into()
     }
 
     /// Whether any of the signatures is right for the content. All are compared, each in constant
@@ -230,7 +230,9 @@ mod tests {
     fn fault(secret: &str, form: KeyForm) -> Option<&'static str> {
         let algorithm = match form {
             KeyForm::Ed25519Hex | KeyForm::Ed25519Base64 => Algorithm::Ed25519,
-            _ => Algorithm::HmacSha256,
+            KeyForm::Utf8 | KeyForm::Whsec | KeyForm::Base64 | KeyForm::Hex | KeyForm::Sha1 => {
+                Algorithm::HmacSha256
+            }
         };
         Key::new(&Secret::new("secret", secret), algorithm, form).err()
     }

@@ -129,10 +129,9 @@ impl Verifier {
         let mut token_parameters = Vec::new();
         let mut credential_headers = vec![http::header::AUTHORIZATION];
         for place in rules.iter().flat_map(Rule::token_places) {
-            match place {
-                Place::Query(name) => token_parameters.push(name.clone()),
-                Place::Header(name) => credential_headers.push(name.clone()),
-                _ => {}
+            credential_headers.extend(place.header().cloned());
+            if let Place::Query(name) = place {
+                token_parameters.push(name.clone());
             }
         }
         let public_url = config.public_url.as_deref().unwrap_or_default();
@@ -200,15 +199,16 @@ impl Verifier {
         }
         let (mut rule, mut outcome) = (first, first.check(view, now));
         for other in others {
+            let Err(earlier) = &outcome else {
+                break;
+            };
+            let next = other.check(view, now);
             // A scheme that found its signature says more than one that did not.
-            match (&outcome, other.check(view, now)) {
-                (Ok(_), _) => break,
-                (Err(_), Ok(secret)) => (rule, outcome) = (other, Ok(secret)),
-                (Err(earlier), Err(rejection)) => {
-                    if earlier.reason == Reason::NoHeader && rejection.reason != Reason::NoHeader {
-                        (rule, outcome) = (other, Err(rejection));
-                    }
-                }
+            let no_news = |rejection: &Rejection| {
+                rejection.reason == Reason::NoHeader || earlier.reason != Reason::NoHeader
+            };
+            if !next.as_ref().is_err_and(no_news) {
+                (rule, outcome) = (other, next);
             }
         }
         (rule, outcome)
@@ -304,15 +304,17 @@ fn dedup_key(config: &Config) -> (Option<Vec<ValueSource>>, Vec<Fault>) {
     }
     for text in texts {
         match text.parse::<ValueSource>() {
-            Ok(source) => match source.place {
-                Place::Sig(_) | Place::Headers(_) | Place::Config(_) | Place::PathToken => {
-                    let message = format!("`{text}` does not tell events apart");
-                    faults.push(Fault::new("dedup.key", message));
-                }
-                _ => key.push(source),
-            },
+            Ok(source) if tells_events_apart(&source.place) => key.push(source),
+            Ok(_) => {
+                let message = format!("`{text}` does not tell events apart");
+                faults.push(Fault::new("dedup.key", message));
+            }
             Err(error) => faults.push(Fault::new("dedup.key", error.to_string())),
         }
     }
     (Some(key), faults)
+}
+
+fn tells_events_apart(place: &Place) -> bool {
+    place.is_in_body() || matches!(place, Place::Header(_) | Place::Query(_))
 }

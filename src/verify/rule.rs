@@ -265,10 +265,11 @@ fn missing_values(shape: &Shape<'_>, config: &Config) -> Vec<Fault> {
         } => {
             let tags = signature.tag.0.iter();
             names.extend(tags.filter_map(|tag| tag.strip_prefix("config:")));
-            names.extend(content.parts().iter().filter_map(|part| match &part.piece {
-                Piece::Value(place) => config_name(place),
-                _ => None,
-            }));
+            for part in content.parts() {
+                if let Piece::Value(place) = &part.piece {
+                    names.extend(config_name(place));
+                }
+            }
             if content.covers(&Piece::Url) && config.public_url.is_none() {
                 let way_out = "the sender signs the URL: set server.public_url to the address as \
                                the sender writes it";
@@ -291,10 +292,10 @@ fn missing_values(shape: &Shape<'_>, config: &Config) -> Vec<Fault> {
 }
 
 fn config_name(place: &Place) -> Option<&str> {
-    match place {
-        Place::Config(name) => Some(name),
-        _ => None,
-    }
+    let Place::Config(name) = place else {
+        return None;
+    };
+    Some(name)
 }
 
 fn unusable_secrets(shape: &Shape<'_>, secrets: &[Secret]) -> Vec<Fault> {

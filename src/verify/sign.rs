@@ -156,16 +156,8 @@ fn add_id(provider: &Provider, shape: &Shape<'_>, request: &mut Unsigned, id: &s
             }
         }
     }
-    let names = provider
-        .event
-        .id
-        .0
-        .iter()
-        .filter_map(|source| match &source.place {
-            Place::Header(name) => Some(name),
-            _ => None,
-        });
-    let names: Vec<_> = names.collect();
+    let sources = provider.event.id.0.iter();
+    let names: Vec<_> = sources.filter_map(|source| source.place.header()).collect();
     let present = |name: &&HeaderName| {
         let headers = request.headers.iter();
         headers
@@ -199,9 +191,10 @@ impl Signer<'_> {
         let mut field = None;
         let place = time.as_ref().and_then(|time| time.from.first());
         if let (Some(place), Some(text)) = (place, &timestamp) {
-            match place {
-                Place::Sig(key) => field = Some((&**key, text.as_str())),
-                place => request.put(place, text)?,
+            if let Place::Sig(key) = place {
+                field = Some((&**key, text.as_str()));
+            } else {
+                request.put(place, text)?;
             }
         }
         let headers = header_map(&request.headers)?;
@@ -218,19 +211,15 @@ impl Signer<'_> {
         let timestamp = timestamp.as_deref().map(str::as_bytes);
         let content = fill(self.content, &view, None, timestamp)
             .map_err(|rejection| rejection.detail.into_owned())?;
-        let bytes = match self.algorithm {
-            Algorithm::Ed25519 => {
-                let seed = private_key(secret.expose())
-                    .ok_or("the private key must be whsk_ and base64 of 32 or 64 bytes")?;
-                SigningKey::from_bytes(&seed)
-                    .sign(&joined(&content))
-                    .to_bytes()
-                    .to_vec()
-            }
-            algorithm => {
-                let (bytes, length) = Key::new(secret, algorithm, self.key)?.compute(&content);
-                bytes.get(..length).unwrap_or_default().to_vec()
-            }
+        let bytes = if self.algorithm == Algorithm::Ed25519 {
+            let seed = private_key(secret.expose())
+                .ok_or("the private key must be whsk_ and base64 of 32 or 64 bytes")?;
+            let signature = SigningKey::from_bytes(&seed).sign(&joined(&content));
+            signature.to_bytes().to_vec()
+        } else {
+            let key = Key::new(secret, self.algorithm, self.key)?;
+            let (bytes, length) = key.compute(&content);
+            bytes.get(..length).unwrap_or_default().to_vec()
         };
         let reader = Reader::new(self.signature, bytes.len(), |name| {
             values.get(name).cloned()

@@ -73,9 +73,8 @@ impl<'a> View<'a> {
             ),
             Place::Query(name) => {
                 let (_, query) = self.path_and_query();
-                only(pairs(query.as_bytes()).filter_map(|(key, value)| {
-                    decodes_to(key, name).then(|| percent_decode(value).into())
-                }))
+                let named = pairs(query.as_bytes()).filter(|(key, _)| decodes_to(key, name));
+                only(named.map(|(_, value)| percent_decode(value).into()))
             }
             Place::Form(name) => only(
                 self.form()

@@ -104,7 +104,7 @@ impl Sender {
         let (variant, signs_with, verifies_with) = match variant {
             Some("v1a") => (Some("v1a"), whsk, whpk),
             Some("v1") => (Some("v1"), whsec, whsec),
-            Some("static") => (Some("static"), "s3cret token/1", "s3cret token/1"),
+            Some("static") => (Some("static"), "s3crettoken1", "s3crettoken1"),
             Some("derived") => (Some("derived"), "secretKey", "secretKey"),
             Some(other) => panic!("a sender for {other} is missing"),
             None if provider.id == "sieve" => (None, "", ""),
