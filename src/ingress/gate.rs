@@ -113,7 +113,7 @@ impl Gate {
         &self,
         source: &Source,
         path_token: Option<Box<str>>,
-        head: Parts,
+        mut head: Parts,
         body: Incoming,
     ) -> Result<Receipt, Refusal> {
         if !self.is_open() {
@@ -123,6 +123,7 @@ impl Gate {
         let peer = self.proxies.sender(peer, &head.headers);
         self.peers.admit(peer).map_err(Refusal::Limited)?;
         let (body, _share) = receive::body(body, source.body_bytes_max, &self.budget).await?;
+        strict::name_host(&mut head);
         let target = head
             .uri
             .path_and_query()
