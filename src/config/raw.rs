@@ -207,7 +207,7 @@ impl<'de> Deserialize<'de> for StatusList {
                 .collect::<Option<Vec<u16>>>(),
             Value::Array(_, list) => list
                 .iter()
-                .map(|status| status.to_u128()?.try_into().ok())
+                .map(|status| status.deserialize().ok())
                 .collect(),
             Value::Char(..)
             | Value::Bool(..)
