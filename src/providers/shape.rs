@@ -171,17 +171,20 @@ impl Scheme {
             return fault("key", way_out);
         }
         let timestamp = self.timestamp.as_ref();
-        let (stamped, covered) = (timestamp.is_some(), content.covers(&Piece::Timestamp));
-        if stamped != covered {
-            let way_out = "{timestamp} in content and the timestamp rule need each other: a \
-                           timestamp that is not signed proves nothing";
-            return fault(if stamped { "timestamp" } else { "content" }, way_out);
-        }
         if timestamp.is_some_and(|rule| rule.from.0.is_empty()) {
             return fault(
                 "timestamp.from",
                 "is missing, such as \"header:X-Timestamp\"",
             );
+        }
+        let (stamped, placed) = (timestamp.is_some(), content.covers(&Piece::Timestamp));
+        let in_body = |rule: &TimestampRule| {
+            content.covers_body() && rule.from.0.iter().all(|from| from.place.is_in_body())
+        };
+        if stamped != placed && !timestamp.is_some_and(in_body) {
+            let way_out = "{timestamp} in content and the timestamp rule need each other: a \
+                           timestamp that is not signed proves nothing";
+            return fault(if stamped { "timestamp" } else { "content" }, way_out);
         }
         Ok(Shape::Signed {
             algorithm,

@@ -193,7 +193,7 @@ impl Signer<'_> {
         if let (Some(place), Some(text)) = (place, &timestamp) {
             if let Place::Sig(key) = place {
                 field = Some((&**key, text.as_str()));
-            } else {
+            } else if !place.is_in_body() {
                 request.put(place, text)?;
             }
         }

@@ -183,6 +183,70 @@ fn schemes_of_ones_own_sign_and_verify() {
 }
 
 #[test]
+fn a_form_is_signed_by_its_sorted_fields_and_only_if_it_is_a_form() {
+    let provider = own_scheme(&json!({
+        "algorithm": "hmac-sha1", "content": "{url}{sorted_form}",
+        "signature": { "from": "header:X-Signature", "encoding": "base64" },
+    }));
+    let verifier = verifier(Config {
+        public_url: Some("https://mycompany.com".to_owned()),
+        ..config(provider, &["12345"])
+    });
+    let form = "CallSid=CA1234567890ABCDE&Caller=%2B14158675309&Digits=1234&From=%2B14158675309\
+                &To=%2B18005551212";
+    let outcome = |kind: &str, body: &str| {
+        // Published by Twilio for this body, token and URL.
+        let signature = "RSOYDt4T1cUTdK1PDd93/VVr8B8=";
+        let headers = [("content-type", kind), ("x-signature", signature)];
+        reason(
+            &verifier,
+            received("/myapp.php?foo=1&bar=2", &headers, body.to_owned()),
+        )
+    };
+    let form_type = "application/x-www-form-urlencoded; charset=utf-8";
+    assert_eq!(outcome(form_type, form), None);
+    let reordered = format!(
+        "To=%2B18005551212&{}",
+        form.replace("&To=%2B18005551212", "")
+    );
+    assert_eq!(outcome(form_type, &reordered), None);
+    assert_eq!(
+        outcome(form_type, &form.replace("1234&", "1235&")),
+        Some(Reason::Mismatch)
+    );
+    assert_eq!(outcome("application/json", form), Some(Reason::Mismatch));
+}
+
+#[test]
+fn a_timestamp_in_a_signed_body_counts() {
+    let provider = own_scheme(&json!({ "timestamp": { "from": "json:/at", "unit": "ms" } }));
+    let verifier = verifier(config(Arc::clone(&provider), &["s"]));
+    for (at, expected) in [
+        (NOW.0, None),
+        (NOW.0 - 300_001, Some(Reason::Stale)),
+        (NOW.0 + 300_001, Some(Reason::Future)),
+    ] {
+        let mut request = signed(&provider, "s", "/", &[]);
+        request.headers.clear();
+        request.body = json!({ "at": at }).to_string().into();
+        let secret = Secret::new("secret", "s");
+        sign(
+            &provider,
+            None,
+            &secret,
+            &BTreeMap::new(),
+            &mut request,
+            NOW,
+            "x",
+        )
+        .unwrap();
+        assert_eq!(reason(&verifier, request), expected);
+    }
+    let rejection = reason(&verifier, signed(&provider, "s", "/", &[]));
+    assert_eq!(rejection, Some(Reason::NoHeader));
+}
+
+#[test]
 fn several_signature_headers_and_numbered_ones_are_all_tried() {
     let github_like = own_scheme(&json!({}));
     let genuine = signed(&github_like, "s", "/", &[]);
