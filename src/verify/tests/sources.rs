@@ -341,10 +341,9 @@ fn tokens_in_path_and_query_do_not_travel_on() {
 
     let mut request = received("/webhooks/sieve/wrong", &[], BODY);
     request.path_token = Some("wrong".into());
-    assert_eq!(
-        reason(&verifier(config(path, &["s3cret"])), request),
-        Some(Reason::Mismatch)
-    );
+    let verifier = verifier(config(path, &["s3cret"]));
+    assert_eq!(verifier.shown_target(&request), "/webhooks/sieve");
+    assert_eq!(reason(&verifier, request), Some(Reason::Mismatch));
 }
 
 #[test]
