@@ -1,1 +1,480 @@
-//! The durable heart.
+//! The durable heart: dedup, store, hand out for delivery, remember what became of it.
+//!
+//! ```text
+//!  accept ──► intake ──► writer: one thread, group commit ──► answers ──► Receipt
+//!                          │  after the commit                     (only from a durable commit)
+//!  settle ──► intake       ▼
+//!             lease ◄── backlog ◄── what did not fit, and retries, read back from the engine
+//! ```
+//!
+//! Invariants:
+//! - A [`Receipt`] exists only after the commit that it speaks of is on stable storage.
+//! - One record per (source, dedup id, body), decided at commit by the writer alone.
+//! - A settlement that is lost with the process repeats a delivery; it never loses an event.
+//! - After a failed write or sync nothing is acknowledged until the process has restarted.
+//!
+//! The engine behind it is a trait; [`Store::open`] uses the embedded one. What this module
+//! deliberately does not do: decide when to retry or give up, speak to the app, print.
+
+mod backlog;
+mod embedded;
+mod engine;
+mod error;
+mod intake;
+mod keys;
+mod lease;
+mod view;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use error::{Shortage, StoreError};
+pub use lease::{Attempt, DeadReason, Lease, Settlement};
+pub use view::{
+    Content, Counts, Cursor, Filter, NotACursor, Page, PastAttempt, SourceCounts, State, Stats,
+    StoredEvent, Summary,
+};
+
+use backlog::Backlog;
+use engine::{Engine, EngineStats, Mark, NewEvent, Policy, Reader};
+use intake::{Answer, Intake, Order};
+use keys::InstallationKey;
+use writer::Writer;
+
+use crate::clock::Clock;
+use crate::event::{EventId, SourceName};
+use crate::verify::Verified;
+
+/// How the store is set up.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its directory; created if missing.
+    pub path: PathBuf,
+    /// Ceiling for what is stored; 0 means none.
+    pub bytes_max: u64,
+    /// How long to remember.
+    pub keep: Keep,
+    /// Run on a file system that forgets; then [`Stats::durable`] is false.
+    pub allow_volatile: bool,
+    /// New events are refused while less than this is free on the disk.
+    pub low_space_bytes: u64,
+    /// Memory for events that are ready to be forwarded.
+    pub backlog_bytes_max: usize,
+}
+
+/// How long to remember, counted from settlement, or from acceptance for ids.
+#[derive(Clone, Copy, Debug)]
+pub struct Keep {
+    /// Delivered events.
+    pub delivered: Duration,
+    /// Dead letters.
+    pub dead: Duration,
+    /// Ids for duplicate detection.
+    pub ids: Duration,
+}
+
+/// The proof that an event is on stable storage together with its dedup record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    event_id: EventId,
+    kind: ReceiptKind,
+}
+
+impl Receipt {
+    /// The stored event; for a duplicate the first copy, as long as its record is kept.
+    #[must_use]
+    pub fn event_id(&self) -> EventId {
+        self.event_id
+    }
+
+    /// Whether it was new.
+    #[must_use]
+    pub fn kind(&self) -> ReceiptKind {
+        self.kind
+    }
+}
+
+/// Whether an event was new.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReceiptKind {
+    /// Stored now.
+    Stored,
+    /// Already stored, and durable, earlier.
+    Duplicate,
+    /// Its id was known with another body: stored as an event of its own.
+    Conflict,
+}
+
+/// The store; clones are handles to the same one.
+///
+/// When the last handle is dropped the writer finishes what is queued and ends by itself;
+/// [`Store::close`] also waits for that.
+#[derive(Clone)]
+pub struct Store {
+    handle: Arc<Handle>,
+}
+
+struct Handle {
+    shared: Arc<Shared>,
+    reader: Arc<dyn Reader>,
+    key: InstallationKey,
+    clock: Clock,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.shared.intake.close();
+    }
+}
+
+/// What the writer and the handles share.
+struct Shared {
+    intake: Arc<Intake>,
+    backlog: Arc<Backlog>,
+    counts: Mutex<BTreeMap<SourceName, SourceCounts>>,
+    stats: Mutex<Stats>,
+    observer: Mutex<Option<Observer>>,
+    failed: watch::Sender<Option<StoreError>>,
+}
+
+type Observer = Box<dyn FnMut(Duration, usize) + Send>;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn wide(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
+}
+
+impl Shared {
+    fn publish(&self, touched: Vec<SourceCounts>) {
+        let mut counts = lock(&self.counts);
+        for touched in touched {
+            counts.insert(touched.source.clone(), touched);
+        }
+    }
+
+    fn stats(&self, figures: EngineStats) {
+        let mut stats = lock(&self.stats);
+        stats.used_bytes = figures.used_bytes;
+        stats.wal_bytes = figures.wal_bytes;
+        stats.ids = figures.ids;
+        stats.damaged = figures.damaged;
+        stats.durable = figures.durable;
+    }
+
+    fn observe(&self, took: Duration, events: usize) {
+        lock(&self.stats).last_commit = took;
+        if let Some(observer) = lock(&self.observer).as_mut() {
+            observer(took, events);
+        }
+    }
+}
+
+/// Says so if the writer panics: nobody may wait for a thread that is gone.
+struct PanicGuard(Arc<Shared>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let error = StoreError::Fatal("its writer panicked".into());
+            drop(self.0.intake.end(error.clone()));
+            self.0.failed.send_replace(Some(error));
+        }
+    }
+}
+
+/// An opened engine with what the front needs beside it.
+struct Opened {
+    engine: Box<dyn Engine>,
+    reader: Arc<dyn Reader>,
+    key: InstallationKey,
+}
+
+impl Store {
+    /// Opens or creates the store and starts its threads. Blocking: it repairs what the last
+    /// process left behind.
+    ///
+    /// # Errors
+    /// When another process owns the store, its disk does not keep what is written, its format
+    /// is newer than this program, or it cannot be read.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "each stage consumes its configuration"
+    )]
+    pub fn open(
+        config: Config,
+        clock: Clock,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Self, StoreError> {
+        let opened = embedded::open(&config, &clock)?;
+        Self::start(&config, opened, clock, runtime)
+    }
+
+    fn start(
+        config: &Config,
+        opened: Opened,
+        clock: Clock,
+        runtime: &tokio::runtime::Handle,
+    ) -> Result<Self, StoreError> {
+        let Opened {
+            mut engine,
+            reader,
+            key,
+        } = opened;
+        let intake = Arc::new(Intake::default());
+        let backlog = Arc::new(Backlog::new(config.backlog_bytes_max, Arc::clone(&intake)));
+        let policy = Policy {
+            keep: config.keep,
+            bytes_max: if config.bytes_max == 0 {
+                u64::MAX
+            } else {
+                config.bytes_max
+            },
+            low_space_bytes: config.low_space_bytes,
+        };
+        let shared = Arc::new(Shared {
+            intake,
+            backlog,
+            counts: Mutex::default(),
+            stats: Mutex::new(Stats {
+                bytes_max: config.bytes_max,
+                ..Stats::default()
+            }),
+            observer: Mutex::new(None),
+            failed: watch::Sender::new(None),
+        });
+        let cannot = |why: String| StoreError::Open {
+            path: config.path.to_string_lossy().into(),
+            why: why.into(),
+        };
+        shared.publish(engine.counts().map_err(|error| cannot(error.to_string()))?);
+        shared.stats(engine.stats());
+        let (answers, commits) = mpsc::channel(64);
+        runtime.spawn(writer::answer(commits));
+        let writer = Writer {
+            engine,
+            shared: Arc::clone(&shared),
+            answers,
+            clock: clock.clone(),
+            policy,
+            quarantined: Vec::new(),
+            prune_at: clock.steady(),
+            busy: true,
+            short: false,
+        };
+        let guard = PanicGuard(Arc::clone(&shared));
+        let run = move || {
+            let _guard = guard;
+            writer.run();
+        };
+        let thread = std::thread::Builder::new()
+            .name("hookgate-store".into())
+            .spawn(run);
+        let thread = thread.map_err(|error| cannot(error.to_string()))?;
+        let handle = Handle {
+            shared,
+            reader,
+            key,
+            clock,
+            thread: Mutex::new(Some(thread)),
+        };
+        Ok(Self {
+            handle: Arc::new(handle),
+        })
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.handle.shared
+    }
+
+    /// Stores a verified event and its dedup record. Dropping the future does not take the event
+    /// back.
+    ///
+    /// # Errors
+    /// When the event is not known to be on stable storage; it must not be acknowledged then.
+    pub async fn accept(&self, verified: Verified) -> Result<Receipt, StoreError> {
+        self.shared().intake.open()?;
+        let (key, digest) = self.handle.key.of(&verified);
+        let id = EventId::new(self.handle.clock.wall());
+        let new = NewEvent {
+            event: Arc::new(verified.into_event(id)),
+            key,
+            digest,
+            accepted_at: self.handle.clock.steady(),
+            claimed: false,
+        };
+        let (answer, receipt) = oneshot::channel();
+        self.shared().intake.submit(new, answer)?;
+        self.answered(receipt).await
+    }
+
+    async fn answered<T>(
+        &self,
+        answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match answer.await {
+            Ok(result) => result,
+            Err(_) => Err(self.why_gone()),
+        }
+    }
+
+    fn why_gone(&self) -> StoreError {
+        let failed = self.shared().failed.borrow().clone();
+        failed.unwrap_or(StoreError::Closing)
+    }
+
+    async fn order<T>(&self, order: impl FnOnce(Answer<T>) -> Order) -> Result<T, StoreError> {
+        let (answer, done) = oneshot::channel();
+        self.shared().intake.order(order(answer))?;
+        self.answered(done).await
+    }
+
+    /// Waits for the next event to deliver; sources take turns. Dropping the future loses
+    /// nothing. It waits for ever once the store is closed.
+    pub async fn lease(&self) -> Lease {
+        self.shared().backlog.lease().await
+    }
+
+    /// Gives an event back untried: it keeps its place and no attempt is spent.
+    pub fn release(&self, lease: Lease) {
+        drop(lease);
+    }
+
+    /// Reports what became of a lease. It rides in the next commit, within 100 ms.
+    pub fn settle(&self, mut lease: Lease, settlement: Settlement) {
+        lease.home = None;
+        let event = Arc::clone(&lease.event);
+        self.shared().intake.settle(Mark {
+            seq: lease.seq,
+            event,
+            settlement,
+        });
+    }
+
+    /// Stops handing out events of a source, or resumes. Not remembered over a restart.
+    pub fn hold(&self, source: &SourceName, hold: bool) {
+        self.shared().backlog.hold(source, hold);
+    }
+
+    /// Makes events due now, whatever became of them; says how many. Those whose body is gone
+    /// cannot be replayed.
+    ///
+    /// # Errors
+    /// When it is not known to be durable.
+    pub async fn replay(&self, selection: Vec<EventId>) -> Result<u64, StoreError> {
+        self.order(|answer| Order::Replay(selection, answer)).await
+    }
+
+    /// Erases body and headers of an event; its id stays known. A pending one becomes a dead
+    /// letter. Returns whether there was such an event.
+    ///
+    /// # Errors
+    /// When it is not known to be durable.
+    pub async fn erase(&self, id: EventId) -> Result<bool, StoreError> {
+        self.order(|answer| Order::Erase(id, answer)).await
+    }
+
+    /// Waits until everything settled before is durable.
+    ///
+    /// # Errors
+    /// When the store failed or closed before that.
+    pub async fn flush(&self) -> Result<(), StoreError> {
+        self.order(Order::Flush).await
+    }
+
+    /// Lists events, newest first.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list(
+        &self,
+        filter: Filter,
+        limit: usize,
+        cursor: Option<Cursor>,
+    ) -> Result<Page, StoreError> {
+        self.read(move |reader| reader.list(&filter, limit, cursor))
+            .await
+    }
+
+    /// One event with its body and attempts.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn show(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError> {
+        self.read(move |reader| reader.show(id)).await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let reader = Arc::clone(&self.handle.reader);
+        let read = tokio::task::spawn_blocking(move || read(&*reader));
+        read.await
+            .unwrap_or_else(|_| Err(StoreError::Unavailable("the read did not finish".into())))
+    }
+
+    /// How many events there are, exactly, as of the last commit.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        Counts {
+            sources: lock(&self.shared().counts).values().cloned().collect(),
+        }
+    }
+
+    /// How the store is doing.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        *lock(&self.shared().stats)
+    }
+
+    /// Whether new events are taken.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn writable(&self) -> Result<(), StoreError> {
+        self.shared().intake.open()
+    }
+
+    /// Resolves when the store has failed; the process must exit then.
+    pub async fn failed(&self) -> StoreError {
+        let mut failed = self.shared().failed.subscribe();
+        match failed.wait_for(Option::is_some).await {
+            Ok(failed) => failed.clone().unwrap_or(StoreError::Closing),
+            Err(_) => StoreError::Closing,
+        }
+    }
+
+    /// Calls `observer` after every commit with its duration and number of new events, on the
+    /// writer's thread: it must be quick.
+    pub fn observe_commits(&self, observer: impl FnMut(Duration, usize) + Send + 'static) {
+        *lock(&self.shared().observer) = Some(Box::new(observer));
+    }
+
+    /// Makes the writer look at the clock again: for tests that moved a manual one.
+    pub fn nudge(&self) {
+        self.shared().intake.nudge();
+    }
+
+    /// Ends in order: takes nothing new, makes what is queued durable, empties the journal,
+    /// gives up ownership.
+    pub async fn close(self) {
+        self.shared().intake.close();
+        let thread = lock(&self.handle.thread).take();
+        let join = move || thread.map(JoinHandle::join);
+        // Fails only if the runtime is going down; the thread ends by itself.
+        let _ = tokio::task::spawn_blocking(join).await;
+    }
+}

@@ -1,0 +1,174 @@
+//! The store's directory: who owns it, whether it keeps what is written, how much is free.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, fstatfs, fstatvfs};
+
+use crate::clock::Clock;
+use crate::store::StoreError;
+
+/// A directory that this process owns until it is dropped.
+pub(super) struct Place {
+    pub(super) path: PathBuf,
+    directory: File,
+    /// Holds the lock; the system releases it however the process ends.
+    _owner: File,
+    /// The file system keeps what was synced.
+    pub(super) durable: bool,
+}
+
+impl Place {
+    /// Creates the directory if needed and takes ownership, before anything in it is read.
+    pub(super) fn take(
+        path: &Path,
+        allow_volatile: bool,
+        clock: &Clock,
+    ) -> Result<Self, StoreError> {
+        let cannot = |error: std::io::Error| cannot_open(path, &error);
+        let existed = path.is_dir();
+        std::fs::create_dir_all(path).map_err(cannot)?;
+        let path = path.canonicalize().map_err(cannot)?;
+        let directory = File::open(&path).map_err(cannot)?;
+        if !existed && let Some(parent) = path.parent() {
+            // Without this a power cut can take the new directory with all that is in it.
+            File::open(parent)
+                .and_then(|parent| parent.sync_all())
+                .map_err(cannot)?;
+        }
+        let volatile = volatile(&directory).map_err(cannot)?;
+        if let Some(kind) = volatile
+            && !allow_volatile
+        {
+            return Err(StoreError::Volatile {
+                path: text(&path),
+                kind,
+            });
+        }
+        let owner = own(&path, clock)?;
+        Ok(Self {
+            path,
+            directory,
+            _owner: owner,
+            durable: volatile.is_none(),
+        })
+    }
+
+    /// Makes the names of new files durable.
+    pub(super) fn sync(&self) -> std::io::Result<()> {
+        self.directory.sync_all()
+    }
+
+    /// Bytes free on its disk; `None` if the system does not say.
+    pub(super) fn free_bytes(&self) -> Option<u64> {
+        let facts = fstatvfs(&self.directory).ok()?;
+        Some(facts.f_bavail.saturating_mul(facts.f_frsize))
+    }
+
+    pub(super) fn database(&self) -> PathBuf {
+        self.path.join("hookgate.db")
+    }
+}
+
+fn own(path: &Path, clock: &Clock) -> Result<File, StoreError> {
+    let cannot = |error: std::io::Error| cannot_open(path, &error);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path.join("owner.lock"))
+        .map_err(cannot)?;
+    if let Err(error) = rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        if error != rustix::io::Errno::WOULDBLOCK {
+            return Err(cannot(error.into()));
+        }
+        let mut owner = String::new();
+        // Who it is, is for people only: the lock itself decides.
+        let _ = file.read_to_string(&mut owner);
+        let owner = if owner.is_empty() {
+            "another process"
+        } else {
+            owner.trim_end()
+        };
+        return Err(StoreError::Owned {
+            path: text(path),
+            owner: owner.into(),
+        });
+    }
+    let host = rustix::system::uname();
+    let owner = format!(
+        "pid {} on {} since {}\n",
+        std::process::id(),
+        host.nodename().to_string_lossy(),
+        clock.wall().rfc3339()
+    );
+    file.set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(owner.as_bytes()))
+        .map_err(cannot)?;
+    Ok(file)
+}
+
+pub(super) fn text(path: &Path) -> Arc<str> {
+    path.to_string_lossy().into()
+}
+
+fn cannot_open(path: &Path, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Open {
+        path: text(path),
+        why: error.to_string().into(),
+    }
+}
+
+/// The name of a file system that loses what was synced, or whose locks cannot be relied on.
+fn volatile(directory: &File) -> std::io::Result<Option<&'static str>> {
+    const REFUSED: [(i64, &str); 10] = [
+        (0x0102_1994, "tmpfs"),
+        (0x8584_58f6, "ramfs"),
+        (0x6969, "nfs"),
+        (0xff53_4d42, "cifs"),
+        (0xfe53_4d42, "smb"),
+        (0x517b, "smb"),
+        (0x0102_1997, "9p"),
+        (0x00c3_6400, "ceph"),
+        (0x5346_414f, "afs"),
+        (0x0bd0_0bd0, "lustre"),
+    ];
+    let facts = fstatfs(directory)?;
+    let kind = facts.f_type & 0xffff_ffff;
+    let found = REFUSED.iter().find(|(number, _)| *number == kind);
+    Ok(found.map(|(_, name)| *name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_owner_is_refused_and_told_who_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Place::take(dir.path(), true, &Clock::real()).unwrap();
+        let second = Place::take(dir.path(), true, &Clock::real()).err().unwrap();
+        let pid = format!("pid {}", std::process::id());
+        assert!(second.to_string().contains(&pid), "{second}");
+        drop(first);
+        Place::take(dir.path(), true, &Clock::real()).unwrap();
+    }
+
+    #[test]
+    fn a_file_system_that_forgets_is_refused_unless_allowed() {
+        let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
+            return; // no tmpfs here
+        };
+        let refused = Place::take(dir.path(), false, &Clock::real());
+        assert!(matches!(refused, Err(StoreError::Volatile { .. })));
+        assert!(
+            !Place::take(dir.path(), true, &Clock::real())
+                .unwrap()
+                .durable
+        );
+    }
+}

@@ -1,0 +1,120 @@
+//! One record per event, however many copies arrive.
+
+use super::support::*;
+use crate::store::*;
+use crate::verify::Verified;
+
+#[tokio::test]
+async fn a_thousand_copies_at_once_are_one_event() {
+    let store = Fixture::new();
+    let mut copies = tokio::task::JoinSet::new();
+    for _ in 0..1000 {
+        let store = store.store.clone();
+        copies.spawn(async move { store.accept(event("stripe", "evt_1")).await.unwrap() });
+    }
+    let receipts = copies.join_all().await;
+    let stored: Vec<_> = receipts
+        .iter()
+        .filter(|receipt| receipt.kind() == ReceiptKind::Stored)
+        .collect();
+    assert_eq!(stored.len(), 1);
+    assert!(
+        receipts
+            .iter()
+            .all(|receipt| receipt.event_id() == stored[0].event_id())
+    );
+    assert_eq!(store.counts("stripe"), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn a_repeat_of_a_pending_or_delivered_event_is_suppressed() {
+    let store = Fixture::new();
+    let first = store.accept("stripe", "evt_1").await;
+    let again = store.accept("stripe", "evt_1").await;
+    assert_eq!(
+        (again.kind(), again.event_id()),
+        (ReceiptKind::Duplicate, first.event_id())
+    );
+    assert_eq!(store.deliver_next().await, "evt_1");
+    assert!(store.nothing_due().await);
+    let again = store.accept("stripe", "evt_1").await;
+    assert_eq!(
+        (again.kind(), again.event_id()),
+        (ReceiptKind::Duplicate, first.event_id())
+    );
+    assert!(store.nothing_due().await);
+    assert_eq!(store.counts("stripe"), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn a_repeat_of_a_dead_letter_brings_it_back() {
+    let store = Fixture::new();
+    let first = store.accept("stripe", "evt_1").await;
+    let lease = store.lease().await;
+    store.store.settle(lease, dead());
+    store.store.flush().await.unwrap();
+    assert_eq!(store.counts("stripe"), (0, 0, 1));
+    store.advance(std::time::Duration::from_secs(60));
+    assert_eq!(
+        store.accept("stripe", "evt_1").await.kind(),
+        ReceiptKind::Duplicate
+    );
+    let lease = store.lease().await;
+    assert_eq!(
+        (lease.event.id, lease.attempt, lease.replay),
+        (first.event_id(), 1, false)
+    );
+    assert_eq!(
+        lease.pending_since,
+        START.plus(std::time::Duration::from_secs(60))
+    );
+    assert_eq!(store.counts("stripe"), (1, 0, 0));
+}
+
+#[tokio::test]
+async fn the_same_id_with_another_body_is_an_event_of_its_own() {
+    let store = Fixture::new();
+    let other = || Verified::for_test("stripe", "evt_1", b"another body");
+    store.accept("stripe", "evt_1").await;
+    let conflict = store.store.accept(other()).await.unwrap();
+    assert_eq!(conflict.kind(), ReceiptKind::Conflict);
+    let again = store.store.accept(other()).await.unwrap();
+    assert_eq!(
+        (again.kind(), again.event_id()),
+        (ReceiptKind::Duplicate, conflict.event_id())
+    );
+    assert_eq!(store.counts("stripe"), (2, 0, 0));
+}
+
+#[tokio::test]
+async fn sources_do_not_share_ids() {
+    let store = Fixture::new();
+    assert_eq!(
+        store.accept("stripe", "evt_1").await.kind(),
+        ReceiptKind::Stored
+    );
+    assert_eq!(
+        store.accept("github", "evt_1").await.kind(),
+        ReceiptKind::Stored
+    );
+}
+
+#[tokio::test]
+async fn ids_are_remembered_over_restarts_and_forgotten_after_their_time() {
+    let store = Fixture::new();
+    store.accept("stripe", "evt_1").await;
+    let store = store.reopen().await;
+    assert_eq!(
+        store.accept("stripe", "evt_1").await.kind(),
+        ReceiptKind::Duplicate
+    );
+    store.advance(store.config.keep.ids + std::time::Duration::from_secs(1));
+    assert_eq!(
+        store.accept("stripe", "evt_1").await.kind(),
+        ReceiptKind::Stored
+    );
+    assert_eq!(
+        store.accept("stripe", "evt_1").await.kind(),
+        ReceiptKind::Duplicate
+    );
+}

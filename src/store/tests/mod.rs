@@ -1,0 +1,6 @@
+//! The store's promises, tested through its front. The cases know no engine but where they damage
+//! or fill one.
+
+mod dedup;
+mod delivery;
+mod support;

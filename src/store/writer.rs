@@ -1,0 +1,364 @@
+//! The one thread that writes: group commit, then the backlog, then upkeep.
+//!
+//! Everything that queued while the last commit ran goes into the next one. The answers of a
+//! commit travel in one message to a task that completes them from inside the runtime: waking
+//! them from this thread one by one doubles the p99. After a fatal error nothing is written,
+//! synced or checkpointed again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::backlog::Ready;
+use super::engine::{
+    Batch, Claim, Claimed, Committed, Engine, EngineError, Mark, NewEvent, Outcome, Policy,
+};
+use super::error::{Shortage, StoreError};
+use super::intake::{Answer, Order, Work};
+use super::{Receipt, ReceiptKind, Shared, wide};
+use crate::clock::{Clock, UnixMillis};
+use crate::event::EventId;
+
+/// Events read back per turn, so that commits are not held up.
+const CLAIM_EVENTS_MAX: usize = 256;
+/// Bytes read back per turn.
+const CLAIM_BYTES_MAX: usize = 1 << 20;
+/// While there is a shortage, space is looked at this often.
+const SHORTAGE_LOOK: Duration = Duration::from_millis(500);
+/// Between two rounds of pruning.
+const PRUNE_EVERY: Duration = Duration::from_secs(10);
+
+/// The answers of one commit.
+pub(super) type Answers = Vec<(Answer<Receipt>, Result<Receipt, StoreError>)>;
+
+/// The writer's own state.
+pub(super) struct Writer {
+    pub(super) engine: Box<dyn Engine>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) answers: mpsc::Sender<Answers>,
+    pub(super) clock: Clock,
+    pub(super) policy: Policy,
+    /// Damaged records that become dead letters in the next commit.
+    pub(super) quarantined: Vec<Mark>,
+    pub(super) prune_at: UnixMillis,
+    pub(super) busy: bool,
+    pub(super) short: bool,
+}
+
+/// Completes the answers of each commit; ends with the writer.
+pub(super) async fn answer(mut commits: mpsc::Receiver<Answers>) {
+    while let Some(answers) = commits.recv().await {
+        for (answer, result) in answers {
+            // The sender may have gone away; the event is stored all the same.
+            let _ = answer.send(result);
+        }
+    }
+}
+
+impl Writer {
+    /// Runs until the store is closed or fails.
+    pub(super) fn run(mut self) {
+        let result = loop {
+            let mut work = self.shared.intake.take(self.sleep());
+            let last = work.last;
+            work.marks.append(&mut self.quarantined);
+            match self.turn(work) {
+                Ok(()) if last => break Ok(()),
+                Ok(()) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        match result {
+            Ok(()) => {
+                let left = self.shared.intake.end(StoreError::Closing);
+                refuse(left, &StoreError::Closing);
+                if let Err(error) = self.engine.close() {
+                    tracing::warn!(%error, "the store did not close in order; the next start repairs it");
+                }
+            }
+            Err(why) => {
+                tracing::error!(error = %why, "the store failed; nothing more is acknowledged");
+                let error = StoreError::Fatal(why);
+                refuse(self.shared.intake.end(error.clone()), &error);
+                // Closing could sync or checkpoint once more; the process is about to end.
+                std::mem::forget(self.engine);
+                self.shared.failed.send_replace(Some(error));
+            }
+        }
+    }
+
+    /// How long there is nothing to do unless something arrives.
+    fn sleep(&self) -> Option<Duration> {
+        if self.busy || !self.quarantined.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let now = self.clock.steady();
+        let due = self.engine.due_at().filter(|due| *due > now);
+        let next = due.map_or(self.prune_at, |due| due.min(self.prune_at));
+        // A millisecond more, so that a timer which fires early does not spin.
+        let rest = next.since(now) + Duration::from_millis(1);
+        Some(if self.short {
+            rest.min(SHORTAGE_LOOK)
+        } else {
+            rest
+        })
+    }
+
+    fn turn(&mut self, mut work: Work) -> Result<(), Arc<str>> {
+        let idle = work.is_empty();
+        self.look_for_room(&mut work);
+        if !work.is_empty() {
+            self.commit(work)?;
+        }
+        self.busy = false;
+        self.refill()?;
+        self.upkeep(idle)
+    }
+
+    /// Refuses new events while there is no room; everything else goes on.
+    fn look_for_room(&mut self, work: &mut Work) {
+        if work.events.is_empty() && !self.short {
+            return;
+        }
+        let room = self.engine.room(&self.policy);
+        let shortage = room.err();
+        if shortage.is_some() != self.short {
+            self.short = shortage.is_some();
+            match shortage {
+                Some(shortage) => tracing::error!(%shortage, "the store takes no new events"),
+                None => tracing::info!("the store takes new events again"),
+            }
+            // Pruning may make room.
+            self.prune_at = self.clock.steady();
+        }
+        self.shared.intake.set_shortage(shortage);
+        if let Some(shortage) = shortage {
+            work.events.clear();
+            self.answer_all(&mut work.answers, &StoreError::Full(shortage));
+        }
+    }
+
+    fn answer_all(&self, answers: &mut Vec<Answer<Receipt>>, error: &StoreError) {
+        let refused = answers.drain(..).map(|answer| (answer, Err(error.clone())));
+        self.send(refused.collect());
+    }
+
+    fn send(&self, answers: Answers) {
+        if !answers.is_empty() {
+            // Fails only when the runtime is gone, and everyone who waits with it.
+            let _ = self.answers.blocking_send(answers);
+        }
+    }
+
+    fn commit(&mut self, mut work: Work) -> Result<(), Arc<str>> {
+        let engine = &self.engine;
+        self.shared.backlog.admit(
+            work.events
+                .iter_mut()
+                .map(|new| (&new.event, &mut new.claimed)),
+            |source| engine.waiting(source),
+        );
+        let (replays, erasures) = wanted(&work.orders);
+        let batch = Batch {
+            now: self.clock.steady(),
+            events: &work.events,
+            marks: &work.marks,
+            replays: &replays,
+            erasures: &erasures,
+        };
+        let started = Instant::now();
+        match self.engine.commit(&batch) {
+            Ok(committed) => {
+                self.shared.observe(started.elapsed(), work.events.len());
+                self.finish(work, committed);
+                Ok(())
+            }
+            Err(error) => self.fail(work, error),
+        }
+    }
+
+    /// After a durable commit: backlog first, then the answers.
+    fn finish(&mut self, work: Work, committed: Committed) {
+        let Committed {
+            outcomes,
+            touched,
+            replayed,
+            erased,
+        } = committed;
+        self.shared.publish(touched);
+        self.shared.stats(self.engine.stats());
+        let backlog = &self.shared.backlog;
+        if !work.marks.is_empty() {
+            backlog.done(work.marks.iter().map(|mark| &mark.event));
+        }
+        erased.iter().flatten().for_each(|seq| backlog.remove(*seq));
+        let stored = work.events.iter().zip(&outcomes);
+        backlog.offer(stored.filter_map(|(new, outcome)| ready(new, *outcome)));
+        let receipts = work
+            .events
+            .iter()
+            .zip(&outcomes)
+            .map(|(new, outcome)| receipt(new, *outcome));
+        self.send(work.answers.into_iter().zip(receipts.map(Ok)).collect());
+        let (mut replayed, mut erased) = (replayed.into_iter(), erased.into_iter());
+        for order in work.orders {
+            // Whoever asked may have gone away.
+            match order {
+                Order::Replay(ids, answer) => {
+                    let due = replayed.by_ref().take(ids.len()).filter(|due| *due);
+                    drop(answer.send(Ok(wide(due.count()))));
+                }
+                Order::Erase(_, answer) => {
+                    drop(answer.send(Ok(erased.next().flatten().is_some())));
+                }
+                Order::Flush(answer) => drop(answer.send(Ok(()))),
+            }
+        }
+    }
+
+    /// After a failed commit nothing of it is acknowledged. Settlements are kept for the next one.
+    fn fail(&mut self, mut work: Work, error: EngineError) -> Result<(), Arc<str>> {
+        let (answer, fatal) = match error {
+            EngineError::Full => {
+                let found = self.engine.room(&self.policy).err();
+                let shortage = found.unwrap_or(Shortage::Disk {
+                    free: 0,
+                    needed: self.policy.low_space_bytes,
+                });
+                self.short = true;
+                self.shared.intake.set_shortage(Some(shortage));
+                (StoreError::Full(shortage), None)
+            }
+            EngineError::Unavailable(why) => (StoreError::Unavailable(why), None),
+            EngineError::Fatal(why) => (StoreError::Fatal(Arc::clone(&why)), Some(why)),
+        };
+        tracing::error!(error = %answer, events = work.events.len(), "a commit failed; its events are refused");
+        self.answer_all(&mut work.answers, &answer);
+        for mark in work.marks.drain(..) {
+            self.shared.intake.settle(mark);
+        }
+        refuse(work, &answer);
+        fatal.map_or(Ok(()), Err)
+    }
+
+    /// Reads events back from disk while there is room for them in memory.
+    fn refill(&mut self) -> Result<(), Arc<str>> {
+        let now = self.clock.steady();
+        if self.engine.due_at().is_none_or(|due| due > now) {
+            return Ok(());
+        }
+        let (full, free) = self.shared.backlog.full();
+        let claim = Claim {
+            events_max: CLAIM_EVENTS_MAX,
+            bytes_max: (free / 2).clamp(1, CLAIM_BYTES_MAX),
+            full: &full,
+        };
+        self.shared.backlog.want_more();
+        if free == 0 {
+            return Ok(());
+        }
+        let claimed = match self.engine.claim_due(now, &claim) {
+            Ok(claimed) => claimed,
+            Err(EngineError::Fatal(why)) => return Err(why),
+            Err(error) => {
+                tracing::warn!(%error, "waiting events could not be read; trying again");
+                return Ok(());
+            }
+        };
+        self.busy |= !claimed.is_empty();
+        let quarantined = &mut self.quarantined;
+        self.shared
+            .backlog
+            .offer(claimed.into_iter().filter_map(|claimed| match claimed {
+                Claimed::Ready(ready) => Some(ready),
+                Claimed::Damaged(mark) => {
+                    tracing::error!(
+                        seq = mark.seq,
+                        "a stored event is damaged; it becomes a dead letter"
+                    );
+                    quarantined.push(mark);
+                    None
+                }
+            }));
+        Ok(())
+    }
+
+    /// Pruning and the engine's own upkeep, in small slices.
+    fn upkeep(&mut self, idle: bool) -> Result<(), Arc<str>> {
+        let now = self.clock.steady();
+        if now >= self.prune_at {
+            match self.engine.prune(&self.policy, now) {
+                Ok(pruned) => {
+                    self.shared.publish(pruned.touched);
+                    if pruned.more {
+                        self.busy = true;
+                    } else {
+                        self.prune_at = now.plus(PRUNE_EVERY);
+                    }
+                }
+                Err(EngineError::Fatal(why)) => return Err(why),
+                Err(error) => {
+                    tracing::warn!(%error, "pruning failed; trying again");
+                    self.prune_at = now.plus(PRUNE_EVERY);
+                }
+            }
+        }
+        match self.engine.maintain(idle) {
+            Ok(again) => self.busy |= again,
+            Err(EngineError::Fatal(why)) => return Err(why),
+            Err(error) => tracing::warn!(%error, "upkeep of the store failed; trying again"),
+        }
+        self.shared.stats(self.engine.stats());
+        Ok(())
+    }
+}
+
+fn wanted(orders: &[Order]) -> (Vec<EventId>, Vec<EventId>) {
+    let mut replays = Vec::new();
+    let mut erasures = Vec::new();
+    for order in orders {
+        match order {
+            Order::Replay(ids, _) => replays.extend_from_slice(ids),
+            Order::Erase(id, _) => erasures.push(*id),
+            Order::Flush(_) => {}
+        }
+    }
+    (replays, erasures)
+}
+
+fn ready(new: &NewEvent, outcome: Outcome) -> Option<Ready> {
+    let (Outcome::Stored { seq } | Outcome::Conflict { seq }) = outcome else {
+        return None;
+    };
+    new.claimed.then(|| Ready {
+        seq,
+        event: Arc::clone(&new.event),
+        attempt: 1,
+        replay: false,
+        pending_since: new.accepted_at,
+    })
+}
+
+fn receipt(new: &NewEvent, outcome: Outcome) -> Receipt {
+    let (event_id, kind) = match outcome {
+        Outcome::Stored { .. } => (new.event.id, ReceiptKind::Stored),
+        Outcome::Conflict { .. } => (new.event.id, ReceiptKind::Conflict),
+        Outcome::Duplicate { of } => (of, ReceiptKind::Duplicate),
+    };
+    Receipt { event_id, kind }
+}
+
+/// Answers everything in `work` with an error.
+fn refuse(work: Work, error: &StoreError) {
+    for answer in work.answers {
+        drop(answer.send(Err(error.clone())));
+    }
+    for order in work.orders {
+        match order {
+            Order::Replay(_, answer) => drop(answer.send(Err(error.clone()))),
+            Order::Erase(_, answer) => drop(answer.send(Err(error.clone()))),
+            Order::Flush(answer) => drop(answer.send(Err(error.clone()))),
+        }
+    }
+}
