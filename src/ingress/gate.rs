@@ -15,6 +15,7 @@ use super::ack::{self, Refusal};
 use super::limits::{BodyBudget, PeerRecord};
 use super::metrics::{Metrics, Outcome};
 use super::peer::Proxies;
+use super::receive::BodyDeadlines;
 use super::source::{Source, Sources};
 use super::{Config, receive, strict};
 use crate::clock::Clock;
@@ -32,6 +33,7 @@ pub struct Gate {
     proxies: Proxies,
     peers: PeerRecord,
     budget: BodyBudget,
+    body_deadlines: BodyDeadlines,
     ack_deadline: Duration,
     store: Store,
     clock: Clock,
@@ -47,6 +49,7 @@ impl Gate {
             proxies: Proxies::new(config.trusted_proxies),
             peers: PeerRecord::new(config.rejections_per_peer),
             budget: BodyBudget::new(config.bodies_in_flight_max),
+            body_deadlines: config.body_deadlines,
             ack_deadline: config.ack_deadline,
             store,
             clock,
@@ -122,7 +125,8 @@ impl Gate {
         let peer = head.extensions.get::<Peer>().and_then(|peer| peer.0);
         let peer = self.proxies.sender(peer, &head.headers);
         self.peers.admit(peer).map_err(Refusal::Limited)?;
-        let (body, _share) = receive::body(body, source.body_bytes_max, &self.budget).await?;
+        let (limit, deadlines) = (source.body_bytes_max, self.body_deadlines);
+        let (body, _share) = receive::body(body, limit, &self.budget, deadlines).await?;
         strict::name_host(&mut head);
         let target = head
             .uri
