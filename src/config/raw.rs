@@ -223,7 +223,7 @@ impl<'de> Deserialize<'de> for StatusList {
                 .collect::<Option<Vec<u16>>>(),
             Value::Array(_, list) => list
                 .iter()
-                .map(|status| status.deserialize::<u16>().ok())
+                .map(|status| status.deserialize().ok())
                 .collect(),
             Value::Char(..)
             | Value::Bool(..)

@@ -66,6 +66,7 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
         },
         ingress: ingress::Config {
             ack_deadline: reader.positive_span("server.ack_deadline", raw_server.ack_deadline),
+            body_deadlines: ingress::BodyDeadlines::default(),
             bodies_in_flight_max: reader.memory(
                 "server.bodies_in_flight_max",
                 raw_server.bodies_in_flight_max,

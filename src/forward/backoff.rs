@@ -65,7 +65,8 @@ mod tests {
         #[test]
         fn no_wait_is_longer_than_the_longest(failures: u32, random: f64, asked: Option<u32>) {
             let asked = asked.map(|seconds| Duration::from_secs(seconds.into()));
-            prop_assert!(POLICY.delay(failures, if random.is_nan() { 0.5 } else { random }, asked) <= POLICY.max);
+            let random = if random.is_nan() { 0.5 } else { random };
+            prop_assert!(POLICY.delay(failures, random, asked) <= POLICY.max);
         }
     }
 }

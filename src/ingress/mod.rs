@@ -29,6 +29,7 @@ pub use ack::after_panic;
 pub use gate::Gate;
 pub use limits::Rate;
 pub use metrics::Metrics;
+pub use receive::BodyDeadlines;
 pub use source::SourceConfig;
 
 /// The id of one request: in the answer and in the log, never in what the app gets.
@@ -38,6 +39,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("hookgate-request-id");
 pub struct Config {
     /// No sender waits longer for the store.
     pub ack_deadline: Duration,
+    /// How long a body may take.
+    pub body_deadlines: BodyDeadlines,
     /// Memory for bodies being read or stored, in bytes.
     pub bodies_in_flight_max: usize,
     /// Failed verifications of one remote address.

@@ -10,10 +10,23 @@ use tokio::time::{Instant, timeout_at};
 use super::ack::Refusal;
 use super::limits::{BodyBudget, BodyShare};
 
-/// Longest silence between two parts of a body.
-const IDLE: Duration = Duration::from_secs(10);
-/// Longest time for a whole body.
-const TOTAL: Duration = Duration::from_secs(30);
+/// How long a body may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BodyDeadlines {
+    /// Longest silence between two parts of a body.
+    pub idle: Duration,
+    /// Longest time for a whole body.
+    pub total: Duration,
+}
+
+impl Default for BodyDeadlines {
+    fn default() -> Self {
+        Self {
+            idle: Duration::from_secs(10),
+            total: Duration::from_secs(30),
+        }
+    }
+}
 
 /// The whole body and its share of the memory for bodies. Trailers are dropped: nothing signs
 /// them, so nothing may be concluded from them.
@@ -21,6 +34,7 @@ pub(super) async fn body<B>(
     body: B,
     bytes_max: usize,
     budget: &BodyBudget,
+    deadlines: BodyDeadlines,
 ) -> Result<(Bytes, BodyShare), Refusal>
 where
     B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
@@ -30,12 +44,12 @@ where
         return Err(Refusal::TooLarge);
     }
     let mut share = budget.share();
-    let deadline = Instant::now() + TOTAL;
+    let deadline = Instant::now() + deadlines.total;
     // Nearly every body comes in one piece, which is then kept as it is.
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     loop {
-        let patience = deadline.min(Instant::now() + IDLE);
+        let patience = deadline.min(Instant::now() + deadlines.idle);
         let frame = match timeout_at(patience, body.frame()).await {
             Err(_) => return Err(Refusal::Slow),
             Ok(None) => break,

@@ -3,7 +3,7 @@
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderName, Request, Version};
+use http::{HeaderName, HeaderValue, Request, Version};
 
 use crate::event::claims_to_be_ours;
 
@@ -35,6 +35,16 @@ pub(super) fn check(head: &Parts) -> Result<(), &'static str> {
             .path_and_query()
             .map_or("/", http::uri::PathAndQuery::as_str),
     )
+}
+
+/// HTTP/2 names the host in the request line; apps and signatures look for it among the headers.
+pub(super) fn name_host(head: &mut Parts) {
+    if !head.headers.contains_key(HOST)
+        && let Some(authority) = head.uri.authority()
+        && let Ok(host) = HeaderValue::from_str(authority.as_str())
+    {
+        head.headers.insert(HOST, host);
+    }
 }
 
 /// Exactly one host (RFC 9112 §3.2, RFC 9113 §8.3.1), and no second opinion about it.
@@ -124,6 +134,13 @@ mod tests {
             assert_eq!(check(&head(target, &[("host", "a")])), Ok(()), "{target}");
         }
         assert_eq!(check(&head("http://a/x", &[("host", "A")])), Ok(()));
+    }
+
+    #[test]
+    fn a_host_that_only_the_target_names_becomes_a_header() {
+        let mut head = head("http://a.example:8080/x", &[]);
+        name_host(&mut head);
+        assert_eq!(head.headers[HOST], "a.example:8080");
     }
 
     #[test]

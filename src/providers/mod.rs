@@ -6,14 +6,15 @@
 
 mod provider;
 mod scheme;
+mod shape;
 mod source;
 mod template;
 
 pub use provider::{AckRule, EventRule, Evidence, Provider, ProviderError, Sample};
 pub use scheme::{
-    Algorithm, Encoding, KeyForm, Kind, Parse, Scheme, SchemeFault, Shape, SignatureRule, TimeUnit,
-    TimestampRule,
+    Algorithm, Encoding, KeyForm, Kind, Parse, Scheme, SignatureRule, TimeUnit, TimestampRule,
 };
+pub use shape::{SchemeFault, Shape};
 pub use source::{NotAValueSource, OneOrMany, Place, ValueSource};
 pub use template::{NotATemplate, Part, Piece, Template};
 
@@ -174,6 +175,39 @@ mod tests {
             let error = hmac.with_scheme(&over).unwrap_err();
             assert!(error.starts_with(key), "{over}: {error}");
         }
+    }
+
+    #[test]
+    fn overrides_of_another_kind_are_the_whole_scheme() {
+        let hmac = Catalogue::embedded().get("hmac").unwrap();
+        let over = json!({ "kind": "token", "signature": { "from": "header:x-token" } });
+        let scheme = hmac.with_scheme(&over).unwrap().schemes.remove(0);
+        assert_eq!((scheme.kind, scheme.content), (Kind::Token, None));
+        let error = hmac.with_scheme(&json!({ "kind": "token" })).unwrap_err();
+        assert!(error.starts_with("scheme.signature: is missing"), "{error}");
+    }
+
+    #[test]
+    fn a_variant_can_be_chosen_for_overrides() {
+        let standard = Catalogue::embedded().get("standard-webhooks").unwrap();
+        let over = json!({ "variant": "v1a", "timestamp": { "unit": "ms" } });
+        let scheme = standard.with_scheme(&over).unwrap().schemes.remove(0);
+        assert_eq!(scheme.algorithm, Some(Algorithm::Ed25519));
+        let svix = Catalogue::embedded().get("svix").unwrap();
+        assert!(
+            svix.with_scheme(&over)
+                .unwrap_err()
+                .contains("several schemes")
+        );
+    }
+
+    #[test]
+    fn the_shape_of_a_provider_file_has_a_json_schema() {
+        let schema = serde_json::to_value(schemars::schema_for!(Provider)).unwrap();
+        for property in ["title", "docs", "scheme", "event", "ack", "sample"] {
+            assert!(schema["properties"].get(property).is_some(), "{property}");
+        }
+        assert_eq!(schema["additionalProperties"], json!(false));
     }
 
     #[test]

@@ -220,7 +220,8 @@ impl Provider {
     }
 
     /// This provider with the overrides of `[sources.NAME.scheme]` merged over its scheme: over
-    /// the one that `variant` among the overrides names, otherwise over the first.
+    /// the one that `variant` among the overrides names, otherwise over the first. Overrides of
+    /// another `kind` are the whole scheme: nothing of the old one would fit.
     ///
     /// # Errors
     /// A text that begins with the key, such as `scheme.content`, and says the way out.
@@ -235,6 +236,12 @@ impl Provider {
             ));
         };
         let mut merged = serde_json::to_value(base).map_err(|e| format!("scheme: {e}"))?;
+        if overrides
+            .get("kind")
+            .is_some_and(|kind| Some(kind) != merged.get("kind"))
+        {
+            merged = Value::Object(serde_json::Map::new());
+        }
         merge(&mut merged, overrides);
         let scheme = Scheme::deserialize(&merged)
             .map_err(|error| format!("scheme{}: {error}", culprit(&merged)))?;

@@ -287,7 +287,9 @@ impl Writer {
     /// Pruning and the engine's own upkeep, in small slices.
     fn upkeep(&mut self, idle: bool) -> Result<(), Arc<str>> {
         let now = self.clock.steady();
-        if now >= self.prune_at {
+        let used = self.engine.stats().used_bytes;
+        let crowded = used > self.policy.bytes_max - self.policy.bytes_max / 16;
+        if now >= self.prune_at || (crowded && !idle) {
             match self.engine.prune(&self.policy, now) {
                 Ok(pruned) => {
                     self.shared.publish(pruned.touched);

@@ -28,6 +28,7 @@ pub use rejection::{Reason, Rejection};
 pub use sign::{Unsigned, sign};
 pub use verified::Verified;
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -171,11 +172,7 @@ impl Verifier {
             event_type: found.event_type,
             scheme: observed.as_ref().map_or(rule.label, |_| "observe"),
             secret,
-            target: target::without_tokens(
-                &received.target,
-                &self.token_parameters,
-                received.path_token.is_some(),
-            ),
+            target: self.without_tokens(&received),
             observed,
         };
         Ok(Verified::new(self.source.clone(), received, facts))
@@ -222,6 +219,21 @@ impl Verifier {
                 .any(|network| network.contains(&peer))
         };
         self.allow_from.is_empty() || peer.is_some_and(known)
+    }
+
+    /// The target of any request to this source, also of a refused one, fit for people's eyes:
+    /// tokens taken out.
+    #[must_use]
+    pub fn shown_target<'a>(&self, received: &'a Received) -> Cow<'a, str> {
+        match self.without_tokens(received) {
+            Some(target) => Cow::Owned(target.into()),
+            None => Cow::Borrowed(&received.target),
+        }
+    }
+
+    fn without_tokens(&self, received: &Received) -> Option<Box<str>> {
+        let in_path = received.path_token.is_some();
+        target::without_tokens(&received.target, &self.token_parameters, in_path)
     }
 
     /// The status that the provider needs for success.

@@ -119,14 +119,18 @@ impl Rule {
     ) -> Result<Arc<str>, Rejection> {
         let fields = signed.reader.fields(view)?;
         let signatures = fields.signatures()?;
-        let timestamp = match &signed.time {
-            Some(time) => Some(timestamp(time, view, &fields)?),
-            None => None,
+        // A timestamp in the body is read after the signature held, any other is part of the content.
+        let placed = signed.content.covers(&Piece::Timestamp);
+        let received = match &signed.time {
+            Some(time) if placed => Some(timestamp(time, view, &fields)?),
+            _ => None,
         };
-        let content = fill(&signed.content, view, Some(&fields), timestamp.as_deref())?;
+        let content = fill(&signed.content, view, Some(&fields), received.as_deref())?;
         let secret = self.matching(now, |key| key.verifies(&content, &signatures))?;
-        if let (Some(time), Some(timestamp)) = (&signed.time, &timestamp) {
-            time.check(timestamp, now)?;
+        match (&signed.time, &received) {
+            (Some(time), Some(received)) => time.check(received, now)?,
+            (Some(time), None) => time.check(&timestamp(time, view, &fields)?, now)?,
+            (None, _) => {}
         }
         Ok(secret)
     }

@@ -23,8 +23,8 @@ use crate::providers::{
 };
 use crate::secret::Secret;
 
-/// A request before it is signed.
-#[derive(Clone, Debug)]
+/// A request before it is signed. It has no `Debug`, since it may hold a token afterwards.
+#[derive(Clone)]
 pub struct Unsigned {
     /// The method, in most cases `POST`.
     pub method: Method,
@@ -193,7 +193,7 @@ impl Signer<'_> {
         if let (Some(place), Some(text)) = (place, &timestamp) {
             if let Place::Sig(key) = place {
                 field = Some((&**key, text.as_str()));
-            } else {
+            } else if !place.is_in_body() {
                 request.put(place, text)?;
             }
         }

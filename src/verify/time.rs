@@ -42,7 +42,9 @@ impl TimeRule {
             TimeUnit::Ms => (digits(text), now.0),
             TimeUnit::Rfc3339 => {
                 let text = std::str::from_utf8(text).ok();
-                let at = text.and_then(|text| text.parse::<jiff::Timestamp>().ok());
+                let at = text
+                    .filter(|text| ends_with_zone(text))
+                    .and_then(|text| text.parse::<jiff::Timestamp>().ok());
                 (at.map(jiff::Timestamp::as_millisecond), now.0)
             }
         };
@@ -71,6 +73,12 @@ impl TimeRule {
             TimeUnit::Rfc3339 => at.rfc3339(),
         }
     }
+}
+
+/// Whether an RFC 3339 text ends in `Z` or an offset such as `+01:00`: no shorter part of it does.
+fn ends_with_zone(text: &str) -> bool {
+    let offset = text.as_bytes().last_chunk::<6>();
+    text.ends_with('Z') || offset.is_some_and(|o| matches!(o, [b'+' | b'-', _, _, b':', _, _]))
 }
 
 /// A number of digits and nothing else.
@@ -124,6 +132,21 @@ mod tests {
             check(TimeUnit::Rfc3339, "2025-01-01T00:00:00.123456789Z", now),
             None
         );
+        assert_eq!(
+            check(TimeUnit::Rfc3339, "2025-01-01T01:00:00+01:00", now),
+            None
+        );
+        for odd in [
+            "2025-01-01T01:00:00+01",
+            "2025-01-01T00:00:00Z[UTC]",
+            "2025-01-01",
+        ] {
+            assert_eq!(
+                check(TimeUnit::Rfc3339, odd, now),
+                Some(Reason::Malformed),
+                "{odd}"
+            );
+        }
         assert_eq!(
             check(TimeUnit::Rfc3339, "2025-01-01T00:00:00", now),
             Some(Reason::Malformed)

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode;
 use sha2::{Digest, Sha256};
@@ -106,9 +107,15 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The decoded fields of a form body.
+    /// The decoded fields of the body, if it is a form.
     pub(super) fn form(&self) -> impl Iterator<Item = (Bytes<'a>, Bytes<'a>)> + use<'a> {
-        pairs(self.body).map(|(key, value)| (form_decode(key), form_decode(value)))
+        let form_type = b"application/x-www-form-urlencoded";
+        let is_form = self.headers.get(CONTENT_TYPE).is_some_and(|value| {
+            let start = value.as_bytes().get(..form_type.len());
+            start.is_some_and(|start| start.eq_ignore_ascii_case(form_type))
+        });
+        let body = if is_form { self.body } else { b"" };
+        pairs(body).map(|(key, value)| (form_decode(key), form_decode(value)))
     }
 }
 

@@ -7,6 +7,7 @@ use super::record::{COLUMNS, Condition, Stored, WIDTH};
 use super::schema::PENDING;
 use super::{Embedded, classify};
 use crate::clock::UnixMillis;
+use crate::event::{Event, EventId, HeaderList, SourceName};
 use crate::store::backlog::Ready;
 use crate::store::engine::{Claim, Claimed, EngineError, Mark};
 use crate::store::lease::{DeadReason, Settlement};
@@ -191,6 +192,18 @@ impl Embedded {
                     },
                 })))
             }
+            // This one cannot be read; the others can, and a dead letter says so.
+            Err(error) if unreadable(&error) => {
+                self.damaged += 1;
+                Ok(Some(Claimed::Damaged(Mark {
+                    seq,
+                    event: Arc::new(nameless(source.name.clone())),
+                    settlement: Settlement::Dead {
+                        attempt: None,
+                        reason: DeadReason::Unreadable,
+                    },
+                })))
+            }
             Err(error) => Err(classify(&error)),
         }
     }
@@ -225,6 +238,32 @@ impl Embedded {
         (next..=last).for_each(|gone| self.fresh.set_news(gone));
         self.sources.scanned(from..=last, self.high);
         Ok(self.sources.scan_from().is_some())
+    }
+}
+
+/// Whether an error of a read is about the record, not the store.
+fn unreadable(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, SystemIoFailure};
+    match error.sqlite_error_code() {
+        Some(code) => matches!(code, DatabaseCorrupt | SystemIoFailure),
+        // A column that is not of its type.
+        None => true,
+    }
+}
+
+/// Stands for an event of which nothing can be read.
+fn nameless(source: SourceName) -> Event {
+    Event {
+        id: EventId::from_bytes([0; 16]),
+        source,
+        received_at: UnixMillis(0),
+        provider_event_id: None,
+        event_type: None,
+        verified: "".into(),
+        method: http::Method::POST,
+        target: "".into(),
+        headers: HeaderList::default(),
+        body: bytes::Bytes::new(),
     }
 }
 

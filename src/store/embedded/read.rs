@@ -214,7 +214,7 @@ impl Reader for Connections {
         let dead = filter.state == Some(State::Dead);
         let (conditions, values) = conditions(filter);
         let tables = if dead && !by_id {
-            "delivery d INDEXED BY delivery_open CROSS JOIN event e USING(seq)"
+            "delivery d INDEXED BY delivery_dead CROSS JOIN event e USING(seq)"
         } else {
             "event e LEFT JOIN delivery d USING(seq)"
         };

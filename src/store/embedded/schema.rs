@@ -54,7 +54,7 @@ CREATE TABLE delivery(
   at INTEGER, took INTEGER, outcome TEXT, status INTEGER, answer BLOB, error TEXT) STRICT;
 CREATE INDEX delivery_due ON delivery(source, next_at, seq) WHERE state = 0;
 CREATE INDEX delivery_oldest ON delivery(source, seq) WHERE state = 0;
-CREATE INDEX delivery_open ON delivery(state, seq) WHERE state <> 1;
+CREATE INDEX delivery_dead ON delivery(seq) WHERE state = 2;
 CREATE TABLE attempt(
   seq INTEGER NOT NULL, n INTEGER NOT NULL,
   at INTEGER NOT NULL, took INTEGER NOT NULL, outcome TEXT NOT NULL, status INTEGER,

@@ -1,6 +1,10 @@
 //! The store's promises, tested through its front. The cases know no engine but where they damage
 //! or fill one.
 
+mod damage;
 mod dedup;
 mod delivery;
+mod failure;
+mod model;
+mod reading;
 mod support;

@@ -182,7 +182,13 @@ fn no_digit_of_a_signed_timestamp_can_be_changed() {
 #[test]
 fn no_bit_of_a_signed_body_can_be_flipped() {
     for (sender, verifier, request) in provers().iter().filter(|(s, ..)| s.signs_body()) {
-        for at in 0..request.body.len() * 8 {
+        // Public-key checks are slow in debug builds: there one bit of each byte.
+        let step = if sender.scheme().kind == Kind::Asym {
+            7
+        } else {
+            1
+        };
+        for at in (0..request.body.len() * 8).step_by(step) {
             let mut body = request.body.to_vec();
             body[at / 8] ^= 1 << (at % 8);
             let body = body.into();
@@ -333,6 +339,30 @@ fn next_letter(letter: &str) -> char {
         .chars()
         .nth(alphabet.find(letter).unwrap() + 1)
         .unwrap()
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn noise_is_refused_and_never_a_panic(
+        credential in "[ -~]{0,80}|(v1|t|v1a|sha256)[=, ][ -~]{0,60}([, ](t|v1|v1a)[=,][ -~]{0,90}){0,3}",
+        stamp in "[ -~]{0,20}|[0-9]{0,25}",
+        query in "[!-~]{0,60}",
+        body in proptest::collection::vec(proptest::num::u8::ANY, 0..80),
+    ) {
+        for (sender, verifier, request) in provers() {
+            let mut request: Received = request.into();
+            let names: Vec<_> = request.headers.keys().cloned().collect();
+            for name in names {
+                let text = if name.as_str().contains("timestamp") { &stamp } else { &credential };
+                request.headers.insert(name, HeaderValue::from_str(text).unwrap());
+            }
+            request.target = format!("/hook?{query}").into();
+            request.body = body.clone().into();
+            proptest::prop_assert!(verifier.verify(request, NOW).is_err(), "{}", sender.name());
+        }
+    }
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod events;
 mod forgeries;
+mod schemes;
 mod sources;
 mod vectors;
 
@@ -176,4 +177,37 @@ impl From<Unsigned> for Received {
         let headers: Vec<_> = headers.map(|(n, v)| (n.as_str(), v.as_str())).collect();
         received(&request.url, &headers, request.body.clone())
     }
+}
+
+/// The body of requests where it does not matter.
+const BODY: &str = r#"{"type":"order.created"}"#;
+
+/// A sender that signs with the generic provider's scheme and these overrides.
+fn own_scheme(overrides: &serde_json::Value) -> Arc<Provider> {
+    Arc::new(provider("hmac").with_scheme(overrides).unwrap())
+}
+
+/// A request signed with the generic body.
+fn signed(provider: &Provider, secret: &str, url: &str, headers: &[(&str, &str)]) -> Unsigned {
+    let headers = headers.iter();
+    let mut request = Unsigned {
+        method: Method::POST,
+        url: url.to_owned(),
+        headers: headers
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect(),
+        body: BODY.into(),
+    };
+    let values = [("name".to_owned(), "value".to_owned())].into();
+    let secret = Secret::new("secret", secret);
+    sign(provider, None, &secret, &values, &mut request, NOW, "msg_1").unwrap();
+    request
+}
+
+/// Why a request is refused; `None` if it is not.
+fn reason(verifier: &Verifier, request: impl Into<Received>) -> Option<Reason> {
+    verifier
+        .verify(request.into(), NOW)
+        .err()
+        .map(|rejection| rejection.reason)
 }

@@ -1,0 +1,162 @@
+//! A damaged file never yields a changed event and never looks empty.
+
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::support::*;
+use crate::event::EventId;
+use crate::store::*;
+
+fn edit(store: &Config, sql: &str) {
+    Connection::open(store.path.join("hookgate.db"))
+        .unwrap()
+        .execute_batch(sql)
+        .unwrap();
+}
+
+async fn closed_with(events: usize) -> (Fixture, Vec<EventId>) {
+    let store = Fixture::new();
+    let mut ids = Vec::new();
+    for n in 0..events {
+        ids.push(store.accept("stripe", &n.to_string()).await.event_id());
+    }
+    store.store.clone().close().await;
+    (store, ids)
+}
+
+async fn one_damaged(sql: &str) {
+    let (mut store, ids) = closed_with(3).await;
+    edit(&store.config, sql);
+    store.store = open(&store.config, &store.clock).unwrap();
+    assert_eq!(store.deliver_next().await, "0");
+    assert_eq!(store.deliver_next().await, "2");
+    assert!(store.nothing_due().await);
+    assert_eq!(store.counts("stripe"), (0, 2, 1));
+    assert_eq!(store.store.stats().damaged, 1);
+    let shown = store
+        .store
+        .list(
+            Filter {
+                state: Some(State::Dead),
+                ..Filter::default()
+            },
+            10,
+            None,
+        )
+        .await
+        .unwrap();
+    assert_eq!(shown.events[0].dead_reason, Some(DeadReason::Unreadable));
+    if let Some(shown) = store.store.show(ids[1]).await.unwrap() {
+        assert!(matches!(shown.content, Content::Damaged));
+    }
+}
+
+#[tokio::test]
+async fn a_changed_body_becomes_a_dead_letter() {
+    one_damaged("UPDATE event SET body = x'00' WHERE seq = 2").await;
+}
+
+#[tokio::test]
+async fn a_changed_header_becomes_a_dead_letter() {
+    one_damaged("UPDATE event SET headers = x'00' WHERE seq = 2").await;
+}
+
+#[tokio::test]
+async fn a_changed_identity_becomes_a_dead_letter() {
+    one_damaged("UPDATE event SET target = '/elsewhere' WHERE seq = 2").await;
+}
+
+#[tokio::test]
+async fn a_body_that_vanished_becomes_a_dead_letter() {
+    one_damaged("UPDATE event SET headers = NULL, body = NULL WHERE seq = 2").await;
+}
+
+#[tokio::test]
+async fn an_event_in_anothers_place_becomes_a_dead_letter() {
+    one_damaged(
+        "UPDATE event SET (id, provider_id, body, headers, head_sum, sum) =
+           (SELECT id, provider_id, body, headers, head_sum, sum FROM event WHERE seq = 1) WHERE seq = 2",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_newer_format_is_refused_and_left_alone() {
+    let (store, _) = closed_with(1).await;
+    edit(&store.config, "PRAGMA user_version = 99");
+    let before = std::fs::read(store.config.path.join("hookgate.db")).unwrap();
+    let refused = open(&store.config, &store.clock);
+    assert!(matches!(refused, Err(StoreError::Newer { found: 99, .. })));
+    assert_eq!(
+        std::fs::read(store.config.path.join("hookgate.db")).unwrap(),
+        before
+    );
+}
+
+#[tokio::test]
+async fn flipped_bits_never_change_an_event() {
+    let (store, _) = closed_with(40).await;
+    let file = store.config.path.join("hookgate.db");
+    let whole = std::fs::read(&file).unwrap();
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..40 {
+        let mut bytes = whole.clone();
+        for _ in 0..8 {
+            let at = random.usize(100..bytes.len());
+            bytes[at] ^= 1 << random.u8(0..8);
+        }
+        std::fs::write(&file, &bytes).unwrap();
+        for name in ["hookgate.db-wal", "hookgate.db-shm"] {
+            let _ = std::fs::remove_file(store.config.path.join(name));
+        }
+        let Ok(damaged) = open(&store.config, &store.clock) else {
+            continue; // loud enough
+        };
+        while let Ok(lease) = tokio::time::timeout(Duration::from_millis(20), damaged.lease()).await
+        {
+            let id: usize = id_of(&lease).parse().unwrap();
+            assert!(id < 40);
+            assert_eq!(lease.event.body, "{\"hello\":\"world\"}");
+            damaged.settle(lease, delivered());
+        }
+        damaged.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_truncated_journal_never_changes_an_event() {
+    let store = Fixture::new();
+    for n in 0..20 {
+        store.accept("stripe", &n.to_string()).await;
+    }
+    let journal = std::fs::read(store.config.path.join("hookgate.db-wal")).unwrap();
+    let mut random = fastrand::Rng::with_seed(7);
+    for _ in 0..20 {
+        let dir = tempfile::tempdir().unwrap();
+        let config = config(dir.path());
+        std::fs::copy(
+            store.config.path.join("hookgate.db"),
+            dir.path().join("hookgate.db"),
+        )
+        .unwrap();
+        std::fs::write(
+            dir.path().join("hookgate.db-wal"),
+            &journal[..random.usize(0..journal.len())],
+        )
+        .unwrap();
+        let Ok(torn) = open(&config, &store.clock) else {
+            continue;
+        };
+        let mut next = 0;
+        while let Ok(lease) = tokio::time::timeout(Duration::from_millis(20), torn.lease()).await {
+            assert_eq!(
+                (id_of(&lease), &lease.event.body[..]),
+                (next.to_string(), &b"{\"hello\":\"world\"}"[..])
+            );
+            next += 1;
+            torn.settle(lease, delivered());
+        }
+        torn.close().await;
+    }
+}

@@ -1,0 +1,246 @@
+//! When the disk is full, slow or broken.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::support::*;
+use crate::clock::{Clock, UnixMillis};
+use crate::event::SourceName;
+use crate::store::engine::*;
+use crate::store::view::SourceCounts;
+use crate::store::*;
+use crate::verify::Verified;
+
+/// What the next commits meet, and whether there is room.
+#[derive(Default)]
+struct Weather {
+    commits: Mutex<VecDeque<EngineError>>,
+    shortage: Mutex<Option<Shortage>>,
+}
+
+/// The embedded engine in bad weather.
+struct Faulty {
+    inner: Box<dyn Engine>,
+    weather: Arc<Weather>,
+}
+
+impl Engine for Faulty {
+    fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, EngineError> {
+        match self.weather.commits.lock().unwrap().pop_front() {
+            Some(error) => Err(error),
+            None => self.inner.commit(batch),
+        }
+    }
+    fn claim_due(
+        &mut self,
+        now: UnixMillis,
+        claim: &Claim<'_>,
+    ) -> Result<Vec<Claimed>, EngineError> {
+        self.inner.claim_due(now, claim)
+    }
+    fn waiting(&self, source: &SourceName) -> bool {
+        self.inner.waiting(source)
+    }
+    fn due_at(&self) -> Option<UnixMillis> {
+        self.inner.due_at()
+    }
+    fn prune(&mut self, policy: &Policy, now: UnixMillis) -> Result<Pruned, EngineError> {
+        self.inner.prune(policy, now)
+    }
+    fn room(&mut self, policy: &Policy) -> Result<(), Shortage> {
+        match *self.weather.shortage.lock().unwrap() {
+            Some(shortage) => Err(shortage),
+            None => self.inner.room(policy),
+        }
+    }
+    fn maintain(&mut self, idle: bool) -> Result<bool, EngineError> {
+        self.inner.maintain(idle)
+    }
+    fn counts(&mut self) -> Result<Vec<SourceCounts>, EngineError> {
+        self.inner.counts()
+    }
+    fn stats(&self) -> EngineStats {
+        self.inner.stats()
+    }
+    fn close(self: Box<Self>) -> Result<(), EngineError> {
+        self.inner.close()
+    }
+}
+
+fn in_weather(dir: &tempfile::TempDir) -> (Store, Arc<Weather>) {
+    let weather = Arc::new(Weather::default());
+    let config = config(dir.path());
+    let clock = Clock::manual(START);
+    let mut opened = embedded::open(&config, &clock).unwrap();
+    opened.engine = Box::new(Faulty {
+        inner: opened.engine,
+        weather: Arc::clone(&weather),
+    });
+    let store = Store::start(&config, opened, clock, &tokio::runtime::Handle::current()).unwrap();
+    (store, weather)
+}
+
+#[tokio::test]
+async fn after_a_failed_write_nothing_is_acknowledged_any_more() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    weather
+        .commits
+        .lock()
+        .unwrap()
+        .push_back(EngineError::Fatal("disk I/O error".into()));
+    let refused = store.accept(event("stripe", "a")).await;
+    assert!(matches!(refused, Err(StoreError::Fatal(_))), "{refused:?}");
+    assert!(matches!(store.failed().await, StoreError::Fatal(_)));
+    for refused in [
+        store.accept(event("stripe", "a")).await.err(),
+        store.accept(event("stripe", "b")).await.err(),
+        store.writable().err(),
+        store.flush().await.err(),
+    ] {
+        assert!(matches!(refused, Some(StoreError::Fatal(_))), "{refused:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_commit_that_fails_in_passing_keeps_settlements_and_refuses_its_events() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    store.accept(event("stripe", "a")).await.unwrap();
+    let lease = store.lease().await;
+    weather.commits.lock().unwrap().push_back(EngineError::Full);
+    store.settle(lease, delivered());
+    let refused = store.accept(event("stripe", "b")).await;
+    assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+    store.nudge();
+    while store.writable().is_err() {
+        store.nudge();
+        tokio::task::yield_now().await;
+    }
+    let receipt = store.accept(event("stripe", "b")).await.unwrap();
+    assert_eq!(receipt.kind(), ReceiptKind::Stored);
+    store.flush().await.unwrap();
+    let counts = store.counts().of(&"stripe".into());
+    assert_eq!((counts.pending, counts.delivered), (1, 1));
+}
+
+#[tokio::test]
+async fn with_too_little_space_deliveries_go_on_and_intake_resumes_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    let receipt = store.accept(event("stripe", "a")).await.unwrap();
+    let shortage = Shortage::Disk { free: 1, needed: 2 };
+    *weather.shortage.lock().unwrap() = Some(shortage);
+    assert!(matches!(
+        store.accept(event("stripe", "b")).await,
+        Err(StoreError::Full(_))
+    ));
+    assert!(matches!(store.writable(), Err(StoreError::Full(_))));
+    let lease = store.lease().await;
+    store.settle(lease, dead());
+    store.flush().await.unwrap();
+    assert_eq!(store.counts().of(&"stripe".into()).dead, 1);
+    assert_eq!(store.replay(vec![receipt.event_id()]).await.unwrap(), 1);
+    *weather.shortage.lock().unwrap() = None;
+    // No nudge: the store looks again by itself.
+    let resumed = async {
+        while store.writable().is_err() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), resumed)
+        .await
+        .unwrap();
+    store.accept(event("stripe", "b")).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_watermark_of_the_disk_is_looked_at() {
+    let store = Fixture::with(|config| config.low_space_bytes = u64::MAX / 16);
+    let refused = store.store.accept(event("stripe", "a")).await;
+    assert!(
+        matches!(refused, Err(StoreError::Full(Shortage::Disk { .. }))),
+        "{refused:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_full_budget_sacrifices_delivered_events_first_and_pending_ones_never() {
+    static BODY: [u8; 20_000] = [7; 20_000];
+    let store = Fixture::with(|config| config.bytes_max = 4 << 20);
+    let big = |id: String| Verified::for_test("stripe", &id, &BODY);
+    let first = store.store.accept(big("first".into())).await.unwrap();
+    store.deliver_next().await;
+    store.store.flush().await.unwrap();
+    let mut stored = 0;
+    let refused = loop {
+        match store.store.accept(big(stored.to_string())).await {
+            Ok(_) => stored += 1,
+            Err(error) => break error,
+        }
+        assert!(stored < 1000);
+    };
+    assert!(
+        matches!(refused, StoreError::Full(Shortage::Budget { .. })),
+        "{refused}"
+    );
+    assert_eq!(store.counts("stripe").0, stored);
+    // The delivered one has gone, body first and then the record.
+    assert!(store.store.show(first.event_id()).await.unwrap().is_none());
+    for n in 0..stored {
+        let lease = store.lease().await;
+        assert_eq!(lease.event.body, &BODY[..], "{n}");
+        store.store.settle(lease, delivered());
+    }
+    store.store.flush().await.unwrap();
+    while store.store.writable().is_err() {
+        store.store.nudge();
+        tokio::task::yield_now().await;
+    }
+    store.store.accept(big("again".into())).await.unwrap();
+    assert!(store.store.stats().used_bytes < 4 << 20);
+}
+
+#[tokio::test]
+async fn what_is_old_is_forgotten_each_kind_after_its_own_time() {
+    let store = Fixture::new();
+    let day = Duration::from_secs(86_400);
+    for id in ["delivered", "dead", "pending"] {
+        store.accept("stripe", id).await;
+    }
+    store.deliver_next().await;
+    let lease = store.lease().await;
+    store.store.settle(lease, dead());
+    store.store.flush().await.unwrap();
+    store.advance(day * 8);
+    while store.counts("stripe") != (1, 0, 1) {
+        tokio::task::yield_now().await;
+    }
+    store.advance(day * 23);
+    while store.counts("stripe") != (1, 0, 0) {
+        tokio::task::yield_now().await;
+    }
+    let store = store.reopen().await;
+    assert_eq!(store.counts("stripe"), (1, 0, 0));
+    assert_eq!(store.deliver_next().await, "pending");
+}
+
+#[tokio::test]
+async fn a_closed_store_says_so() {
+    let store = Fixture::new();
+    let other = store.store.clone();
+    store.store.close().await;
+    assert!(matches!(
+        other.accept(event("stripe", "a")).await,
+        Err(StoreError::Closing)
+    ));
+    assert!(matches!(other.flush().await, Err(StoreError::Closing)));
+}
+
+#[tokio::test]
+async fn a_second_store_on_the_same_directory_is_refused() {
+    let store = Fixture::new();
+    let second = open(&store.config, &store.clock);
+    assert!(matches!(second, Err(StoreError::Owned { .. })));
+}
