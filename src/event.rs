@@ -215,15 +215,18 @@ impl HeaderList {
         })
     }
 
-    /// As a map, for an HTTP request.
+    /// As a map, for an HTTP request, with room for `more` headers. The values share this list's
+    /// memory.
     #[must_use]
-    pub fn to_map(&self) -> HeaderMap {
-        self.iter()
-            .filter_map(|(name, value)| {
-                let name = HeaderName::from_bytes(name.as_bytes()).ok()?;
-                Some((name, HeaderValue::from_bytes(value).ok()?))
-            })
-            .collect()
+    pub fn to_map(&self, more: usize) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(16 + more);
+        for (name, value) in self.iter() {
+            let value = HeaderValue::from_maybe_shared(self.0.slice_ref(value));
+            if let (Ok(name), Ok(value)) = (HeaderName::from_bytes(name.as_bytes()), value) {
+                map.append(name, value);
+            }
+        }
+        map
     }
 }
 
@@ -337,6 +340,6 @@ mod tests {
             pairs,
             [("b", &b"1"[..]), ("b", b""), ("a", b"caf\xc3\xa9: x")]
         );
-        assert_eq!(list.to_map(), headers);
+        assert_eq!(list.to_map(0), headers);
     }
 }

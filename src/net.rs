@@ -167,7 +167,8 @@ impl Listener {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                // Fails only for a connection that is gone already, which shows soon enough.
+                let _ = stream.set_nodelay(true);
                 Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
             }
             Self::Unix(listener, _) => listener

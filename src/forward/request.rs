@@ -13,6 +13,8 @@ use crate::clock::UnixMillis;
 use crate::event::Event;
 use crate::store::Lease;
 
+/// How many headers are added at most.
+const OUR_HEADERS: usize = 12;
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
 /// Signs requests to the app with Standard Webhooks, whatever the provider did.
@@ -47,28 +49,21 @@ impl Signing {
 /// The request for one attempt, begun at `at` (wall time).
 pub(super) fn build(config: &Config, lease: &Lease, at: UnixMillis) -> Request<Full<Bytes>> {
     let event = &*lease.event;
-    let mut headers = event.headers.to_map();
+    let mut headers = event.headers.to_map(OUR_HEADERS);
     if let Some(signing) = &config.signing {
         signing.sign(&mut headers, event, at);
     }
     if !headers.contains_key(http::header::HOST) {
         set(&mut headers, "host", &config.app.authority());
     }
+    let id = event.id.to_string();
     if !headers.contains_key(TRACEPARENT) {
         // W3C Trace Context: the trace is the event, so that all attempts belong together.
-        let trace: String = event
-            .id
-            .as_bytes()
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        set(
-            &mut headers,
-            "traceparent",
-            &format!("00-{trace}-{:016x}-00", fastrand::u64(1..)),
-        );
+        let trace = id.strip_prefix("evt_").unwrap_or(&id);
+        let parent = format!("00-{trace}-{:016x}-00", fastrand::u64(1..));
+        set(&mut headers, "traceparent", &parent);
     }
-    set(&mut headers, "hookgate-event-id", &event.id.to_string());
+    set(&mut headers, "hookgate-event-id", &id);
     set(&mut headers, "hookgate-source", event.source.as_str());
     if let Some(id) = &event.provider_event_id {
         set(&mut headers, "hookgate-provider-event-id", id);

@@ -98,7 +98,7 @@ impl Gateway {
             config.ingress,
             store.clone(),
             clock.clone(),
-            &ingress::Metrics::new(&metrics),
+            ingress::Metrics::new(&metrics),
         ));
 
         let listening = addresses(&listeners);

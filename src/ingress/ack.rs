@@ -13,7 +13,6 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower_http::request_id::{MakeRequestId, RequestId};
 
-use super::metrics::Outcome;
 use crate::store::{Receipt, ReceiptKind};
 
 /// When a sender should come back after our own trouble.
@@ -38,21 +37,6 @@ pub(super) enum Refusal {
     Limited(Duration),
     /// Our own trouble, in words that give nothing away.
     Unavailable(&'static str),
-}
-
-impl Refusal {
-    pub(super) fn outcome(&self) -> Outcome {
-        match self {
-            Self::Malformed(_)
-            | Self::NotFound
-            | Self::Method
-            | Self::Slow
-            | Self::TooLarge
-            | Self::Unverified => Outcome::Rejected,
-            Self::Limited(_) => Outcome::Limited,
-            Self::Unavailable(_) => Outcome::Unavailable,
-        }
-    }
 }
 
 /// The success that the provider asks for; the receipt proves that it is deserved.

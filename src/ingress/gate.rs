@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::ack::{self, Refusal};
 use super::limits::{BodyBudget, PeerRecord};
-use super::metrics::{Metrics, Outcome};
+use super::metrics::Metrics;
 use super::peer::Proxies;
 use super::receive::BodyDeadlines;
 use super::source::{Source, Sources};
@@ -21,7 +21,7 @@ use super::{Config, receive, strict};
 use crate::clock::Clock;
 use crate::event::Received;
 use crate::server::Peer;
-use crate::store::{Receipt, ReceiptKind, Store, StoreError};
+use crate::store::{Receipt, Store, StoreError};
 use crate::verify::Verified;
 
 /// A body larger than this is hashed away from the threads that serve other requests.
@@ -30,6 +30,7 @@ const INLINE_BYTES_MAX: usize = 128 * 1024;
 /// Answers senders. It can be closed, after which it refuses with 503.
 pub struct Gate {
     sources: Sources,
+    metrics: Metrics,
     proxies: Proxies,
     peers: PeerRecord,
     budget: BodyBudget,
@@ -43,9 +44,10 @@ pub struct Gate {
 impl Gate {
     /// A gate that is open.
     #[must_use]
-    pub fn new(config: Config, store: Store, clock: Clock, metrics: &Metrics) -> Self {
+    pub fn new(config: Config, store: Store, clock: Clock, metrics: Metrics) -> Self {
         Self {
-            sources: Sources::new(config.sources, metrics),
+            sources: Sources::new(config.sources, &metrics),
+            metrics,
             proxies: Proxies::new(config.trusted_proxies),
             peers: PeerRecord::new(config.rejections_per_peer),
             budget: BodyBudget::new(config.bodies_in_flight_max),
@@ -72,29 +74,18 @@ impl Gate {
     pub async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let started = Instant::now();
         let (head, body) = request.into_parts();
-        match self.route(&head) {
-            Err(refusal) => ack::refused(&refusal),
-            Ok((source, path_token)) => {
-                let result = self.take(&source, path_token, head, body).await;
-                source
-                    .metrics
-                    .ack_duration
-                    .observe(started.elapsed().as_secs_f64());
-                match result {
-                    Ok(receipt) => {
-                        source.metrics.count(match receipt.kind() {
-                            ReceiptKind::Stored => Outcome::Stored,
-                            ReceiptKind::Duplicate => Outcome::Duplicate,
-                            ReceiptKind::Conflict => Outcome::Conflict,
-                        });
-                        ack::stored(&receipt, source.ack_status())
-                    }
-                    Err(refusal) => {
-                        source.metrics.count(refusal.outcome());
-                        ack::refused(&refusal)
-                    }
-                }
+        let (source, path_token) = match self.route(&head) {
+            Ok(found) => found,
+            Err(refusal) => {
+                self.metrics.count_unrouted(&refusal);
+                return ack::refused(&refusal);
             }
+        };
+        let result = self.take(&source, path_token, head, body).await;
+        source.metrics.count(&result, started.elapsed());
+        match result {
+            Ok(receipt) => ack::stored(&receipt, source.ack_status()),
+            Err(refusal) => ack::refused(&refusal),
         }
     }
 

@@ -1,14 +1,18 @@
 //! What ingress counts. Every label value comes from the configuration or a closed list, and every
 //! combination exists from the start, at zero.
 
+use std::time::Duration;
+
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
+use super::ack::Refusal;
 use crate::metrics::ACK_BUCKETS;
+use crate::store::{Receipt, ReceiptKind};
 use crate::verify::Reason;
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
+enum Outcome {
     Stored,
     Duplicate,
     Conflict,
@@ -18,6 +22,26 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
+    fn of(result: &Result<Receipt, Refusal>) -> Self {
+        match result {
+            Ok(receipt) => match receipt.kind() {
+                ReceiptKind::Stored => Self::Stored,
+                ReceiptKind::Duplicate => Self::Duplicate,
+                ReceiptKind::Conflict => Self::Conflict,
+            },
+            Err(Refusal::Limited(_)) => Self::Limited,
+            Err(Refusal::Unavailable(_)) => Self::Unavailable,
+            Err(
+                Refusal::Malformed(_)
+                | Refusal::NotFound
+                | Refusal::Method
+                | Refusal::Slow
+                | Refusal::TooLarge
+                | Refusal::Unverified,
+            ) => Self::Rejected,
+        }
+    }
+
     const ALL: [Self; 6] = [
         Self::Stored,
         Self::Duplicate,
@@ -45,13 +69,24 @@ pub struct Metrics {
     rejections: IntCounterVec,
     secret_matches: IntCounterVec,
     ack_duration: HistogramVec,
+    malformed: IntCounter,
+    not_found: IntCounter,
+    method: IntCounter,
 }
 
 impl Metrics {
     /// Declares the families.
     #[must_use]
     pub fn new(metrics: &crate::metrics::Metrics) -> Self {
+        let unrouted = metrics.counters(
+            "hookgate_unrouted_requests_total",
+            "Requests that belong to no source",
+            &["reason"],
+        );
         Self {
+            malformed: unrouted.with_label_values(&["malformed"]),
+            not_found: unrouted.with_label_values(&["not_found"]),
+            method: unrouted.with_label_values(&["method"]),
             requests: metrics.counters(
                 "hookgate_requests_total",
                 "Requests of senders by how they ended",
@@ -73,6 +108,20 @@ impl Metrics {
                 &ACK_BUCKETS,
                 &["source"],
             ),
+        }
+    }
+
+    /// A request that no source was found for.
+    pub(super) fn count_unrouted(&self, refusal: &Refusal) {
+        match refusal {
+            Refusal::NotFound => self.not_found.inc(),
+            Refusal::Method => self.method.inc(),
+            Refusal::Malformed(_)
+            | Refusal::Slow
+            | Refusal::TooLarge
+            | Refusal::Unverified
+            | Refusal::Limited(_)
+            | Refusal::Unavailable(_) => self.malformed.inc(),
         }
     }
 
@@ -109,11 +158,14 @@ pub(super) struct SourceMetrics {
     requests: [IntCounter; Outcome::ALL.len()],
     rejections: Vec<(Reason, IntCounter)>,
     secret_matches: Vec<(Box<str>, IntCounter)>,
-    pub(super) ack_duration: Histogram,
+    ack_duration: Histogram,
 }
 
 impl SourceMetrics {
-    pub(super) fn count(&self, outcome: Outcome) {
+    /// One request more, answered after `took`.
+    pub(super) fn count(&self, result: &Result<Receipt, Refusal>, took: Duration) {
+        self.ack_duration.observe(took.as_secs_f64());
+        let outcome = Outcome::of(result);
         let counted = Outcome::ALL
             .iter()
             .zip(&self.requests)

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -118,6 +119,8 @@ impl Server {
                     Some(entry) => return (stream, peer, self.guard(slot, entry)),
                     None => self.count(|metrics| metrics.refused.inc()),
                 },
+                // The client took its connection back before it was its turn.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     self.count(|metrics| metrics.accept_errors.inc());
                     tracing::warn!(%error, "cannot accept a connection");
