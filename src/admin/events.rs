@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::rejection::QueryRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use http::request::Parts;
 use serde::Deserialize;
 
 use super::Admin;
@@ -67,9 +68,20 @@ fn instant(text: &str) -> Result<UnixMillis, ApiError> {
     })
 }
 
-fn event_id(text: &str) -> Result<EventId, ApiError> {
-    text.parse()
-        .map_err(|error: crate::event::NotAnEventId| ApiError::bad_request(error.to_string()))
+/// The `{id}` of a route.
+pub(super) struct Id(EventId);
+
+impl<S: Send + Sync> FromRequestParts<S> for Id {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
+        let id: Result<EventId, crate::event::NotAnEventId> = text.parse();
+        id.map(Self)
+            .map_err(|error| ApiError::bad_request(error.to_string()))
+    }
 }
 
 pub(super) async fn list(
@@ -92,18 +104,18 @@ pub(super) async fn list(
 
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Json<EventDetail>, ApiError> {
-    let event = find(&admin, &id).await?;
+    let event = find(&admin, id).await?;
     Ok(Json(EventDetail::new(&event, &admin.credential_headers)))
 }
 
 /// The raw body as a download, so that no browser renders what a sender wrote.
 pub(super) async fn body(
     State(admin): State<Arc<Admin>>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<Response, ApiError> {
-    let event = find(&admin, &id).await?;
+    let event = find(&admin, id).await?;
     let body = match event.content {
         Content::Whole(event) => event.body,
         Content::Erased => {
@@ -131,12 +143,12 @@ pub(super) async fn body(
 
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
-    Path(id): Path<String>,
+    Id(id): Id,
 ) -> Result<(StatusCode, Json<Replayed>), ApiError> {
-    let replayed = admin.store.replay(vec![event_id(&id)?]).await?;
+    let replayed = admin.store.replay(vec![id]).await?;
     if replayed == 0 {
         // It is not there, or there is nothing left of it that could be delivered.
-        let event = find(&admin, &id).await?;
+        let event = find(&admin, id).await?;
         let message = match event.content {
             Content::Whole(_) => "the event is under way to the app already",
             Content::Erased => "the body has been erased",
@@ -152,8 +164,8 @@ pub(super) async fn replay(
     Ok((StatusCode::ACCEPTED, Json(Replayed { replayed })))
 }
 
-async fn find(admin: &Admin, id: &str) -> Result<StoredEvent, ApiError> {
-    let found = admin.store.show(event_id(id)?).await?;
+async fn find(admin: &Admin, id: EventId) -> Result<StoredEvent, ApiError> {
+    let found = admin.store.show(id).await?;
     found.ok_or_else(|| {
         ApiError::not_found(format!(
             "no event {id}; it may have been pruned (store.keep)"

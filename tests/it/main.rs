@@ -1,0 +1,24 @@
+//! The gate as senders, the app and operators see it: one program, started in this process on free
+//! ports, with a real store and an app that follows a script.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail loudly"
+)]
+
+mod support;
+
+mod acknowledge;
+mod admin;
+mod bytes;
+mod edge;
+mod failures;
+mod forward;
+mod listeners;
+mod metrics;
+mod outage;
+mod restart;
+mod tidy;
+mod verification;

@@ -1,0 +1,201 @@
+//! `/metrics`: what is there from the start, and that nobody outside can make it grow.
+
+use std::collections::BTreeSet;
+
+use crate::support::gate::Setup;
+use crate::support::http::Connection;
+use crate::support::sender::{Sender, everyone};
+
+/// The families that dashboards and alerts are made of, and their types.
+const FAMILIES: [(&str, &str); 22] = [
+    ("hookgate_requests_total", "counter"),
+    ("hookgate_rejections_total", "counter"),
+    ("hookgate_secret_matches_total", "counter"),
+    ("hookgate_ack_duration_seconds", "histogram"),
+    ("hookgate_store_commit_duration_seconds", "histogram"),
+    ("hookgate_store_commit_events", "histogram"),
+    ("hookgate_attempts_total", "counter"),
+    ("hookgate_attempt_duration_seconds", "histogram"),
+    ("hookgate_delivery_latency_seconds", "histogram"),
+    ("hookgate_events", "gauge"),
+    ("hookgate_oldest_pending_timestamp_seconds", "gauge"),
+    ("hookgate_store_bytes", "gauge"),
+    ("hookgate_store_bytes_max", "gauge"),
+    ("hookgate_store_durable", "gauge"),
+    ("hookgate_store_ids", "gauge"),
+    ("hookgate_store_damaged_total", "counter"),
+    ("hookgate_app_up", "gauge"),
+    ("hookgate_build_info", "gauge"),
+    ("hookgate_connections", "gauge"),
+    ("hookgate_connections_refused_total", "counter"),
+    ("hookgate_accept_errors_total", "counter"),
+    ("process_open_fds", "gauge"),
+];
+
+/// Name and labels of every series.
+fn series(text: &str) -> BTreeSet<String> {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .map(|line| line.rsplit_once(' ').expect("a value").0.to_owned())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_family_is_there_from_the_start_with_all_its_labels_at_zero() {
+    let senders = everyone();
+    let (setup, _app) = Setup::scene(&senders.iter().collect::<Vec<_>>()).await;
+    let gate = setup.start().await;
+
+    let answer = gate.get("/metrics").await;
+
+    assert_eq!(
+        answer.header("content-type"),
+        Some("text/plain; version=0.0.4; charset=utf-8")
+    );
+    let text = answer.text();
+    for (family, kind) in FAMILIES {
+        assert!(
+            text.contains(&format!("# TYPE {family} {kind}\n")),
+            "{family}"
+        );
+        assert!(text.contains(&format!("# HELP {family} ")), "{family}");
+    }
+    let mut expected = Vec::new();
+    for sender in &senders {
+        let source = &sender.source;
+        for outcome in [
+            "stored",
+            "duplicate",
+            "conflict",
+            "rejected",
+            "limited",
+            "unavailable",
+        ] {
+            expected.push(format!(
+                r#"hookgate_requests_total{{outcome="{outcome}",source="{source}"}}"#
+            ));
+        }
+        for reason in ["no_header", "malformed", "stale", "future", "mismatch"] {
+            expected.push(format!(
+                r#"hookgate_rejections_total{{reason="{reason}",source="{source}"}}"#
+            ));
+        }
+        for outcome in [
+            "delivered",
+            "failed_status",
+            "final_status",
+            "aborted",
+            "timeout",
+            "disconnected",
+        ] {
+            expected.push(format!(
+                r#"hookgate_attempts_total{{outcome="{outcome}",source="{source}"}}"#
+            ));
+        }
+        for state in ["pending", "delivered", "dead"] {
+            expected.push(format!(
+                r#"hookgate_events{{source="{source}",state="{state}"}}"#
+            ));
+        }
+        expected.push(format!(
+            r#"hookgate_oldest_pending_timestamp_seconds{{source="{source}"}}"#
+        ));
+        expected.push(format!(
+            r#"hookgate_ack_duration_seconds_count{{source="{source}"}}"#
+        ));
+    }
+    for series in expected {
+        assert!(
+            text.contains(&format!("\n{series} 0\n")),
+            "{series} in {text}"
+        );
+    }
+    gate.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_outside_can_add_a_series() {
+    let stripe = Sender::new("stripe");
+    let (setup, app) = Setup::scene(&[&stripe]).await;
+    let gate = setup.start().await;
+    let before = series(gate.get("/metrics").await.text());
+
+    let mut connection = Connection::open(&gate.address).await;
+    for n in 0..50 {
+        for request in [
+            format!("POST /random-{n} HTTP/1.1\r\nHost: h{n}\r\nContent-Length: 0\r\n\r\n"),
+            format!(
+                "POST /webhooks/stripe?{n} HTTP/1.1\r\nHost: a\r\nX-{n}: {n}\r\nContent-Length: 0\r\n\r\n"
+            ),
+            format!("M{n} /webhooks/stripe HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n"),
+        ] {
+            assert!(connection.ask(request.as_bytes()).await.status >= 400);
+        }
+        let body = format!(r#"{{"id":"evt_{n}","type":"type-{n}"}}"#);
+        let event = stripe.signed("/webhooks/stripe", vec![], body.as_bytes(), "");
+        gate.post(&event).await.acknowledged("stored");
+        assert_eq!(gate.get(&format!("/nowhere/{n}")).await.status, 404);
+    }
+    app.received(50).await;
+
+    assert_eq!(series(gate.get("/metrics").await.text()), before);
+    gate.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_happens_is_counted_once() {
+    let stripe = Sender::new("stripe");
+    let (setup, _app) = Setup::scene(&[&stripe]).await;
+    let gate = setup.start().await;
+    let event = stripe.event("evt_1");
+    let id = gate.post(&event).await.acknowledged("stored");
+    gate.post(&event).await.acknowledged("duplicate");
+    gate.settled(&id, "delivered").await;
+
+    for (series, value) in [
+        (
+            r#"hookgate_requests_total{outcome="stored",source="stripe"}"#,
+            1.0,
+        ),
+        (
+            r#"hookgate_requests_total{outcome="duplicate",source="stripe"}"#,
+            1.0,
+        ),
+        (
+            r#"hookgate_requests_total{outcome="rejected",source="stripe"}"#,
+            0.0,
+        ),
+        (
+            r#"hookgate_secret_matches_total{secret="secret",source="stripe"}"#,
+            2.0,
+        ),
+        (
+            r#"hookgate_ack_duration_seconds_count{source="stripe"}"#,
+            2.0,
+        ),
+        (
+            r#"hookgate_attempts_total{outcome="delivered",source="stripe"}"#,
+            1.0,
+        ),
+        (
+            r#"hookgate_attempt_duration_seconds_count{source="stripe"}"#,
+            1.0,
+        ),
+        (
+            r#"hookgate_delivery_latency_seconds_count{source="stripe"}"#,
+            1.0,
+        ),
+        (r#"hookgate_events{source="stripe",state="delivered"}"#, 1.0),
+        (r#"hookgate_events{source="stripe",state="pending"}"#, 0.0),
+        (
+            r#"hookgate_oldest_pending_timestamp_seconds{source="stripe"}"#,
+            0.0,
+        ),
+        ("hookgate_store_commit_events_sum", 2.0),
+        ("hookgate_store_ids", 1.0),
+        ("hookgate_app_up", 1.0),
+    ] {
+        assert_eq!(gate.metric(series).await, Some(value), "{series}");
+    }
+    gate.stop().await;
+}
