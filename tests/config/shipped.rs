@@ -167,7 +167,7 @@ fn in_context(place: &Place, line: &str) -> String {
 
 fn is_of_a_source(line: &str) -> bool {
     let of_sources = DEFAULTS.split("# [sources.").nth(1).unwrap_or_default();
-    of_sources.contains(line)
+    line.starts_with('[') || of_sources.contains(line)
 }
 
 /// The text with files of the place instead of secret files that exist only where it is used.
