@@ -5,6 +5,7 @@ use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::UnixMillis;
 use crate::store::{Content, Page, PastAttempt, StoreError, StoredEvent, Summary};
 
 /// What a view shows instead of a header that proves who the sender is.
@@ -120,7 +121,7 @@ impl From<&Summary> for EventSummary {
             provider_event_id: summary.provider_event_id.as_deref().map(ToOwned::to_owned),
             event_type: summary.event_type.as_deref().map(ToOwned::to_owned),
             attempts: summary.attempts,
-            next_attempt_at: summary.next_at.map(|at| at.rfc3339()),
+            next_attempt_at: summary.next_at.map(UnixMillis::rfc3339),
             last_outcome: summary.outcome.as_deref().map(ToOwned::to_owned),
             last_status: summary.status,
             dead_reason: summary.dead_reason.map(|reason| reason.as_str().to_owned()),

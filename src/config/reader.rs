@@ -81,6 +81,11 @@ impl Reader {
         }
     }
 
+    /// Whether some layer says something about the setting.
+    pub(super) fn is_set(&self, key: &str) -> bool {
+        self.figment.find_value(key).is_ok()
+    }
+
     /// Whether no fault is known of the setting or of a table around it.
     pub(super) fn is_sound(&self, key: &str) -> bool {
         let about = |fault: &Fault| {

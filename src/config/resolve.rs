@@ -1,12 +1,14 @@
 //! The raw settings, checked and handed to the components' `Config` types.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use super::faults::Faults;
 use super::layers::{self, Inputs};
 use super::raw::{self, Raw};
 use super::reader::Reader;
 use super::{Config, sources};
+use crate::event::SourceName;
 use crate::net::Address;
 use crate::secret::Secret;
 use crate::{admin, forward, ingress, server, store, telemetry};
@@ -75,7 +77,7 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
         },
         grace: reader.span("server.grace", raw_server.grace),
         forward: app_config(&mut reader, app, resolved.app_paths),
-        store: store_config(&mut reader, store),
+        store: store_config(&mut reader, store, resolved.dedup_windows),
         admin: admin_config(&mut reader, admin),
         log: log_config(&mut reader, log),
         warnings: Vec::new(),
@@ -109,8 +111,9 @@ fn check_together(reader: &mut Reader, config: &Config, body_max: usize) {
         let way_out = "must not be larger than server.bodies_in_flight_max";
         reader.require(&key("body_max"), fits, way_out);
         let kept = config.store.keep.ids;
-        if reader.is_sound("store.keep.ids") {
-            let fits = source.dedup_window.is_none_or(|window| window <= kept);
+        if reader.is_set(&key("dedup.window")) && reader.is_sound("store.keep.ids") {
+            let window = config.store.dedup_windows.get(&source.name);
+            let fits = window.is_none_or(|window| *window <= kept);
             let way_out = "must not be longer than store.keep.ids, the time that ids are kept";
             reader.require(&key("dedup.window"), fits, way_out);
         }
@@ -250,7 +253,7 @@ pub(super) fn rate(reader: &mut Reader, key: &str, rate: raw::Rate) -> Option<in
 fn app_config(
     reader: &mut Reader,
     app: raw::App,
-    app_paths: HashMap<crate::event::SourceName, Box<str>>,
+    app_paths: HashMap<SourceName, Box<str>>,
 ) -> forward::Config {
     let url = reader.text("app.url", app.url);
     let address = app_address(&url).unwrap_or_else(|way_out| {
@@ -311,7 +314,11 @@ fn app_address(url: &str) -> Result<Address, &'static str> {
     }
 }
 
-fn store_config(reader: &mut Reader, store: raw::Store) -> store::Config {
+fn store_config(
+    reader: &mut Reader,
+    store: raw::Store,
+    dedup_windows: HashMap<SourceName, Duration>,
+) -> store::Config {
     let kind = reader.text("store.kind", store.kind);
     let way_out = format!("{kind:?}: there is only \"embedded\"");
     reader.require("store.kind", kind == "embedded", way_out);
@@ -332,6 +339,7 @@ fn store_config(reader: &mut Reader, store: raw::Store) -> store::Config {
             ids: reader.positive_span("store.keep.ids", store.keep.ids),
         },
         backlog_bytes_max: BACKLOG_BYTES_MAX,
+        dedup_windows,
     }
 }
 

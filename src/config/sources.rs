@@ -30,6 +30,7 @@ pub(super) struct Defaults {
 pub(super) struct Resolved {
     pub(super) sources: Vec<SourceConfig>,
     pub(super) app_paths: HashMap<SourceName, Box<str>>,
+    pub(super) dedup_windows: HashMap<SourceName, Duration>,
 }
 
 pub(super) fn resolve(
@@ -57,6 +58,15 @@ pub(super) fn resolve(
                 reader.fault(&format!("{key}.app_path"), PATH);
             }
         }
+        let window = source.dedup.window.clone();
+        let window = reader.want(&format!("{key}.dedup.window"), window);
+        let window = window.map_or(DEDUP_WINDOW, |window| window.0);
+        reader.require(
+            &format!("{key}.dedup.window"),
+            !window.is_zero(),
+            "must be longer than 0s",
+        );
+        resolved.dedup_windows.insert(name.as_str().into(), window);
         let one = One {
             reader,
             key,
@@ -77,6 +87,9 @@ pub(super) fn resolve(
 
 /// Last segment of a path that carries the source's token.
 const TOKEN_SEGMENT: &str = "/{token}";
+
+/// For how long a repeat counts as one: twice the longest usual schedule of retries.
+const DEDUP_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 
 const PATH: &str =
     "write an absolute path of letters, digits and -._~/ such as \"/webhooks/stripe\"";
@@ -159,7 +172,6 @@ impl One<'_> {
         let protection = self.protection(&mut raw);
         let (shared, unread) = (protection.shared, protection.unread);
         let checks = self.checks(&mut raw);
-        let dedup_window = self.positive("dedup.window", raw.dedup.window);
         let body_max = self
             .want("body_max", raw.body_max)
             .map(|size| usize::try_from(size.0).unwrap_or(usize::MAX));
@@ -199,7 +211,6 @@ impl One<'_> {
                 path,
                 body_bytes_max: body_max.unwrap_or(self.defaults.body_max),
                 rate,
-                dedup_window,
                 secret_labels,
                 verifier: Arc::new(verifier),
             }),

@@ -4,6 +4,7 @@ use prometheus::core::{Collector, Desc};
 use prometheus::proto::MetricFamily;
 use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts};
 
+use crate::clock::UnixMillis;
 use crate::event::SourceName;
 use crate::metrics::{ACK_BUCKETS, Metrics};
 use crate::store::{State, Store};
@@ -116,7 +117,7 @@ impl Collector for StoreCollector {
             }
             self.oldest
                 .with_label_values(&[name])
-                .set(of.oldest_pending_at.map_or(0, |at| at.seconds()));
+                .set(of.oldest_pending_at.map_or(0, UnixMillis::seconds));
         }
         self.bytes.set(whole(stats.used_bytes));
         self.bytes_max.set(whole(stats.bytes_max));

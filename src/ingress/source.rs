@@ -40,8 +40,6 @@ pub struct SourceConfig {
     pub body_bytes_max: usize,
     /// Limit for verified events.
     pub rate: Option<Rate>,
-    /// A repeat counts as one for this long; as long as ids are kept, if not set.
-    pub dedup_window: Option<Duration>,
     /// Labels of the source's secrets, for metrics.
     pub secret_labels: Vec<Box<str>>,
     /// Checks the requests.
@@ -52,7 +50,6 @@ pub struct SourceConfig {
 pub(super) struct Source {
     pub(super) name: SourceName,
     pub(super) body_bytes_max: usize,
-    pub(super) dedup_window: Option<Duration>,
     pub(super) verifier: Arc<Verifier>,
     pub(super) metrics: SourceMetrics,
     rate: Option<SourceRate>,
@@ -66,7 +63,6 @@ impl Source {
             metrics: metrics.source(config.name.as_str(), &config.secret_labels),
             name: config.name,
             body_bytes_max: config.body_bytes_max,
-            dedup_window: config.dedup_window,
             verifier: config.verifier,
             rate: config.rate.map(SourceRate::new),
             log_lines: SourceRate::new(LOG_LINES),

@@ -29,6 +29,7 @@ impl EngineBench {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let forever = Duration::from_hours(24 * 365);
         let config = Config {
+            dedup_windows: std::collections::HashMap::new(),
             path: path.to_path_buf(),
             bytes_max: 0,
             keep: Keep {
@@ -80,6 +81,7 @@ impl EngineBench {
             body: self.body.clone(),
         };
         NewEvent {
+            repeats_since: crate::clock::UnixMillis(i64::MIN),
             key: self.key.key(&self.source, &n.to_le_bytes()),
             digest: self.key.digest(&self.body),
             event: Arc::new(event),

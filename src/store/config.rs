@@ -1,7 +1,10 @@
 //! The store's settings.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
+
+use crate::event::SourceName;
 
 /// How the store is set up.
 #[derive(Clone, Debug)]
@@ -18,6 +21,8 @@ pub struct Config {
     pub low_space_bytes: u64,
     /// Memory for events that are ready to be forwarded.
     pub backlog_bytes_max: usize,
+    /// For how long a repeat counts as one, where that is not as long as ids are kept.
+    pub dedup_windows: HashMap<SourceName, Duration>,
 }
 
 /// How long to remember, counted from settlement, or from acceptance for ids.

@@ -86,6 +86,8 @@ pub(super) struct NewEvent {
     pub(super) key: DedupKey,
     pub(super) digest: Digest,
     pub(super) accepted_at: UnixMillis,
+    /// It repeats only what was accepted since then.
+    pub(super) repeats_since: UnixMillis,
     /// The caller keeps a copy and will settle it: `claim_due` need not return it.
     pub(super) claimed: bool,
 }

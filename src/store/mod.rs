@@ -33,6 +33,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -54,7 +55,7 @@ use keys::InstallationKey;
 use shared::{PanicGuard, Shared, lock};
 use writer::Writer;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 use crate::event::{EventId, SourceName};
 use crate::verify::Verified;
 
@@ -104,6 +105,7 @@ struct Handle {
     reader: Arc<dyn Reader>,
     key: InstallationKey,
     clock: Clock,
+    dedup_windows: HashMap<SourceName, Duration>,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -210,6 +212,7 @@ impl Store {
             reader,
             key,
             clock,
+            dedup_windows: config.dedup_windows.clone(),
             thread: Mutex::new(Some(thread)),
         };
         Ok(Self {
@@ -230,11 +233,15 @@ impl Store {
         self.shared().intake.open()?;
         let (key, digest) = self.handle.key.of(&verified);
         let id = EventId::new(self.handle.clock.wall());
+        let now = self.handle.clock.steady();
+        let window = self.handle.dedup_windows.get(verified.source());
+        let repeats_since = window.map_or(UnixMillis(i64::MIN), |window| now.minus(*window));
         let new = NewEvent {
             event: Arc::new(verified.into_event(id)),
             key,
             digest,
-            accepted_at: self.handle.clock.steady(),
+            accepted_at: now,
+            repeats_since,
             claimed: false,
         };
         let (answer, receipt) = oneshot::channel();

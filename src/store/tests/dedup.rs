@@ -151,3 +151,26 @@ async fn ids_that_moved_to_the_disk_are_known_too() {
     }
     assert_eq!(store.counts("stripe"), (1000, 0, 0));
 }
+
+#[tokio::test]
+async fn a_repeat_after_the_source_s_window_is_a_new_event() {
+    let hour = std::time::Duration::from_secs(3600);
+    let store = Fixture::with(|config| {
+        config.dedup_windows.insert("stripe".into(), hour);
+    });
+    store.accept("stripe", "evt_1").await;
+    store.accept("other", "evt_1").await;
+    store.advance(hour / 2);
+    let within = store.accept("stripe", "evt_1").await;
+    store.advance(hour);
+    let after = store.accept("stripe", "evt_1").await;
+    let elsewhere = store.accept("other", "evt_1").await;
+    assert_eq!(
+        [within.kind(), after.kind(), elsewhere.kind()],
+        [
+            ReceiptKind::Duplicate,
+            ReceiptKind::Stored,
+            ReceiptKind::Duplicate
+        ]
+    );
+}

@@ -23,6 +23,7 @@ pub(super) struct Fixture {
 pub(super) fn config(path: &std::path::Path) -> Config {
     let day = Duration::from_secs(86_400);
     Config {
+        dedup_windows: std::collections::HashMap::new(),
         path: path.to_path_buf(),
         bytes_max: 0,
         keep: Keep {
