@@ -319,3 +319,6 @@ fn classify(error: &rusqlite::Error) -> EngineError {
         _ => EngineError::Fatal(why()),
     }
 }
+
+#[cfg(test)]
+mod tests;
