@@ -125,10 +125,10 @@ pub fn main() -> ExitCode {
     let cli = Cli::parse(); // a usage error is printed and exits with 2
     let result = match cli.command {
         Command::Run(args) => run::run(args),
-        Command::Demo(args) => demo::run(args),
+        Command::Demo(args) => demo::run(&args),
         Command::Check(args) => check::run(args),
         Command::Config(command) => config::run(command),
-        Command::Send(args) => send::run(args),
+        Command::Send(args) => send::run(&args),
         Command::Providers(args) => providers::run(&args),
         Command::Events(args) => events::run(args),
         Command::Completions(args) => completions::run(&args),

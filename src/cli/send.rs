@@ -67,7 +67,7 @@ fn name_and_value(text: &str) -> Result<(String, String), String> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
-pub(super) fn run(args: Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let catalogue = Catalogue::embedded();
     let provider = catalogue.get(&args.provider).ok_or_else(|| {
         let near = catalogue
@@ -80,7 +80,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         ))
     })?;
     let (address, target) = parse_url(&args.to).map_err(Failure::Usage)?;
-    let sample = sample(&args, &provider)?;
+    let sample = sample(args, &provider)?;
     let clock = Clock::real();
     block_on(async {
         let connected = Client::connect(&address).await;

@@ -32,14 +32,14 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Leaf<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = any(deserializer)?;
         Ok(Self(Some(
-            value.deserialize().map_err(|error| in_words(error.kind)),
+            value.deserialize().map_err(|error| in_words(&error.kind)),
         )))
     }
 }
 
 /// What is wrong, without the value that was found: it may be a secret in the wrong place.
-fn in_words(kind: Kind) -> String {
-    if let Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) = &kind {
+fn in_words(kind: &Kind) -> String {
+    if let Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) = kind {
         return if expected.contains("string") {
             "write a text in double quotes".to_owned()
         } else {
@@ -305,7 +305,7 @@ impl<'de> Deserialize<'de> for SecretList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         const WAY_OUT: &str = "write a list such as [{ file = \"...\" }, { value = \"...\" }]";
         let entry = |entry: &Value| match entry {
-            Value::Dict(..) => entry.deserialize().map_err(|error| in_words(error.kind)),
+            Value::Dict(..) => entry.deserialize().map_err(|error| in_words(&error.kind)),
             Value::String(..)
             | Value::Char(..)
             | Value::Bool(..)

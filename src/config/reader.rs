@@ -128,6 +128,11 @@ impl Reader {
         count.clamp(1, max)
     }
 
+    /// A number of open connections, of which no system grants a process more than a million.
+    pub(super) fn connections(&mut self, key: &str, leaf: Leaf<Int>) -> usize {
+        self.count(key, leaf, 1_000_000)
+    }
+
     pub(super) fn flag(&mut self, key: &str, leaf: Leaf<Flag>) -> bool {
         self.want(key, leaf).is_some_and(|flag| flag.0)
     }

@@ -15,13 +15,11 @@ use crate::{admin, forward, ingress, server, store, telemetry};
 
 const ADDRESS: &str =
     "write an address as \"host:port\" (an IPv6 host in brackets) or \"unix:/path\"";
-const NETWORK: &str = "write a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
+pub(super) const NETWORK: &str = "write a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
 
 const PUBLIC_URL: &str =
     "write the address as senders do, such as \"https://hooks.example.com\", without a query";
 
-/// More open connections than any system grants a process.
-const CONNECTIONS_MAX: usize = 1_000_000;
 /// Each attempt under way has a worker with a connection of its own.
 const CONCURRENCY_MAX: usize = 10_000;
 /// Memory for events that wait for a free worker; more is read back from disk.
@@ -41,28 +39,20 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
     } = raw;
 
     let listen = addresses(&mut reader, "server.listen", raw_server.listen);
-    let providers_dir = reader.want("providers_dir", providers_dir);
     let body_max = reader.memory("server.body_max", raw_server.body_max);
-    let public_url = reader.want("server.public_url", raw_server.public_url);
-    let is_url = public_url.as_deref().is_none_or(is_public_url);
-    reader.require("server.public_url", is_url, PUBLIC_URL);
     let defaults = sources::Defaults {
         body_max,
-        public_url,
-        providers_dir,
+        public_url: public_url(&mut reader, raw_server.public_url),
+        providers_dir: reader.want("providers_dir", providers_dir),
     };
     let resolved = sources::resolve(&mut reader, sources, &defaults);
     let config = Config {
         server: server::Config {
-            connections_max: reader.count(
-                "server.connections_max",
-                raw_server.connections_max,
-                CONNECTIONS_MAX,
-            ),
-            connections_per_peer_max: reader.count(
+            connections_max: reader
+                .connections("server.connections_max", raw_server.connections_max),
+            connections_per_peer_max: reader.connections(
                 "server.connections_per_peer_max",
                 raw_server.connections_per_peer_max,
-                CONNECTIONS_MAX,
             ),
             tls: tls(&mut reader, raw_server.tls),
         },
@@ -163,6 +153,12 @@ fn check_addresses(reader: &mut Reader, config: &Config) {
         let way_out = format!("is hookgate's own address ({key}); name the app's");
         reader.require("app.url", !own, way_out);
     }
+}
+
+fn public_url(reader: &mut Reader, leaf: raw::Leaf<String>) -> Option<String> {
+    let url = reader.want("server.public_url", leaf)?;
+    reader.require("server.public_url", is_public_url(&url), PUBLIC_URL);
+    Some(url)
 }
 
 /// `https://host`, perhaps with a port and a path in front of the sources' own.

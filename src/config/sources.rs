@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::raw::{self, Leaf, SecretEntry};
 use super::reader::Reader;
-use super::resolve::rate;
+use super::resolve::{NETWORK, rate};
 use super::units::{FilePath, Span};
 use crate::clock::UnixMillis;
 use crate::event::SourceName;
@@ -161,80 +161,49 @@ impl One<'_> {
         self.reader.want(&format!("{}.{key}", self.key), leaf)
     }
 
-    fn resolve(mut self, raw: raw::Source) -> Option<SourceConfig> {
-        self.check_ack(raw.ack);
-        let path = self.path(raw.path);
-        let provider = self.provider(raw.provider, raw.scheme);
-        let shared = self
-            .want("allow_shared_secret", raw.allow_shared_secret)
-            .is_some_and(|flag| flag.0);
-        let faults = self.reader.faults.0.len();
-        let secrets = self.secrets(raw.secret, raw.secret_file, raw.secrets);
-        // What is there but cannot be read is not missing too.
-        let unread = secrets.is_empty() && self.reader.faults.0.len() > faults;
-        let token = self.token(raw.token, raw.token_file);
-        let token_in = self.want("token_in", raw.token_in);
-        let unsigned = self
-            .want("unsigned", raw.unsigned)
-            .is_some_and(|flag| flag.0);
-        let key = self.key.clone();
-        let networks = "write a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
-        let allow_from = self
-            .reader
-            .list(&format!("{key}.allow_from"), raw.allow_from, networks);
-        let observe = self.mode(raw.mode);
-        let tolerance = self.positive("tolerance", raw.tolerance);
-        let dedup_key = self.want("dedup.key", raw.dedup.key).map(|list| list.0);
+    fn resolve(mut self, mut raw: raw::Source) -> Option<SourceConfig> {
+        self.check_ack(std::mem::take(&mut raw.ack));
+        let path = self.path(std::mem::take(&mut raw.path));
+        let (id, scheme) = (
+            std::mem::take(&mut raw.provider),
+            std::mem::take(&mut raw.scheme),
+        );
+        let provider = self.provider(id, scheme);
+        let protection = self.protection(&mut raw);
+        let (shared, unread) = (protection.shared, protection.unread);
+        let checks = self.checks(&mut raw);
         let body_max = self
             .want("body_max", raw.body_max)
             .map(|size| usize::try_from(size.0).unwrap_or(usize::MAX));
         if body_max == Some(0) {
             self.fault("body_max", "must be larger than 0");
         }
-        let rate = rate(self.reader, &format!("{key}.rate"), raw.rate);
-        let values = raw.values.into_iter().filter_map(|(name, value)| {
-            let value = self.want(&format!("values.{name}"), value)?;
-            Some((name, value))
-        });
-        let values = values.collect();
-        let variant = self.want("variant", raw.variant);
+        let rate = rate(self.reader, &format!("{}.rate", self.key), raw.rate);
 
-        let (provider, secrets) = self.protected(
-            provider?,
-            Protection {
-                unsigned,
-                token,
-                token_in,
-                secrets,
-            },
-            &path,
-        )?;
+        let unsigned = protection.unsigned;
+        let (provider, secrets) = self.protected(provider?, protection, &path)?;
         self.check_path_token(&provider, &path);
         for secret in &secrets {
             self.claim_secret(secret, shared);
         }
-        if unsigned && secrets.is_empty() && allow_from.is_empty() {
-            self.reader.warnings.push(format!(
-                "{key}: anybody can send to this source: set token or allow_from"
-            ));
+        if unsigned && secrets.is_empty() && checks.allow_from.is_empty() {
+            self.warn("anybody can send to this source: set token or allow_from");
         }
-        if observe {
-            self.reader.warnings.push(format!(
-                "{key}: mode is \"observe\": requests that fail verification are let through"
-            ));
+        if checks.observe {
+            self.warn("mode is \"observe\": requests that fail verification are let through");
         }
         let secret_labels = secrets.iter().map(|secret| secret.label.clone()).collect();
         let verifier = Verifier::new(verify::Config {
             source: self.name.into(),
             provider,
-            variant,
+            variant: checks.variant,
             secrets,
-            values,
+            values: checks.values,
             public_url: self.defaults.public_url.clone(),
-            tolerance,
-            dedup_key,
-            allow_from,
-            observe,
+            tolerance: checks.tolerance,
+            dedup_key: checks.dedup_key,
+            allow_from: checks.allow_from,
+            observe: checks.observe,
         });
         match verifier {
             Ok(verifier) => Some(SourceConfig {
@@ -254,6 +223,49 @@ impl One<'_> {
                 }
                 None
             }
+        }
+    }
+
+    fn warn(&mut self, what: &str) {
+        self.reader.warnings.push(format!("{}: {what}", self.key));
+    }
+
+    /// What proves that a request is the sender's, as far as it can be read.
+    fn protection(&mut self, raw: &mut raw::Source) -> Protection {
+        let shared = std::mem::take(&mut raw.allow_shared_secret);
+        let shared = self.want("allow_shared_secret", shared);
+        let unsigned = self.want("unsigned", std::mem::take(&mut raw.unsigned));
+        let faults = self.reader.faults.0.len();
+        let secrets = self.secrets(raw);
+        Protection {
+            // What is there but cannot be read is not missing too.
+            unread: secrets.is_empty() && self.reader.faults.0.len() > faults,
+            shared: shared.is_some_and(|flag| flag.0),
+            unsigned: unsigned.is_some_and(|flag| flag.0),
+            token: self.token(raw),
+            token_in: self.want("token_in", std::mem::take(&mut raw.token_in)),
+            secrets,
+        }
+    }
+
+    /// What is checked beside the proof.
+    fn checks(&mut self, raw: &mut raw::Source) -> Checks {
+        let allow_from = std::mem::take(&mut raw.allow_from);
+        let allow_from_key = format!("{}.allow_from", self.key);
+        let dedup_key = std::mem::take(&mut raw.dedup.key);
+        let values = std::mem::take(&mut raw.values)
+            .into_iter()
+            .filter_map(|(name, value)| {
+                let value = self.want(&format!("values.{name}"), value)?;
+                Some((name, value))
+            });
+        Checks {
+            values: values.collect(),
+            variant: self.want("variant", std::mem::take(&mut raw.variant)),
+            tolerance: self.positive("tolerance", std::mem::take(&mut raw.tolerance)),
+            dedup_key: self.want("dedup.key", dedup_key).map(|list| list.0),
+            allow_from: self.reader.list(&allow_from_key, allow_from, NETWORK),
+            observe: self.mode(std::mem::take(&mut raw.mode)),
         }
     }
 
@@ -370,6 +382,7 @@ impl One<'_> {
             token,
             token_in,
             secrets,
+            ..
         } = protection;
         if signs {
             let given = [
@@ -397,36 +410,8 @@ impl One<'_> {
                 ),
             );
         }
-        let in_path = path.ends_with(TOKEN_SEGMENT);
         let place_is_set = token_in.is_some();
-        let place = match (in_path, token_in) {
-            (true, None) => "path:token".to_owned(),
-            (false, Some(place)) if place.starts_with("query:") || place.starts_with("header:") => {
-                place
-            }
-            (true, Some(_)) => {
-                self.fault(
-                    "token_in",
-                    "the path already has {token}; remove one of them",
-                );
-                return None;
-            }
-            (false, Some(_)) => {
-                self.fault(
-                    "token_in",
-                    "write \"query:NAME\" or \"header:NAME\", or put {token} into path",
-                );
-                return None;
-            }
-            (false, None) => "query:token".to_owned(),
-        };
-        if matches!(place.as_str(), "query:" | "header:") {
-            self.fault(
-                "token_in",
-                "names nothing: write \"query:NAME\" or \"header:NAME\"",
-            );
-            return None;
-        }
+        let place = self.token_place(token_in, path)?;
         let Some(token) = token else {
             if place_is_set {
                 self.fault(
@@ -434,7 +419,7 @@ impl One<'_> {
                     "missing: token_in is set, so set token or token_file",
                 );
             }
-            if in_path {
+            if path.ends_with(TOKEN_SEGMENT) {
                 self.fault(
                     "token",
                     "missing: the path has {token}, so set token or token_file",
@@ -453,12 +438,31 @@ impl One<'_> {
         }
     }
 
-    fn secrets(
-        &mut self,
-        secret: Leaf<raw::SecretText>,
-        file: Leaf<FilePath>,
-        list: Leaf<raw::SecretList>,
-    ) -> Vec<Secret> {
+    /// Where the sender repeats the token.
+    fn token_place(&mut self, token_in: Option<String>, path: &str) -> Option<String> {
+        let in_path = path.ends_with(TOKEN_SEGMENT);
+        let way_out = match (in_path, token_in.as_deref()) {
+            (true, None) => return Some("path:token".to_owned()),
+            (false, None) => return Some("query:token".to_owned()),
+            (true, Some(_)) => "the path already has {token}; remove one of them",
+            (false, Some("query:" | "header:")) => {
+                "names nothing: write \"query:NAME\" or \"header:NAME\""
+            }
+            (false, Some(place)) if place.starts_with("query:") || place.starts_with("header:") => {
+                return token_in;
+            }
+            (false, Some(_)) => "write \"query:NAME\" or \"header:NAME\", or put {token} into path",
+        };
+        self.fault("token_in", way_out);
+        None
+    }
+
+    fn secrets(&mut self, raw: &mut raw::Source) -> Vec<Secret> {
+        let (secret, file, list) = (
+            std::mem::take(&mut raw.secret),
+            std::mem::take(&mut raw.secret_file),
+            std::mem::take(&mut raw.secrets),
+        );
         let given = [
             ("secret", secret.0.is_some()),
             ("secret_file", file.0.is_some()),
@@ -473,10 +477,10 @@ impl One<'_> {
         }
         let mut secrets = Vec::new();
         if let Some(secret) = self.want("secret", secret) {
-            secrets.extend(self.from_text("secret", &secret));
+            secrets.extend(self.text_secret("secret", &secret));
         }
         if let Some(file) = self.want("secret_file", file) {
-            secrets.extend(self.from_file("secret_file", &file));
+            secrets.extend(self.file_secret("secret_file", &file));
         }
         for (index, entry) in self
             .want("secrets", list)
@@ -496,8 +500,8 @@ impl One<'_> {
 
     fn entry(&mut self, key: &str, entry: SecretEntry) -> Option<Secret> {
         let mut secret = match (entry.file, entry.value) {
-            (Some(file), None) => self.from_file(key, &file),
-            (None, Some(value)) => self.from_text(key, &value),
+            (Some(file), None) => self.file_secret(key, &file),
+            (None, Some(value)) => self.text_secret(key, &value),
             (Some(_), Some(_)) | (None, None) => {
                 self.fault(key, "write one of file = \"...\" and value = \"...\"");
                 None
@@ -509,7 +513,11 @@ impl One<'_> {
         Some(secret)
     }
 
-    fn token(&mut self, token: Leaf<raw::SecretText>, file: Leaf<FilePath>) -> Option<Secret> {
+    fn token(&mut self, raw: &mut raw::Source) -> Option<Secret> {
+        let (token, file) = (
+            std::mem::take(&mut raw.token),
+            std::mem::take(&mut raw.token_file),
+        );
         if token.0.is_some() && file.0.is_some() {
             self.fault(
                 "token_file",
@@ -518,14 +526,14 @@ impl One<'_> {
         }
         let text = self
             .want("token", token)
-            .and_then(|token| self.from_text("token", &token));
+            .and_then(|token| self.text_secret("token", &token));
         let file = self
             .want("token_file", file)
-            .and_then(|file| self.from_file("token_file", &file));
+            .and_then(|file| self.file_secret("token_file", &file));
         text.or(file)
     }
 
-    fn from_text(&mut self, key: &str, text: &raw::SecretText) -> Option<Secret> {
+    fn text_secret(&mut self, key: &str, text: &raw::SecretText) -> Option<Secret> {
         if text.0.trim().is_empty() {
             self.fault(key, "is empty: without a secret anybody could sign");
             return None;
@@ -533,7 +541,7 @@ impl One<'_> {
         Some(self.secret(key, text.0.as_bytes()))
     }
 
-    fn from_file(&mut self, key: &str, file: &FilePath) -> Option<Secret> {
+    fn file_secret(&mut self, key: &str, file: &FilePath) -> Option<Secret> {
         let content = self
             .reader
             .secret_file(&format!("{}.{key}", self.key), file)?;
@@ -571,8 +579,21 @@ impl One<'_> {
     }
 }
 
+/// What a source says about its requests beside who may send.
+struct Checks {
+    variant: Option<String>,
+    values: BTreeMap<String, String>,
+    tolerance: Option<Duration>,
+    dedup_key: Option<Vec<String>>,
+    allow_from: Vec<ipnet::IpNet>,
+    observe: bool,
+}
+
 /// What a source says about who may send.
 struct Protection {
+    shared: bool,
+    /// Secrets were given, but none could be read.
+    unread: bool,
     unsigned: bool,
     token: Option<Secret>,
     token_in: Option<String>,

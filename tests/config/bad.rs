@@ -647,7 +647,11 @@ const PROVIDERS: &[Bad] = &[
     ),
     file(
         "[sources.s]\nprovider = \"hmac\"\nsecret = \"canary\"\nscheme = { kind = \"token\" }",
-        &[("sources.s.scheme.algorithm", FILE, "remove it")],
+        &[(
+            "sources.s.scheme.signature",
+            FILE,
+            "say where it is with from",
+        )],
     ),
     file(
         "[sources.s]\nprovider = \"hmac\"\nsecret = \"canary\"\nscheme.signature = { parse = \"kv\" }",

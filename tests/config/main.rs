@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail loudly")]
 
 mod bad;
+mod shipped;
 
 use std::path::Path;
 use std::process::{Command, Output};
@@ -64,7 +65,7 @@ fn no_secret_is_in_an_error_in_what_is_shown_or_in_debug_output() {
     for bad in bad::all() {
         let inputs = place.inputs(bad);
         let faults = Config::load(&inputs).err();
-        let shown = show(&inputs).map_or_else(|faults| faults.to_string(), |shown| shown);
+        let shown = show(&inputs).unwrap_or_else(|faults| faults.to_string());
         for text in [
             faults.as_ref().map(ToString::to_string).unwrap_or_default(),
             format!("{faults:?} {inputs:?}"),
@@ -315,6 +316,11 @@ impl Place {
         write("newlines", "\r\n\n");
         write("secret", &format!("{WHSEC}\n"));
         std::fs::create_dir(place.0.path().join("providers")).expect("a directory");
+        std::fs::create_dir(place.0.path().join("own")).expect("a directory");
+        write(
+            "own/mine.toml",
+            include_str!("../../config/providers/hmac.toml"),
+        );
         write("providers/broken.toml", "title = \"Broken\"\n");
         for name in TLS_FILES {
             let from = Path::new(env!("CARGO_MANIFEST_DIR"))

@@ -36,17 +36,17 @@ pub(super) struct Args {
     admin: String,
 }
 
-pub(super) fn run(args: Args) -> Result<(), Failure> {
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let directory = Directory::new()?;
     let cast = cast::of_all_providers()?;
-    let config = Config::load(&inputs(&args, &directory, &cast))?;
+    let config = Config::load(&inputs(args, &directory, &cast))?;
     let _logs = telemetry::start(&config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build();
     let runtime =
         runtime.map_err(|error| Failure::Failed(format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(perform(&args, config, &directory, &cast))
+    runtime.block_on(perform(args, config, &directory, &cast))
 }
 
 async fn perform(

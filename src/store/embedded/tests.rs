@@ -36,6 +36,7 @@ fn event(n: u8, size: usize) -> NewEvent {
         body: Bytes::from(vec![n; size]),
     };
     NewEvent {
+        repeats_since: UnixMillis(i64::MIN),
         event: Arc::new(event),
         key: DedupKey([n; 16]),
         digest: Digest([n; 16]),

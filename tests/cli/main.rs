@@ -1,0 +1,316 @@
+//! The program as people use it: help, exit codes, messages, and every command of the README.
+
+#![expect(clippy::expect_used, reason = "helpers of tests fail loudly")]
+
+mod gate;
+mod readme;
+
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
+
+use gate::Gate;
+use tempfile::TempDir;
+
+/// The program in an empty directory and an empty environment.
+fn hookgate(place: &TempDir) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+    command.current_dir(place.path()).env_clear();
+    command
+}
+
+fn run(arguments: &[&str]) -> Output {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let output = hookgate(&place).args(arguments).output();
+    output.expect("the program runs")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Exit code, standard output, standard error.
+fn outcome(output: &Output) -> (Option<i32>, String, String) {
+    (
+        output.status.code(),
+        text(&output.stdout),
+        text(&output.stderr),
+    )
+}
+
+/// The commands below this one, by its help.
+fn commands_below(path: &[&str]) -> Vec<String> {
+    let help = text(&run(&[path, &["--help"]].concat()).stdout);
+    let list = help.split("Commands:\n").nth(1).unwrap_or_default();
+    let list = list.split("\n\n").next().unwrap_or_default();
+    let names = list
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    names
+        .filter(|name| *name != "help")
+        .map(ToOwned::to_owned)
+        .collect()
+}
+
+#[test]
+fn every_command_explains_itself() {
+    let mut seen = 0;
+    let mut paths: Vec<Vec<String>> = commands_below(&[])
+        .into_iter()
+        .map(|name| vec![name])
+        .collect();
+    while let Some(path) = paths.pop() {
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        let output = run(&[&path[..], &["--help"]].concat());
+        let (code, help, errors) = outcome(&output);
+        assert_eq!((code, errors.as_str()), (Some(0), ""), "{path:?}");
+        assert!(
+            help.contains(&format!("Usage: hookgate {}", path.join(" "))),
+            "{help}"
+        );
+        let first = help.lines().next().unwrap_or_default();
+        assert!(
+            first.len() > 10,
+            "{path:?} says nothing about itself: {help}"
+        );
+        for option in help
+            .lines()
+            .filter(|line| line.trim_start().starts_with("--"))
+        {
+            let explained =
+                option.trim().contains("  ") || help.contains(&format!("{option}\n          "));
+            assert!(explained, "{path:?}: {option}");
+        }
+        for below in commands_below(&path) {
+            paths.push(
+                path.iter()
+                    .map(|name| (*name).to_owned())
+                    .chain([below])
+                    .collect(),
+            );
+        }
+        seen += 1;
+    }
+    assert!(seen >= 14, "{seen} commands");
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_nothing_on_standard_output() {
+    for arguments in [
+        &[][..],
+        &["nonsense"],
+        &["run", "--nonsense"],
+        &["run", "--source", "stripe"],
+        &["run", "--config", "nowhere.toml"],
+        &["check", "--app", "https://x"],
+        &["providers", "strip"],
+        &["send", "--provider", "strip", "--to", "http://127.0.0.1:1/"],
+        &[
+            "send",
+            "--provider",
+            "stripe",
+            "--to",
+            "https://127.0.0.1:1/",
+        ],
+        &["send", "--provider", "stripe", "--to", "127.0.0.1"],
+        &[
+            "send",
+            "--provider",
+            "stripe",
+            "--to",
+            "http://127.0.0.1:1/",
+            "--type",
+            "nonsense",
+        ],
+        &[
+            "send",
+            "--provider",
+            "stripe",
+            "--to",
+            "http://127.0.0.1:1/",
+            "--data",
+            "nowhere",
+        ],
+        &["events", "list", "--state", "lost"],
+        &["events", "list", "--token-file", "nowhere"],
+        &["events", "list", "--admin", "nowhere"],
+        &["completions", "cmd"],
+    ] {
+        let (code, printed, errors) = outcome(&run(arguments));
+        assert_eq!(
+            (code, printed.as_str()),
+            (Some(2), ""),
+            "{arguments:?}: {errors}"
+        );
+        assert!(errors.len() > 20, "{arguments:?}: {errors}");
+    }
+    assert!(text(&run(&["providers", "strip"]).stderr).contains("did you mean \"stripe\"?"));
+    let (code, version, _) = outcome(&run(&["--version"]));
+    assert_eq!(
+        (code, version.trim()),
+        (Some(0), concat!("hookgate ", env!("CARGO_PKG_VERSION")))
+    );
+}
+
+#[test]
+fn providers_are_listed_and_shown() {
+    let (code, list, _) = outcome(&run(&["providers"]));
+    assert_eq!((code, list.lines().count()), (Some(0), 11), "{list}");
+    let json: serde_json::Value =
+        serde_json::from_slice(&run(&["providers", "--json"]).stdout).expect("JSON");
+    let all = json.as_array().expect("a list");
+    assert_eq!(all.len(), 10);
+    for id in all
+        .iter()
+        .filter_map(|provider| provider.get("id")?.as_str())
+    {
+        let (code, shown, _) = outcome(&run(&["providers", id]));
+        assert_eq!(code, Some(0), "{id}");
+        for part in [
+            "documentation: https://",
+            "secret: ",
+            "answer: 200",
+            "scheme",
+            "event: ",
+            "samples: ",
+        ] {
+            assert!(shown.contains(part), "{id} has no {part}: {shown}");
+        }
+    }
+}
+
+#[test]
+fn the_completion_script_is_good_bash() {
+    let script = run(&["completions", "bash"]).stdout;
+    let bash = Command::new("bash")
+        .arg("-n")
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut bash = bash.expect("bash");
+    bash.stdin
+        .take()
+        .expect("a pipe")
+        .write_all(&script)
+        .expect("a reader");
+    let output = bash.wait_with_output().expect("an end");
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(script.len() > 1000);
+}
+
+#[test]
+fn nobody_listening_is_a_failure_with_the_address() {
+    let port = TcpListener::bind("127.0.0.1:0")
+        .expect("a port")
+        .local_addr()
+        .expect("bound")
+        .port();
+    let address = format!("127.0.0.1:{port}");
+    let (code, _, errors) = outcome(&run(&[
+        "send",
+        "--provider",
+        "stripe",
+        "--secret",
+        "canary",
+        "--to",
+        &format!("http://{address}/x"),
+    ]));
+    assert_eq!(code, Some(1));
+    assert!(
+        errors.contains(&address) && !errors.contains("canary"),
+        "{errors}"
+    );
+
+    let (code, _, errors) = outcome(&run(&["events", "list", "--admin", &address]));
+    assert_eq!(code, Some(1));
+    for part in ["is hookgate running?", &address, "--admin"] {
+        assert!(errors.contains(part), "{errors}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    for arguments in [
+        &["providers"][..],
+        &["config", "schema"],
+        &["completions", "zsh"],
+        &["--help"],
+    ] {
+        let mut command = hookgate(&place);
+        let child = command
+            .args(arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = child.expect("the program runs");
+        drop(child.stdout.take());
+        let output = child.wait_with_output().expect("an end");
+        assert_eq!(
+            (output.status.code(), text(&output.stderr).as_str()),
+            (Some(0), ""),
+            "{arguments:?}"
+        );
+    }
+}
+
+#[test]
+fn the_demo_shows_every_promise_kept() {
+    let (code, table, errors) = outcome(&run(&["demo", "--once"]));
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{table}");
+    let row = |part: &str| table.lines().find(|line| line.contains(part)).expect(part);
+    for provider in [
+        "Aspect",
+        "Cloudglue",
+        "GitHub",
+        "HMAC",
+        "JigsawStack",
+        "SharpAPI",
+        "Sieve",
+        "Standard Webhooks",
+        "Stripe",
+        "Svix",
+    ] {
+        let row = row(provider);
+        assert!(
+            row.contains("200 stored") && row.ends_with("as promised"),
+            "{row}"
+        );
+    }
+    assert!(row("once more").contains("200 duplicate"));
+    assert!(row("a forgery").contains("401"));
+    assert!(row("a day ago").contains("401"));
+    assert!(row("fails to handle").contains("attempt 1: 500, then attempt 2: 200"));
+    assert!(
+        table.contains("0 surprises") && !table.contains("NOT AS PROMISED"),
+        "{table}"
+    );
+}
+
+#[test]
+fn an_address_in_use_is_named_with_its_key() {
+    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("bound").to_string();
+    let (code, _, errors) = outcome(&run(&["run", "--listen", &address]));
+    assert_eq!(code, Some(1));
+    assert!(
+        errors.contains(&address) && errors.contains("server.listen"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_second_process_on_a_store_exits_and_names_the_owner() {
+    let gate = Gate::start();
+    let output = gate
+        .command()
+        .args(["run", "--listen", "127.0.0.1:0"])
+        .output();
+    let (code, _, errors) = outcome(&output.expect("the program runs"));
+    assert_eq!(code, Some(1));
+    assert!(
+        errors.contains("is in use by") && errors.contains(&gate.pid().to_string()),
+        "{errors}"
+    );
+    gate.stop();
+}
