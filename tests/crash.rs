@@ -100,37 +100,32 @@ impl Load {
     }
 
     /// As providers do: the same event again, until the answer is 200.
-    async fn until_acknowledged(
-        &self,
-        kept: &mut Option<Connection>,
-        request: &[u8],
-    ) -> Answer {
-        let mut result = None;
-        eventually("an acknowledgement", async || {
-            let mut connection = match kept.take() {
-                Some(connection) => connection,
-                None => match self.gate.connect().await {
-                    Ok(stream) => Connection::over(stream),
-                    Err(_) => return false, // it is being started again
-                },
-            };
-            if connection.try_write(request).await.is_err() {
-                return false;
+    async fn until_acknowledged(&self, kept: &mut Option<Connection>, request: &[u8]) -> Answer {
+        let trying = async {
+            loop {
+                match self.attempt(kept, request).await {
+                    Some(answer) if answer.status == 200 => return answer,
+                    Some(answer) => {
+                        assert_eq!(answer.status, 503, "{answer:?}");
+                        self.refused.fetch_add(1, Ordering::Relaxed);
+                    }
+                    None => {} // it is being started again
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await; // between two tries
             }
-            let Ok(answer) = connection.try_answer().await else {
-                return false;
-            };
-            if answer.status != 200 {
-                assert_eq!(answer.status, 503, "{answer:?}");
-                self.refused.fetch_add(1, Ordering::Relaxed);
-                return false;
-            }
-            *kept = Some(connection);
-            result = Some(answer);
-            true
-        })
-        .await;
-        result.expect("an acknowledgement")
+        };
+        within("an acknowledgement", trying).await
+    }
+
+    async fn attempt(&self, kept: &mut Option<Connection>, request: &[u8]) -> Option<Answer> {
+        let mut connection = match kept.take() {
+            Some(connection) => connection,
+            None => Connection::over(self.gate.connect().await.ok()?),
+        };
+        connection.try_write(request).await.ok()?;
+        let answer = connection.try_answer().await.ok()?;
+        *kept = Some(connection);
+        Some(answer)
     }
 
     /// Waits for this many acknowledgements more.
@@ -139,6 +134,10 @@ impl Load {
         let goal = *count.borrow_and_update() + more;
         let reached = count.wait_for(|count| *count >= goal);
         drop(within("more acknowledgements", reached).await);
+    }
+
+    fn acknowledged(&self) -> usize {
+        *self.count.borrow()
     }
 
     async fn end(&self, senders: JoinSet<()>) {
@@ -214,7 +213,7 @@ async fn killed_again_and_again_under_load_it_loses_nothing_that_it_acknowledged
     eprintln!(
         "{} kills: {} acknowledged, {} deliveries, {repeats} of them repeats, 0 lost",
         crashes + 1,
-        load.count.borrow(),
+        load.acknowledged(),
         deliveries.len(),
     );
 }
@@ -230,7 +229,7 @@ async fn while_the_app_is_down_every_event_is_acknowledged_and_waits_for_its_fir
     let senders = load.start(8, Duration::from_millis(5));
 
     tokio::time::sleep(outage).await; // the length of the outage is what is tested
-    let before = *load.count.borrow();
+    let before = load.acknowledged();
     assert!(before > 0);
     assert_eq!(home.metric("hookgate_app_up").await, 0.0);
     let app = App::start(&home.app()).await;
@@ -244,7 +243,7 @@ async fn while_the_app_is_down_every_event_is_acknowledged_and_waits_for_its_fir
     assert!(deliveries.iter().all(|delivery| delivery.attempt() == 1));
     eprintln!(
         "app down for {outage:?}: {} acknowledged, {before} of them meanwhile, 0 refused, {} delivered in first attempts",
-        load.count.borrow(),
+        load.acknowledged(),
         deliveries.len(),
     );
 }
@@ -348,7 +347,9 @@ async fn full_and_recovered(home: &Home, disk: &Disk, program: &mut Program, lef
     drained(home).await;
     let deliveries = app.stop().await;
     for (id, body) in &kept {
-        let delivered = deliveries.iter().find(|delivery| delivery.event_id() == *id);
+        let delivered = deliveries
+            .iter()
+            .find(|delivery| delivery.event_id() == *id);
         let delivered = delivered.unwrap_or_else(|| panic!("{id} was answered 200 and is lost"));
         assert!(delivered.body == *body, "{id} arrived changed");
     }
