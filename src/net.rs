@@ -40,6 +40,29 @@ impl Address {
         }
     }
 
+    /// Whether both cannot be listened on at the same time.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        let other_is_local = other.is_local();
+        match (self, other) {
+            (Self::Unix(one), Self::Unix(other)) => one == other,
+            (
+                Self::Tcp { host: one, port },
+                Self::Tcp {
+                    host: other,
+                    port: same,
+                },
+            ) => {
+                let any = |host: &str| matches!(host, "0.0.0.0" | "::");
+                let named = |host: &str| host.eq_ignore_ascii_case("localhost");
+                let by_name = (named(one) && other_is_local) || (named(other) && self.is_local());
+                let host = one == other || any(one) || any(other) || by_name;
+                host && port == same && *port != 0
+            }
+            (Self::Unix(_), Self::Tcp { .. }) | (Self::Tcp { .. }, Self::Unix(_)) => false,
+        }
+    }
+
     /// What to write into the `Host` header of a request to this address.
     #[must_use]
     pub fn authority(&self) -> String {
@@ -128,9 +151,7 @@ impl FromStr for Address {
                 .parse::<std::net::Ipv6Addr>()
                 .map_err(|_| NotAnAddress)?
                 .to_string(),
-            None if host.is_empty() || host.contains([':', '/', '@', ' ']) => {
-                return Err(NotAnAddress);
-            }
+            None if host.is_empty() || !host.bytes().all(in_a_name) => return Err(NotAnAddress),
             None => host.to_owned(),
         };
         Ok(Self::Tcp {
@@ -138,6 +159,10 @@ impl FromStr for Address {
             port: port.parse().map_err(|_| NotAnAddress)?,
         })
     }
+}
+
+fn in_a_name(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')
 }
 
 impl fmt::Display for Address {
@@ -291,9 +316,24 @@ mod tests {
             "unix:",
             "http://x:1",
             "a b:1",
+            "a?b:1",
+            "127.0.0.1:65536",
         ] {
             assert!(bad.parse::<Address>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn addresses_overlap_when_only_one_can_be_listened_on() {
+        let overlap = |one: &str, other: &str| {
+            let (one, other): (Address, Address) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(one.overlaps(&other), other.overlaps(&one));
+            one.overlaps(&other)
+        };
+        assert!(overlap("127.0.0.1:80", "127.0.0.1:80") && overlap("unix:/a", "unix:/a"));
+        assert!(overlap("0.0.0.0:80", "127.0.0.1:80") && overlap("localhost:80", "127.0.0.1:80"));
+        assert!(!overlap("127.0.0.1:80", "127.0.0.1:81") && !overlap("unix:/a", "unix:/b"));
+        assert!(!overlap("127.0.0.1:0", "127.0.0.1:0") && !overlap("10.0.0.1:80", "10.0.0.2:80"));
     }
 
     #[test]

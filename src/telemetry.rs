@@ -46,7 +46,13 @@ impl Logs {
 /// Whether `level` is a level or filter that can be understood.
 #[must_use]
 pub fn is_level(level: &str) -> bool {
-    EnvFilter::try_new(level).is_ok()
+    // A bare word that is no level is a target to EnvFilter, and would turn everything else off.
+    let is_word = |part: &str| {
+        part.parse::<tracing_subscriber::filter::LevelFilter>()
+            .is_ok()
+    };
+    let mut parts = level.split(',').map(str::trim);
+    parts.all(|part| is_word(part) || part.contains('=')) && EnvFilter::try_new(level).is_ok()
 }
 
 /// Starts logging for the whole process; later calls change nothing.
@@ -72,5 +78,20 @@ pub fn start(config: &Config) -> Logs {
     Logs {
         _guard: guard,
         dropped,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_not_taken_for_a_filter() {
+        for level in ["info", "WARN", "off", "info,hookgate::forward=debug"] {
+            assert!(is_level(level), "{level}");
+        }
+        for level in ["", "inof", "info,loud", "hookgate=loud", "info;debug"] {
+            assert!(!is_level(level), "{level}");
+        }
     }
 }

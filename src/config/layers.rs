@@ -3,7 +3,6 @@
 //! Environment values stay text, so that a secret made of digits keeps its leading zero; the types
 //! in `units` read from text.
 
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use figment::value::{Dict, Map, Tag, Value};
@@ -19,7 +18,7 @@ const ENVIRONMENT: &str = "environment";
 const COMMAND_LINE: &str = "command line";
 
 /// Where the configuration comes from, beside the built-in defaults.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Inputs {
     /// A TOML file that must exist.
     pub file: Option<PathBuf>,
@@ -27,6 +26,39 @@ pub struct Inputs {
     pub environment: Vec<(String, String)>,
     /// Dotted keys and their values from the command line.
     pub flags: Vec<(String, String)>,
+}
+
+/// Names only: the values may be secrets.
+impl std::fmt::Debug for Inputs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let names = |list: &[(String, String)]| {
+            list.iter()
+                .map(|(name, _)| name.clone())
+                .collect::<Vec<_>>()
+        };
+        f.debug_struct("Inputs")
+            .field("file", &self.file)
+            .field("environment", &names(&self.environment))
+            .field("flags", &names(&self.flags))
+            .finish()
+    }
+}
+
+/// A file, read once: it may be a pipe.
+struct File {
+    path: PathBuf,
+    table: toml::Table,
+}
+
+impl Provider for File {
+    fn metadata(&self) -> Metadata {
+        Metadata::from("TOML file", &*self.path)
+    }
+
+    fn data(&self) -> figment::Result<Map<Profile, Dict>> {
+        let table = Value::serialize(&self.table)?.into_dict();
+        Ok(Profile::Default.collect(table.unwrap_or_default()))
+    }
 }
 
 /// Text values under dotted keys.
@@ -60,11 +92,6 @@ fn insert(table: &mut Dict, path: &[String], text: &str) {
             let entry = table.entry(key.clone()).or_insert_with(empty);
             if let Value::Dict(_, inner) = entry {
                 insert(inner, rest, text);
-            } else {
-                // A value and a table under the same key: the deeper one wins and is then checked.
-                let mut inner = Dict::new();
-                insert(&mut inner, rest, text);
-                *entry = Value::Dict(Tag::Default, inner);
             }
         }
     }
@@ -80,15 +107,21 @@ pub(super) fn stack(inputs: &Inputs) -> Result<Figment, Faults> {
     if let Some(file) = &inputs.file {
         let text =
             std::fs::read_to_string(file).map_err(|error| file_fault(file, &error.to_string()))?;
-        if let Err(error) = text.parse::<toml::Table>() {
-            return Err(file_fault(file, &without_source_text(&error, &text)));
-        }
-        figment = figment.merge(Toml::file_exact(file));
+        let table = text.parse::<toml::Table>();
+        let table = table.map_err(|error| file_fault(file, &without_source_text(&error, &text)))?;
+        figment = figment.merge(File {
+            path: file.clone(),
+            table,
+        });
     }
     let environment = inputs.environment.iter().filter_map(|(name, text)| {
         let keys = name.strip_prefix("HOOKGATE__")?.split("__");
-        Some((keys.map(str::to_ascii_lowercase).collect(), text.clone()))
+        let keys: Vec<_> = keys.map(str::to_ascii_lowercase).collect();
+        Some((keys, text.clone()))
     });
+    // A value where others set a table comes last, so that it is found and refused.
+    let mut environment: Vec<_> = environment.collect();
+    environment.sort_by_key(|(keys, _)| std::cmp::Reverse(keys.len()));
     let flags = inputs.flags.iter().map(|(key, text)| {
         (
             key.split('.').map(ToOwned::to_owned).collect(),
@@ -98,7 +131,7 @@ pub(super) fn stack(inputs: &Inputs) -> Result<Figment, Faults> {
     Ok(figment
         .merge(Texts {
             name: ENVIRONMENT,
-            values: environment.collect(),
+            values: environment,
         })
         .merge(Texts {
             name: COMMAND_LINE,
@@ -133,20 +166,35 @@ fn without_source_text(error: &toml::de::Error, text: &str) -> String {
     )
 }
 
-/// Where the value of a dotted key was set, in words.
+/// Where the value of a dotted key was set, in words. What is missing, or is part of a list, was
+/// set, or not, where the table or list around it was.
 pub(super) fn origin(figment: &Figment, key: &str) -> Option<String> {
-    let metadata = figment.find_metadata(key)?;
-    Some(match &*metadata.name {
-        ENVIRONMENT => format!(
-            "environment variable HOOKGATE__{}",
-            key.to_ascii_uppercase().replace('.', "__")
-        ),
-        COMMAND_LINE => "command line".to_owned(),
-        _ => match &metadata.source {
-            Some(figment::Source::File(file)) => file.display().to_string(),
-            Some(_) | None => "default".to_owned(),
-        },
+    let mut place = key;
+    loop {
+        if let Some(metadata) = figment.find_metadata(place) {
+            let is_table = matches!(figment.find_value(place), Ok(Value::Dict(..)));
+            return in_words(metadata, place, is_table, place == key);
+        }
+        place = place.rsplit_once(['.', '['])?.0;
+    }
+}
+
+fn in_words(metadata: &Metadata, key: &str, is_table: bool, is_set: bool) -> Option<String> {
+    Some(match (&*metadata.name, &metadata.source) {
+        (ENVIRONMENT, _) if is_table => {
+            format!("environment variables {}...", variable(&dotted(key, "")))
+        }
+        (ENVIRONMENT, _) => format!("environment variable {}", variable(key)),
+        (COMMAND_LINE, _) => "command line".to_owned(),
+        (_, Some(figment::Source::File(file))) => file.display().to_string(),
+        _ if is_set => "default".to_owned(),
+        _ => return None,
     })
+}
+
+/// The environment variable that sets a key.
+fn variable(key: &str) -> String {
+    format!("HOOKGATE__{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 
 /// Takes out, and reports, every key that the schema does not know and every value that should
@@ -157,70 +205,103 @@ pub(super) fn refuse_unknown(
     schema: &Json,
     faults: &mut Faults,
 ) {
-    walk(figment, table, schema, schema, "", faults);
+    let mut walk = Walk {
+        figment,
+        root: schema,
+        faults,
+    };
+    walk.table(table, schema, "");
 }
 
-fn walk(
-    figment: &Figment,
-    table: &mut Dict,
-    root: &Json,
-    schema: &Json,
-    path: &str,
-    faults: &mut Faults,
-) {
-    let known: BTreeSet<&str> = schema
-        .get("properties")
-        .and_then(Json::as_object)
-        .map(|properties| properties.keys().map(String::as_str).collect())
-        .unwrap_or_default();
-    table.retain(|key, value| {
-        let full = if path.is_empty() {
-            key.clone()
-        } else {
-            format!("{path}.{key}")
-        };
-        let property = schema
-            .get("properties")
-            .and_then(|properties| properties.get(key));
-        let any = schema
-            .get("additionalProperties")
-            .filter(|schema| schema.is_object());
-        let mut refuse = |message: String| {
-            let origin = origin(figment, &full);
-            faults.0.push(Fault {
-                key: full.clone(),
-                origin,
-                message,
-            });
-            false
-        };
-        let Some(expected) = property.or(any) else {
-            return refuse(unknown_key(key, &known, path));
-        };
-        let expected = follow(root, expected);
-        if expected.get("type").and_then(Json::as_str) != Some("object") {
-            return true;
-        }
+/// A walk over the settings along the schema.
+struct Walk<'a> {
+    figment: &'a Figment,
+    root: &'a Json,
+    faults: &'a mut Faults,
+}
+
+impl Walk<'_> {
+    fn table(&mut self, table: &mut Dict, schema: &Json, path: &str) {
+        table.retain(|key, value| {
+            let full = dotted(path, key);
+            let Some(expected) = child(self.root, schema, key) else {
+                return self.refuse(&full, unknown_key(key, schema, path));
+            };
+            self.value(value, expected, &full)
+        });
+    }
+
+    /// Whether the value stays.
+    fn value(&mut self, value: &mut Value, expected: &Json, path: &str) -> bool {
         match value {
-            Value::Dict(_, inner) => {
-                if expected.get("additionalProperties") != Some(&Json::Bool(true)) {
-                    walk(figment, inner, root, expected, &full, faults);
+            Value::Dict(_, inner) if is_table(expected) => self.table(inner, expected, path),
+            Value::Array(_, items) => {
+                let of = expected.get("items").map(|items| follow(self.root, items));
+                let Some(of) = of.filter(|of| is_table(of)) else {
+                    return true;
+                };
+                for (index, item) in items.iter_mut().enumerate() {
+                    if let Value::Dict(_, inner) = item {
+                        self.table(inner, of, &format!("{path}[{index}]"));
+                    }
                 }
-                true
             }
-            Value::String(..)
+            Value::Dict(..)
+            | Value::String(..)
             | Value::Char(..)
             | Value::Bool(..)
             | Value::Num(..)
-            | Value::Empty(..)
-            | Value::Array(..) => refuse(format!(
-                "expected a table: write [{full}] or {key} = {{ ... }}"
-            )),
+            | Value::Empty(..) => {}
         }
-    });
+        if is_table(expected) && value.as_dict().is_none() {
+            let key = path.rsplit('.').next().unwrap_or(path);
+            let message = format!(
+                "expected a table: write [{path}], {key} = {{ ... }}, or {}... in the environment",
+                variable(&dotted(path, ""))
+            );
+            return self.refuse(path, message);
+        }
+        true
+    }
+
+    fn refuse(&mut self, key: &str, message: String) -> bool {
+        self.faults.0.push(Fault {
+            key: key.to_owned(),
+            origin: origin(self.figment, key),
+            message,
+        });
+        false
+    }
 }
 
-fn follow<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
+pub(super) fn dotted(path: &str, key: &str) -> String {
+    if path.is_empty() {
+        key.to_owned()
+    } else {
+        format!("{path}.{key}")
+    }
+}
+
+pub(super) fn is_table(schema: &Json) -> bool {
+    schema.get("type").and_then(Json::as_str) == Some("object")
+}
+
+/// The schema of a key in a table, if the key may be there.
+pub(super) fn child<'a>(root: &'a Json, table: &'a Json, key: &str) -> Option<&'a Json> {
+    let named = table
+        .get("properties")
+        .and_then(|properties| properties.get(key));
+    let any = table.get("additionalProperties");
+    let found = named.or(any.filter(|schema| schema.is_object()))?;
+    Some(follow(root, found))
+}
+
+/// The schema that a reference, or an optional one, leads to.
+pub(super) fn follow<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
+    let or_null = schema.get("anyOf").and_then(Json::as_array);
+    let schema = or_null
+        .and_then(|either| either.iter().find(|one| one.get("$ref").is_some()))
+        .unwrap_or(schema);
     schema
         .get("$ref")
         .and_then(Json::as_str)
@@ -228,19 +309,19 @@ fn follow<'a>(root: &'a Json, schema: &'a Json) -> &'a Json {
         .unwrap_or(schema)
 }
 
-fn unknown_key(key: &str, known: &BTreeSet<&str>, path: &str) -> String {
+fn unknown_key(key: &str, table: &Json, path: &str) -> String {
+    let properties = table.get("properties").and_then(Json::as_object);
+    let known: Vec<_> = properties
+        .map(|properties| properties.keys().map(String::as_str).collect())
+        .unwrap_or_default();
     let nearest = known
         .iter()
-        .map(|candidate| (strsim::damerau_levenshtein(key, candidate), candidate))
-        .min()
-        .filter(|(distance, candidate)| *distance <= 1 + candidate.len().min(key.len()) / 3);
+        .map(|known| (strsim::jaro_winkler(key, known), known))
+        .filter(|(likeness, _)| *likeness > 0.84)
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
     match nearest {
-        Some((_, candidate)) => format!("unknown key; did you mean \"{candidate}\"?"),
-        None if path.is_empty() => format!("unknown key; the tables are {}", list(known)),
-        None => format!("unknown key; known here are {}", list(known)),
+        Some((_, nearest)) => format!("unknown key; did you mean \"{nearest}\"?"),
+        None if path.is_empty() => format!("unknown key; at the top are {}", known.join(", ")),
+        None => format!("unknown key; known here are {}", known.join(", ")),
     }
-}
-
-fn list(known: &BTreeSet<&str>) -> String {
-    known.iter().copied().collect::<Vec<_>>().join(", ")
 }

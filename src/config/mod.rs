@@ -66,6 +66,7 @@ impl Inputs {
         let here = PathBuf::from("hookgate.toml");
         let file = file
             .or_else(|| std::env::var_os("HOOKGATE_CONFIG").map(PathBuf::from))
+            .filter(|file| !file.as_os_str().is_empty())
             .or_else(|| here.is_file().then_some(here));
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))

@@ -3,11 +3,13 @@
 
 use std::collections::BTreeMap;
 
+use figment::error::Kind;
 use figment::value::Value;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
-use super::units::{Flag, Int, Size, Span, TextList};
+use super::units::{FilePath, Flag, Int, Size, Span, TextList};
+use crate::providers::Scheme;
 
 /// Whatever stands there. (`Value` has a method of the same name as the trait's.)
 fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
@@ -30,11 +32,21 @@ impl<'de, T: DeserializeOwned> Deserialize<'de> for Leaf<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = any(deserializer)?;
         Ok(Self(Some(
-            value
-                .deserialize::<T>()
-                .map_err(|error| error.kind.to_string()),
+            value.deserialize().map_err(|error| in_words(error.kind)),
         )))
     }
+}
+
+/// What is wrong, without the value that was found: it may be a secret in the wrong place.
+fn in_words(kind: Kind) -> String {
+    if let Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) = &kind {
+        return if expected.contains("string") {
+            "write a text in double quotes".to_owned()
+        } else {
+            format!("expected {expected}")
+        };
+    }
+    kind.to_string()
 }
 
 impl<T: JsonSchema> JsonSchema for Leaf<T> {
@@ -91,20 +103,24 @@ impl JsonSchema for SecretText {
     }
 }
 
-/// A table of any content, read by whoever it belongs to.
+/// Parts of a scheme, read by `providers`.
 #[derive(Clone, Debug, serde::Deserialize)]
 #[serde(transparent)]
-pub(super) struct AnyTable(pub(super) serde_json::Map<String, serde_json::Value>);
+pub(super) struct SchemeTable(pub(super) serde_json::Map<String, serde_json::Value>);
 
-impl JsonSchema for AnyTable {
+impl JsonSchema for SchemeTable {
     fn inline_schema() -> bool {
         true
     }
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "AnyTable".into()
+        "SchemeTable".into()
     }
-    fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "object", "additionalProperties": true })
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        // Every part can be left out: what is set goes over the provider's own scheme.
+        let mut schema = Scheme::json_schema(generator);
+        schema.remove("required");
+        schema.remove("description");
+        schema
     }
 }
 
@@ -164,14 +180,14 @@ shape!(Store {
     keep: Keep,
 });
 shape!(Keep { delivered: Leaf<Span>, dead: Leaf<Span>, ids: Leaf<Span>, });
-shape!(Admin { listen: Leaf<TextList>, token_file: Leaf<String>, });
+shape!(Admin { listen: Leaf<TextList>, token_file: Leaf<FilePath>, });
 shape!(Log { format: Leaf<String>, level: Leaf<String>, });
 shape!(Source {
     provider: Leaf<String>,
     variant: Leaf<String>,
     path: Leaf<String>,
     secret: Leaf<SecretText>,
-    secret_file: Leaf<String>,
+    secret_file: Leaf<FilePath>,
     secrets: Leaf<SecretList>,
     allow_shared_secret: Leaf<Flag>,
     mode: Leaf<String>,
@@ -181,13 +197,13 @@ shape!(Source {
     dedup: Dedup,
     rate: Rate,
     app_path: Leaf<String>,
-    values: Leaf<BTreeMap<String, String>>,
+    values: BTreeMap<String, Leaf<String>>,
     unsigned: Leaf<Flag>,
     token: Leaf<SecretText>,
-    token_file: Leaf<String>,
+    token_file: Leaf<FilePath>,
     token_in: Leaf<String>,
     allow_from: Leaf<TextList>,
-    scheme: Leaf<AnyTable>,
+    scheme: Leaf<SchemeTable>,
 });
 shape!(Dedup { window: Leaf<Span>, key: Leaf<TextList>, });
 
@@ -240,7 +256,7 @@ impl JsonSchema for StatusList {
 #[derive(Clone, Debug, serde::Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SecretEntry {
-    pub(super) file: Option<String>,
+    pub(super) file: Option<FilePath>,
     pub(super) value: Option<SecretText>,
     /// An RFC 3339 instant after which this secret no longer verifies
     pub(super) not_after: Option<Instant>,
@@ -280,32 +296,34 @@ impl JsonSchema for Instant {
     }
 }
 
-/// `secrets = [...]`; in the environment the same list as text.
+/// `secrets = [...]`; in the environment the same list as text. What is wrong with one entry does
+/// not hide the others.
 #[derive(Clone, Debug)]
-pub(super) struct SecretList(pub(super) Vec<SecretEntry>);
+pub(super) struct SecretList(pub(super) Vec<Result<SecretEntry, String>>);
 
 impl<'de> Deserialize<'de> for SecretList {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        use serde::de::Error;
+        const WAY_OUT: &str = "write a list such as [{ file = \"...\" }, { value = \"...\" }]";
+        let entry = |entry: &Value| match entry {
+            Value::Dict(..) => entry.deserialize().map_err(|error| in_words(error.kind)),
+            Value::String(..)
+            | Value::Char(..)
+            | Value::Bool(..)
+            | Value::Num(..)
+            | Value::Empty(..)
+            | Value::Array(..) => Err("write { file = \"...\" } or { value = \"...\" }".to_owned()),
+        };
         let value = any(deserializer)?;
-        if let Value::String(_, text) = &value {
-            #[derive(serde::Deserialize)]
-            struct Wrapped {
-                secrets: Vec<SecretEntry>,
-            }
-            // The parser's own message would quote the text, and with it the secrets.
-            return toml::from_str::<Wrapped>(&format!("secrets = {text}"))
-                .map(|read| Self(read.secrets))
-                .map_err(|_| {
-                    D::Error::custom(
-                        "write a list such as [{ file = \"...\" }, { value = \"...\" }]",
-                    )
-                });
+        // The parser's own message would quote the text, and with it the secrets.
+        let parsed = value.as_str().map(|text| {
+            let wrapped = format!("secrets = {text}").parse::<toml::Table>().ok()?;
+            Value::serialize(wrapped.get("secrets")?).ok()
+        });
+        let list = parsed.map_or(Some(value), |parsed| parsed);
+        match list.and_then(Value::into_array) {
+            Some(list) => Ok(Self(list.iter().map(entry).collect())),
+            None => Err(serde::de::Error::custom(WAY_OUT)),
         }
-        value
-            .deserialize()
-            .map(Self)
-            .map_err(|error| D::Error::custom(error.kind))
     }
 }
 

@@ -10,7 +10,7 @@ use schemars::Schema;
 use super::faults::{Fault, Faults};
 use super::layers;
 use super::raw::{Leaf, Raw};
-use super::units::{Flag, Int, Size, Span, TextList};
+use super::units::{FilePath, Flag, Int, Size, Span, TextList};
 
 /// The settings and the faults found in them so far.
 pub(super) struct Reader {
@@ -69,10 +69,25 @@ impl Reader {
 
     /// A setting that the defaults contain; the fallback is only there to go on looking for faults.
     pub(super) fn need<T>(&mut self, key: &str, leaf: Leaf<T>, fallback: T) -> T {
-        if leaf.0.is_none() {
-            self.fault(key, "missing");
-        }
+        self.require(key, leaf.0.is_some(), "missing");
         self.want(key, leaf).unwrap_or(fallback)
+    }
+
+    /// Reports that the setting `key` is not as it must be, unless a fault of it, or of a table
+    /// around it, is known already: this one would only follow from that.
+    pub(super) fn require(&mut self, key: &str, holds: bool, message: impl Display) {
+        if !holds && self.is_sound(key) {
+            self.fault(key, message);
+        }
+    }
+
+    /// Whether no fault is known of the setting or of a table around it.
+    pub(super) fn is_sound(&self, key: &str) -> bool {
+        let about = |fault: &Fault| {
+            let rest = key.strip_prefix(&*fault.key);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
+        !self.faults.0.iter().any(about)
     }
 
     pub(super) fn text(&mut self, key: &str, leaf: Leaf<String>) -> String {
@@ -84,11 +99,8 @@ impl Reader {
     }
 
     pub(super) fn positive_span(&mut self, key: &str, leaf: Leaf<Span>) -> Duration {
-        let given = matches!(leaf.0, Some(Ok(_)));
         let span = self.span(key, leaf);
-        if given && span.is_zero() {
-            self.fault(key, "must be longer than 0s");
-        }
+        self.require(key, !span.is_zero(), "must be longer than 0s");
         span
     }
 
@@ -99,17 +111,16 @@ impl Reader {
     /// A size that has to fit in memory.
     pub(super) fn memory(&mut self, key: &str, leaf: Leaf<Size>) -> usize {
         let size = self.size(key, leaf);
+        self.require(key, size > 0, "must be larger than 0");
         usize::try_from(size).unwrap_or(usize::MAX)
     }
 
-    /// A number of at least 1.
-    pub(super) fn count(&mut self, key: &str, leaf: Leaf<Int>) -> usize {
-        let given = matches!(leaf.0, Some(Ok(_)));
-        let count = self.need(key, leaf, Int(1)).0;
-        if given && count == 0 {
-            self.fault(key, "must be at least 1");
-        }
-        usize::try_from(count).unwrap_or(usize::MAX)
+    /// A number from 1 to `max`.
+    pub(super) fn count(&mut self, key: &str, leaf: Leaf<Int>, max: usize) -> usize {
+        let count = usize::try_from(self.need(key, leaf, Int(1)).0).unwrap_or(usize::MAX);
+        let fits = (1..=max).contains(&count);
+        self.require(key, fits, format_args!("write a number from 1 to {max}"));
+        count.clamp(1, max)
     }
 
     pub(super) fn flag(&mut self, key: &str, leaf: Leaf<Flag>) -> bool {
@@ -138,11 +149,18 @@ impl Reader {
     pub(super) fn secret_file(
         &mut self,
         key: &str,
-        file: &str,
+        file: &FilePath,
     ) -> Option<zeroize::Zeroizing<Vec<u8>>> {
-        match std::fs::read(Path::new(file)) {
+        let name = file.shown();
+        match std::fs::read(Path::new(&file.0)) {
             Err(error) => {
-                self.fault(key, format_args!("cannot read {file}: {error}"));
+                match name {
+                    Some(name) => self.fault(key, format_args!("cannot read {name}: {error}")),
+                    None => self.fault(
+                        key,
+                        format_args!("names no file ({error}); write the name of a file that holds the secret"),
+                    ),
+                }
                 None
             }
             Ok(content) => {
@@ -153,10 +171,11 @@ impl Reader {
                         content.pop();
                     }
                 }
-                if content.is_empty() {
+                if content.trim_ascii().is_empty() {
+                    let name = name.unwrap_or("the file");
                     self.fault(
                         key,
-                        format_args!("{file} is empty; write the secret into it"),
+                        format_args!("{name} is empty; write the secret into it"),
                     );
                     return None;
                 }

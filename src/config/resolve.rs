@@ -15,6 +15,13 @@ const ADDRESS: &str =
     "write an address as \"host:port\" (an IPv6 host in brackets) or \"unix:/path\"";
 const NETWORK: &str = "write a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
 
+const PUBLIC_URL: &str =
+    "write the address as senders do, such as \"https://hooks.example.com\", without a query";
+
+/// More open connections than any system grants a process.
+const CONNECTIONS_MAX: usize = 1_000_000;
+/// Each attempt under way has a worker with a connection of its own.
+const CONCURRENCY_MAX: usize = 10_000;
 /// Memory for events that wait for a free worker; more is read back from disk.
 const BACKLOG_BYTES_MAX: usize = 8 << 20;
 
@@ -35,6 +42,8 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
     let providers_dir = reader.want("providers_dir", providers_dir);
     let body_max = reader.memory("server.body_max", raw_server.body_max);
     let public_url = reader.want("server.public_url", raw_server.public_url);
+    let is_url = public_url.as_deref().is_none_or(is_public_url);
+    reader.require("server.public_url", is_url, PUBLIC_URL);
     let defaults = sources::Defaults {
         body_max,
         public_url,
@@ -43,10 +52,15 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
     let resolved = sources::resolve(&mut reader, sources, &defaults);
     let config = Config {
         server: server::Config {
-            connections_max: reader.count("server.connections_max", raw_server.connections_max),
+            connections_max: reader.count(
+                "server.connections_max",
+                raw_server.connections_max,
+                CONNECTIONS_MAX,
+            ),
             connections_per_peer_max: reader.count(
                 "server.connections_per_peer_max",
                 raw_server.connections_per_peer_max,
+                CONNECTIONS_MAX,
             ),
             tls: tls(&mut reader, raw_server.tls),
         },
@@ -90,32 +104,70 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
 
 /// Settings that are each fine but not together.
 fn check_together(reader: &mut Reader, config: &Config, body_max: usize) {
-    if config.ingress.bodies_in_flight_max < body_max {
-        reader.fault(
+    let bodies_max = config.ingress.bodies_in_flight_max;
+    if reader.is_sound("server.body_max") {
+        reader.require(
             "server.bodies_in_flight_max",
+            bodies_max >= body_max,
             "must not be smaller than server.body_max",
         );
     }
+    for source in &config.ingress.sources {
+        let key = |setting: &str| format!("sources.{}.{setting}", source.name);
+        // The server's own limit has been looked at above.
+        let fits = source.body_bytes_max <= bodies_max || source.body_bytes_max == body_max;
+        let way_out = "must not be larger than server.bodies_in_flight_max";
+        reader.require(&key("body_max"), fits, way_out);
+        let kept = config.store.keep.ids;
+        if reader.is_sound("store.keep.ids") {
+            let fits = source.dedup_window.is_none_or(|window| window <= kept);
+            let way_out = "must not be longer than store.keep.ids, the time that ids are kept";
+            reader.require(&key("dedup.window"), fits, way_out);
+        }
+    }
     let retry = &config.forward.retry;
-    if retry.first > retry.max {
-        reader.fault("app.retry.first", "must not be longer than app.retry.max");
-    }
-    let shared = config.listen.iter().find(|address| {
-        let any_port = matches!(address, Address::Tcp { port: 0, .. });
-        !any_port && config.admin.listen.contains(address)
-    });
-    if let Some(address) = shared {
-        reader.fault(
-            "admin.listen",
-            format_args!("{address} is also in server.listen; give each its own"),
+    if reader.is_sound("app.retry.max") && reader.is_sound("app.retry.give_up_after") {
+        reader.require(
+            "app.retry.first",
+            retry.first <= retry.max && retry.first <= retry.give_up_after,
+            "must not be longer than app.retry.max and app.retry.give_up_after",
         );
     }
-    if config.listen.contains(&config.forward.app) {
-        reader.fault(
-            "app.url",
-            "is hookgate's own address (server.listen); name the app's",
-        );
+    check_addresses(reader, config);
+}
+
+/// Everybody has an address of their own.
+fn check_addresses(reader: &mut Reader, config: &Config) {
+    for (index, address) in config.listen.iter().enumerate() {
+        let twice = config.listen.iter().skip(index + 1);
+        let twice = twice.into_iter().any(|other| other.overlaps(address));
+        let way_out = format!("has {address} twice");
+        reader.require("server.listen", !twice, way_out);
+        let shared = config
+            .admin
+            .listen
+            .iter()
+            .any(|admin| admin.overlaps(address));
+        let way_out = format!("{address} is also in server.listen; give each its own");
+        reader.require("admin.listen", !shared, way_out);
     }
+    let app = &config.forward.app;
+    for (key, own) in [
+        ("server.listen", &config.listen),
+        ("admin.listen", &config.admin.listen),
+    ] {
+        let own = app.is_local() && own.iter().any(|own| own.overlaps(app));
+        let way_out = format!("is hookgate's own address ({key}); name the app's");
+        reader.require("app.url", !own, way_out);
+    }
+}
+
+/// `https://host`, perhaps with a port and a path in front of the sources' own.
+fn is_public_url(url: &str) -> bool {
+    let rest = url.strip_prefix("https://").or(url.strip_prefix("http://"));
+    let host = rest.map(|rest| rest.split('/').next().unwrap_or_default());
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"?#@\\".contains(&byte);
+    host.is_some_and(|host| !host.is_empty()) && url.bytes().all(plain)
 }
 
 fn addresses(
@@ -123,11 +175,8 @@ fn addresses(
     key: &str,
     leaf: raw::Leaf<super::units::TextList>,
 ) -> Vec<Address> {
-    let faults = reader.faults.0.len();
     let list = reader.list(key, leaf, ADDRESS);
-    if list.is_empty() && reader.faults.0.len() == faults {
-        reader.fault(key, ADDRESS);
-    }
+    reader.require(key, !list.is_empty(), ADDRESS);
     list
 }
 
@@ -141,8 +190,12 @@ fn tls(reader: &mut Reader, tls: raw::Tls) -> Option<server::TlsFiles> {
                 certificate: certificate.into(),
                 key: key.into(),
             };
-            if let Err(error) = files.check() {
-                reader.fault("server.tls", error);
+            match files.check() {
+                Ok(()) => {}
+                Err(error @ server::TlsError::Certificate(_)) => {
+                    reader.fault("server.tls.certificate", error);
+                }
+                Err(error @ server::TlsError::Key(_)) => reader.fault("server.tls.key", error),
             }
             Some(files)
         }
@@ -205,15 +258,15 @@ fn app_config(
 ) -> forward::Config {
     let url = reader.text("app.url", app.url);
     let address = app_address(&url).unwrap_or_else(|way_out| {
-        reader.fault("app.url", way_out);
+        reader.require("app.url", false, way_out);
         Address::Unix("invalid".into())
     });
-    if !address.is_local() && !reader.flag("app.allow_remote", app.allow_remote) {
-        reader.fault(
-            "app.url",
-            "names another host; if that is meant, set app.allow_remote = true",
-        );
-    }
+    let allowed = reader.flag("app.allow_remote", app.allow_remote);
+    reader.require(
+        "app.url",
+        address.is_local() || allowed,
+        "names another host; if that is meant, set app.allow_remote = true",
+    );
     let signing = reader
         .want("app.sign_secret", app.sign_secret)
         .and_then(|secret| {
@@ -230,7 +283,7 @@ fn app_config(
     forward::Config {
         app: address,
         timeout: reader.positive_span("app.timeout", app.timeout),
-        concurrency: reader.count("app.concurrency", app.concurrency),
+        concurrency: reader.count("app.concurrency", app.concurrency, CONCURRENCY_MAX),
         retry: forward::RetryPolicy {
             first: reader.positive_span("app.retry.first", app.retry.first),
             max: reader.positive_span("app.retry.max", app.retry.max),
@@ -253,28 +306,25 @@ fn app_address(url: &str) -> Result<Address, &'static str> {
     }
     let authority = url.strip_prefix("http://").ok_or(WAY_OUT)?;
     let authority = authority.strip_suffix('/').unwrap_or(authority);
-    authority
+    match authority
         .parse()
         .or_else(|_| format!("{authority}:80").parse())
-        .map_err(|_| WAY_OUT)
+    {
+        Ok(Address::Tcp { port: 0, .. }) | Err(_) => Err(WAY_OUT),
+        Ok(address) => Ok(address),
+    }
 }
 
 fn store_config(reader: &mut Reader, store: raw::Store) -> store::Config {
     let kind = reader.text("store.kind", store.kind);
-    if kind != "embedded" {
-        reader.fault(
-            "store.kind",
-            format_args!("{kind:?}: there is only \"embedded\""),
-        );
-    }
+    let way_out = format!("{kind:?}: there is only \"embedded\"");
+    reader.require("store.kind", kind == "embedded", way_out);
     let path = reader.text("store.path", store.path);
-    if path.is_empty() {
-        reader.fault("store.path", "write the directory that events are kept in");
-    }
+    let way_out = "write the directory that events are kept in";
+    reader.require("store.path", !path.is_empty(), way_out);
     let bytes_max = reader.size("store.bytes_max", store.bytes_max);
-    if bytes_max < 16 << 20 {
-        reader.fault("store.bytes_max", "must be at least \"16MiB\"");
-    }
+    let enough = bytes_max >= 16 << 20;
+    reader.require("store.bytes_max", enough, "must be at least \"16MiB\"");
     store::Config {
         path: path.into(),
         bytes_max,
@@ -300,8 +350,9 @@ fn admin_config(reader: &mut Reader, admin: raw::Admin) -> admin::Config {
         });
     let remote = listen.iter().find(|address| !address.is_local());
     if let (Some(address), None) = (remote, &token) {
-        reader.fault(
+        reader.require(
             "admin.token_file",
+            false,
             format_args!("missing: admin.listen = \"{address}\" can be reached from outside; name a file with a token, or listen on 127.0.0.1"),
         );
     }
@@ -315,19 +366,13 @@ fn log_config(reader: &mut Reader, log: raw::Log) -> telemetry::Config {
         "text" => telemetry::Format::Text,
         "json" => telemetry::Format::Json,
         _ => {
-            reader.fault(
-                "log.format",
-                format_args!("{format:?}: write \"auto\", \"text\" or \"json\""),
-            );
+            let way_out = format!("{format:?}: write \"auto\", \"text\" or \"json\"");
+            reader.require("log.format", false, way_out);
             telemetry::Format::Auto
         }
     };
     let level = reader.text("log.level", log.level);
-    if !telemetry::is_level(&level) {
-        reader.fault(
-            "log.level",
-            "write \"error\", \"warn\", \"info\", \"debug\", \"trace\", or a filter",
-        );
-    }
+    let way_out = "write \"error\", \"warn\", \"info\", \"debug\", \"trace\", \"off\", or a filter such as \"info,hookgate::forward=debug\"";
+    reader.require("log.level", telemetry::is_level(&level), way_out);
     telemetry::Config { format, level }
 }

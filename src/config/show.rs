@@ -8,9 +8,7 @@ use serde_json::Value as Json;
 use super::faults::Faults;
 use super::layers::{self, Inputs};
 use super::raw::Raw;
-
-/// Keys whose values nobody may see again.
-const SECRET_KEYS: [&str; 4] = ["secret", "token", "sign_secret", "value"];
+use super::units::FilePath;
 
 /// Every setting in force as `key = value`, with where it was set; secrets are not shown. It shows
 /// also what [`super::Config::load`] would refuse.
@@ -21,7 +19,8 @@ pub fn show(inputs: &Inputs) -> Result<String, Faults> {
     let figment = layers::stack(inputs)?;
     let table: Dict = figment.extract().unwrap_or_default();
     let mut lines = Vec::new();
-    collect(&table, "", &mut lines);
+    let shown = Shown { root: schema() };
+    shown.collect(&table, &shown.root, "", &mut lines);
     let width = lines
         .iter()
         .map(|(key, value)| key.len() + value.len() + 3)
@@ -38,46 +37,78 @@ pub fn show(inputs: &Inputs) -> Result<String, Faults> {
     Ok(text)
 }
 
-fn collect(table: &Dict, path: &str, lines: &mut Vec<(String, String)>) {
-    for (key, value) in table {
-        let full = if path.is_empty() {
-            key.clone()
-        } else {
-            format!("{path}.{key}")
+/// The schema of the configuration, which says what may be shown: a value under a key that it does
+/// not know, or of a shape that it does not expect, may be a secret in the wrong place.
+struct Shown {
+    root: Json,
+}
+
+impl Shown {
+    fn collect(&self, table: &Dict, schema: &Json, path: &str, lines: &mut Vec<(String, String)>) {
+        for (key, value) in table {
+            let full = layers::dotted(path, key);
+            let expected = layers::child(&self.root, schema, key);
+            match (value, expected) {
+                (Value::Dict(_, inner), Some(expected))
+                    if !inner.is_empty() && layers::is_table(expected) =>
+                {
+                    self.collect(inner, expected, &full, lines);
+                }
+                _ => lines.push((full, self.value(value, expected).to_string())),
+            }
+        }
+    }
+
+    fn value(&self, value: &Value, expected: Option<&Json>) -> Json {
+        let hidden = || Json::from("***");
+        let Some(expected) = expected else {
+            return hidden();
         };
-        match value {
-            Value::Dict(_, inner) if !inner.is_empty() => collect(inner, &full, lines),
-            Value::Dict(..)
-            | Value::String(..)
-            | Value::Char(..)
-            | Value::Bool(..)
-            | Value::Num(..)
-            | Value::Empty(..)
-            | Value::Array(..) => lines.push((full, shown(key, value).to_string())),
+        let items = expected
+            .get("items")
+            .map(|items| layers::follow(&self.root, items));
+        let of_tables = items.is_some_and(layers::is_table);
+        if expected.get("writeOnly").is_some() {
+            return hidden();
+        }
+        match (value, items) {
+            (Value::Array(_, list), Some(items)) => list
+                .iter()
+                .map(|item| self.value(item, Some(items)))
+                .collect(),
+            (Value::Dict(_, table), _) if layers::is_table(expected) => {
+                let shown = table.iter().map(|(key, value)| {
+                    let expected = layers::child(&self.root, expected, key);
+                    (key.clone(), self.value(value, expected))
+                });
+                Json::Object(shown.collect())
+            }
+            (Value::Array(..) | Value::Dict(..), _) => hidden(),
+            _ if of_tables || layers::is_table(expected) => hidden(),
+            (Value::String(_, text), _) => {
+                text_shown(text, expected).map_or_else(hidden, Json::from)
+            }
+            (Value::Char(..) | Value::Bool(..) | Value::Num(..) | Value::Empty(..), _) => {
+                serde_json::to_value(value).unwrap_or(Json::Null)
+            }
         }
     }
 }
 
-/// The value, without what is secret in it.
-fn shown(key: &str, value: &Value) -> Json {
-    // `secrets` given as text holds values among files: it is not taken apart here.
-    let is_text_list = key == "secrets" && value.as_str().is_some();
-    if SECRET_KEYS.contains(&key) || is_text_list {
-        return Json::from("***");
+/// The text without what may be a secret in it.
+fn text_shown(text: &str, expected: &Json) -> Option<String> {
+    if expected.get("format").and_then(Json::as_str) == Some("path") {
+        return FilePath(text.to_owned()).shown().map(ToOwned::to_owned);
     }
-    match value {
-        Value::Array(_, items) => items.iter().map(|item| shown("", item)).collect(),
-        Value::Dict(_, table) => table
-            .iter()
-            .map(|(key, value)| (key.clone(), shown(key, value)))
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
-        Value::String(..)
-        | Value::Char(..)
-        | Value::Bool(..)
-        | Value::Num(..)
-        | Value::Empty(..) => serde_json::to_value(value).unwrap_or(Json::Null),
-    }
+    // user:password@ in front of a host
+    let login = text.find("://").zip(text.rfind('@'));
+    Some(match login {
+        Some((scheme, at)) if scheme < at => {
+            let (before, rest) = (text.get(..scheme)?, text.get(at..)?);
+            format!("{before}://***{rest}")
+        }
+        Some(_) | None => text.to_owned(),
+    })
 }
 
 /// A JSON Schema (draft 2020-12) of the configuration file.

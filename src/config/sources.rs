@@ -3,16 +3,18 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::json;
 
 use super::raw::{self, Leaf, SecretEntry};
 use super::reader::Reader;
 use super::resolve::rate;
+use super::units::{FilePath, Span};
 use crate::clock::UnixMillis;
 use crate::event::SourceName;
 use crate::ingress::SourceConfig;
-use crate::providers::{Catalogue, Kind, Provider};
+use crate::providers::{Catalogue, Kind, Place, Provider, Scheme};
 use crate::secret::Secret;
 use crate::verify::{self, Verifier};
 
@@ -45,7 +47,6 @@ pub(super) fn resolve(
                 &key,
                 "name a source with lower-case letters, digits, \"-\" and \"_\", at most 64",
             );
-            continue;
         }
         if let Some(path) = &reader.want(&format!("{key}.app_path"), source.app_path.clone()) {
             if is_plain_path(path) {
@@ -73,6 +74,9 @@ pub(super) fn resolve(
     }
     resolved
 }
+
+/// Last segment of a path that carries the source's token.
+const TOKEN_SEGMENT: &str = "/{token}";
 
 const PATH: &str =
     "write an absolute path of letters, digits and -._~/ such as \"/webhooks/stripe\"";
@@ -151,7 +155,10 @@ impl One<'_> {
         let shared = self
             .want("allow_shared_secret", raw.allow_shared_secret)
             .is_some_and(|flag| flag.0);
+        let faults = self.reader.faults.0.len();
         let secrets = self.secrets(raw.secret, raw.secret_file, raw.secrets);
+        // What is there but cannot be read is not missing too.
+        let unread = secrets.is_empty() && self.reader.faults.0.len() > faults;
         let token = self.token(raw.token, raw.token_file);
         let token_in = self.want("token_in", raw.token_in);
         let unsigned = self
@@ -163,16 +170,21 @@ impl One<'_> {
             .reader
             .list(&format!("{key}.allow_from"), raw.allow_from, networks);
         let observe = self.mode(raw.mode);
-        let tolerance = self.want("tolerance", raw.tolerance).map(|span| span.0);
+        let tolerance = self.positive("tolerance", raw.tolerance);
         let dedup_key = self.want("dedup.key", raw.dedup.key).map(|list| list.0);
-        let dedup_window = self
-            .want("dedup.window", raw.dedup.window)
-            .map(|span| span.0);
+        let dedup_window = self.positive("dedup.window", raw.dedup.window);
         let body_max = self
             .want("body_max", raw.body_max)
             .map(|size| usize::try_from(size.0).unwrap_or(usize::MAX));
+        if body_max == Some(0) {
+            self.fault("body_max", "must be larger than 0");
+        }
         let rate = rate(self.reader, &format!("{key}.rate"), raw.rate);
-        let values = self.want("values", raw.values).unwrap_or_default();
+        let values = raw.values.into_iter().filter_map(|(name, value)| {
+            let value = self.want(&format!("values.{name}"), value)?;
+            Some((name, value))
+        });
+        let values = values.collect();
         let variant = self.want("variant", raw.variant);
 
         let (provider, secrets) = self.protected(
@@ -185,6 +197,7 @@ impl One<'_> {
             },
             &path,
         )?;
+        self.check_path_token(&provider, &path);
         for secret in &secrets {
             self.claim_secret(secret, shared);
         }
@@ -222,11 +235,38 @@ impl One<'_> {
                 verifier: Arc::new(verifier),
             }),
             Err(faults) => {
-                for fault in faults {
+                let news = faults
+                    .into_iter()
+                    .filter(|fault| !(unread && fault.key == "secret"));
+                for fault in news {
                     self.fault(&fault.key, fault.message);
                 }
                 None
             }
+        }
+    }
+
+    fn positive(&mut self, key: &str, leaf: Leaf<Span>) -> Option<Duration> {
+        let span = self.want(key, leaf)?.0;
+        if span.is_zero() {
+            self.fault(key, "must be longer than 0s");
+        }
+        Some(span)
+    }
+
+    /// A secret segment in the path belongs to a scheme that looks at it.
+    fn check_path_token(&mut self, provider: &Provider, path: &str) {
+        let from = |scheme: &Scheme| scheme.signature.clone().map(|rule| rule.from.0);
+        let mut places = provider.schemes.iter().filter_map(from).flatten();
+        let is_read = places.any(|from| from.place == Place::PathToken);
+        let is_there = path.ends_with(TOKEN_SEGMENT);
+        if is_there && !is_read && self.reader.is_sound(&format!("{}.token", self.key)) {
+            let way_out = "has {token}, which nothing looks at: set token, or remove it";
+            self.reader
+                .require(&format!("{}.path", self.key), false, way_out);
+        }
+        if is_read && !is_there {
+            self.fault("path", "must end in /{token}, where the scheme has it");
         }
     }
 
@@ -256,7 +296,7 @@ impl One<'_> {
         let path = self
             .want("path", path)
             .unwrap_or_else(|| format!("/webhooks/{}", self.name));
-        let without_token = path.strip_suffix("/{token}").unwrap_or(&path);
+        let without_token = path.strip_suffix(TOKEN_SEGMENT).unwrap_or(&path);
         if !is_plain_path(without_token) {
             self.fault(
                 "path",
@@ -273,7 +313,11 @@ impl One<'_> {
     }
 
     /// The provider, with the overrides of `scheme` merged over its own.
-    fn provider(&mut self, id: Leaf<String>, scheme: Leaf<raw::AnyTable>) -> Option<Arc<Provider>> {
+    fn provider(
+        &mut self,
+        id: Leaf<String>,
+        scheme: Leaf<raw::SchemeTable>,
+    ) -> Option<Arc<Provider>> {
         if id.0.is_none() {
             self.fault("provider", "missing: name the sender's provider (`hookgate providers` lists them), or \"hmac\"");
         }
@@ -291,7 +335,8 @@ impl One<'_> {
         match provider.with_scheme(&serde_json::Value::Object(overrides.0)) {
             Ok(provider) => Some(Arc::new(provider)),
             Err(message) => {
-                self.fault("scheme", message);
+                let (key, message) = message.split_once(": ").unwrap_or(("scheme", &message));
+                self.fault(key, message);
                 None
             }
         }
@@ -316,14 +361,16 @@ impl One<'_> {
             secrets,
         } = protection;
         if signs {
-            if unsigned || token.is_some() || token_in.is_some() {
-                self.fault(
-                    "unsigned",
-                    format_args!(
-                        "{} proves who it is; remove unsigned, token and token_in",
-                        provider.title
-                    ),
-                );
+            let given = [
+                ("unsigned", unsigned),
+                ("token", token.is_some()),
+                ("token_in", token_in.is_some()),
+            ];
+            if let Some((key, _)) = given.iter().find(|(_, given)| *given) {
+                let title = &provider.title;
+                let way_out =
+                    format!("{title} proves who it is; remove unsigned, token and token_in");
+                self.fault(key, way_out);
             }
             return Some((provider, secrets));
         }
@@ -339,7 +386,8 @@ impl One<'_> {
                 ),
             );
         }
-        let in_path = path.ends_with("/{token}");
+        let in_path = path.ends_with(TOKEN_SEGMENT);
+        let place_is_set = token_in.is_some();
         let place = match (in_path, token_in) {
             (true, None) => "path:token".to_owned(),
             (false, Some(place)) if place.starts_with("query:") || place.starts_with("header:") => {
@@ -361,7 +409,20 @@ impl One<'_> {
             }
             (false, None) => "query:token".to_owned(),
         };
+        if matches!(place.as_str(), "query:" | "header:") {
+            self.fault(
+                "token_in",
+                "names nothing: write \"query:NAME\" or \"header:NAME\"",
+            );
+            return None;
+        }
         let Some(token) = token else {
+            if place_is_set {
+                self.fault(
+                    "token",
+                    "missing: token_in is set, so set token or token_file",
+                );
+            }
             if in_path {
                 self.fault(
                     "token",
@@ -373,8 +434,9 @@ impl One<'_> {
         let scheme = json!({ "kind": "token", "signature": { "from": place } });
         match provider.with_scheme(&scheme) {
             Ok(provider) => Some((Arc::new(provider), vec![token])),
-            Err(message) => {
-                self.fault("token_in", message);
+            Err(_) => {
+                let way_out = "is not a header's or a query parameter's name";
+                self.fault("token_in", way_out);
                 None
             }
         }
@@ -383,12 +445,20 @@ impl One<'_> {
     fn secrets(
         &mut self,
         secret: Leaf<raw::SecretText>,
-        file: Leaf<String>,
+        file: Leaf<FilePath>,
         list: Leaf<raw::SecretList>,
     ) -> Vec<Secret> {
-        let given = [secret.0.is_some(), file.0.is_some(), list.0.is_some()];
-        if given.iter().filter(|given| **given).count() > 1 {
-            self.fault("secret", "set only one of secret, secret_file and secrets");
+        let given = [
+            ("secret", secret.0.is_some()),
+            ("secret_file", file.0.is_some()),
+            ("secrets", list.0.is_some()),
+        ];
+        let mut given = given.iter().filter(|(_, given)| *given).map(|(key, _)| key);
+        if let (Some(first), Some(second)) = (given.next(), given.next()) {
+            self.fault(
+                second,
+                format_args!("{first} is set too; set only one of secret, secret_file and secrets"),
+            );
         }
         let mut secrets = Vec::new();
         if let Some(secret) = self.want("secret", secret) {
@@ -404,7 +474,11 @@ impl One<'_> {
             .into_iter()
             .enumerate()
         {
-            secrets.extend(self.entry(&format!("secrets[{index}]"), entry));
+            let key = format!("secrets[{index}]");
+            match entry {
+                Ok(entry) => secrets.extend(self.entry(&key, entry)),
+                Err(message) => self.fault(&key, message),
+            }
         }
         secrets
     }
@@ -424,9 +498,12 @@ impl One<'_> {
         Some(secret)
     }
 
-    fn token(&mut self, token: Leaf<raw::SecretText>, file: Leaf<String>) -> Option<Secret> {
+    fn token(&mut self, token: Leaf<raw::SecretText>, file: Leaf<FilePath>) -> Option<Secret> {
         if token.0.is_some() && file.0.is_some() {
-            self.fault("token", "set only one of token and token_file");
+            self.fault(
+                "token_file",
+                "token is set too; set only one of token and token_file",
+            );
         }
         let text = self
             .want("token", token)
@@ -438,18 +515,27 @@ impl One<'_> {
     }
 
     fn from_text(&mut self, key: &str, text: &raw::SecretText) -> Option<Secret> {
-        if text.0.is_empty() {
+        if text.0.trim().is_empty() {
             self.fault(key, "is empty: without a secret anybody could sign");
             return None;
         }
-        Some(Secret::new(key, text.0.as_bytes()))
+        Some(self.secret(key, text.0.as_bytes()))
     }
 
-    fn from_file(&mut self, key: &str, file: &str) -> Option<Secret> {
+    fn from_file(&mut self, key: &str, file: &FilePath) -> Option<Secret> {
         let content = self
             .reader
             .secret_file(&format!("{}.{key}", self.key), file)?;
-        Some(Secret::new(key, content.to_vec()))
+        Some(self.secret(key, &content))
+    }
+
+    fn secret(&mut self, key: &str, content: &[u8]) -> Secret {
+        if content.trim_ascii() != content {
+            let warning = "begins or ends with white space, which counts as part of the secret";
+            let warning = format!("{}.{key} {warning}", self.key);
+            self.reader.warnings.push(warning);
+        }
+        Secret::new(key, content)
     }
 
     /// Most signatures do not cover the URL: with a shared secret, an event for one source would

@@ -27,6 +27,24 @@ pub(super) struct Flag(pub(super) bool);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct TextList(pub(super) Vec<String>);
 
+/// The name of a file that holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(transparent)]
+pub(super) struct FilePath(pub(super) String);
+
+impl FilePath {
+    /// The name, unless it may be the secret itself, set where its file belongs.
+    pub(super) fn shown(&self) -> Option<&str> {
+        let path = std::path::Path::new(&self.0);
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        let is_name = path.starts_with("/") || path.starts_with(".") || path.starts_with("..");
+        let is_name = is_name || path.is_file() || folder.is_some_and(std::path::Path::is_dir);
+        is_name.then_some(&*self.0)
+    }
+}
+
 pub(super) fn parse_span(text: &str) -> Option<Duration> {
     let units = [
         ("ms", 1),
@@ -173,6 +191,7 @@ json_schema_of!(Span, "Duration", { "type": "string", "pattern": "^([0-9]+(ms|s|
 json_schema_of!(Size, "Size", { "type": "string", "pattern": "^([0-9]+([KMGT]i?)?B ?)+$" });
 json_schema_of!(Int, "Int", { "type": "integer", "minimum": 0 });
 json_schema_of!(Flag, "Flag", { "type": "boolean" });
+json_schema_of!(FilePath, "FilePath", { "type": "string", "format": "path" });
 json_schema_of!(TextList, "TextList", { "type": ["array", "string"], "items": { "type": "string" } });
 
 #[cfg(test)]

@@ -43,8 +43,14 @@ impl Files {
 
 /// The TLS files cannot be used; the message names the file.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct TlsError(String);
+pub enum TlsError {
+    /// The file with the certificate chain.
+    #[error("{0}")]
+    Certificate(String),
+    /// The file with the private key, or the key is not the certificate's.
+    #[error("{0}")]
+    Key(String),
+}
 
 /// The current certificate; cheap to clone.
 #[derive(Clone)]
@@ -103,20 +109,31 @@ impl Tls {
 }
 
 fn read(files: &Files) -> Result<ServerConfig, TlsError> {
-    let named = |file: &PathBuf, error: &dyn std::fmt::Display| {
-        TlsError(format!("{}: {error}", file.display()))
+    let certificate = |error: &dyn std::fmt::Display| {
+        TlsError::Certificate(format!("{}: {error}", files.certificate.display()))
     };
-    let certificate = |error: rustls_pki_types::pem::Error| named(&files.certificate, &error);
-    let chain = CertificateDer::pem_file_iter(&files.certificate)
-        .map_err(certificate)?
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(certificate)?;
     let key =
-        PrivateKeyDer::from_pem_file(&files.key).map_err(|error| named(&files.key, &error))?;
-    let mut config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        |error: &dyn std::fmt::Display| TlsError::Key(format!("{}: {error}", files.key.display()));
+    let chain = CertificateDer::pem_file_iter(&files.certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| certificate(&error))?;
+    if chain.is_empty() {
+        return Err(certificate(&"has no certificate in PEM form"));
+    }
+    let private = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| key(&error))?;
+    let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
-        .map_err(|error| named(&files.certificate, &error))?;
+        .map_err(|error| certificate(&error))?;
+    let config = builder
+        .with_no_client_auth()
+        .with_single_cert(chain, private);
+    let mut config = config.map_err(|error| {
+        if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            key(&"is not the key of the certificate")
+        } else {
+            certificate(&error)
+        }
+    })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

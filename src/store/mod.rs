@@ -17,26 +17,29 @@
 //! deliberately does not do: decide when to retry or give up, speak to the app, print.
 
 mod backlog;
+#[doc(hidden)]
+pub mod bench;
+mod config;
 mod embedded;
 mod engine;
 mod error;
 mod intake;
 mod keys;
 mod lease;
+mod shared;
 mod view;
 mod writer;
 
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use config::{Config, Keep};
 pub use error::{Shortage, StoreError};
 pub use lease::{Attempt, DeadReason, Lease, Settlement};
 pub use view::{
@@ -45,42 +48,15 @@ pub use view::{
 };
 
 use backlog::Backlog;
-use engine::{Engine, EngineStats, Mark, NewEvent, Policy, Reader};
+use engine::{Engine, Mark, NewEvent, Policy, Reader};
 use intake::{Answer, Intake, Order};
 use keys::InstallationKey;
+use shared::{PanicGuard, Shared, lock};
 use writer::Writer;
 
 use crate::clock::Clock;
 use crate::event::{EventId, SourceName};
 use crate::verify::Verified;
-
-/// How the store is set up.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Its directory; created if missing.
-    pub path: PathBuf,
-    /// Ceiling for what is stored; 0 means none.
-    pub bytes_max: u64,
-    /// How long to remember.
-    pub keep: Keep,
-    /// Run on a file system that forgets; then [`Stats::durable`] is false.
-    pub allow_volatile: bool,
-    /// New events are refused while less than this is free on the disk.
-    pub low_space_bytes: u64,
-    /// Memory for events that are ready to be forwarded.
-    pub backlog_bytes_max: usize,
-}
-
-/// How long to remember, counted from settlement, or from acceptance for ids.
-#[derive(Clone, Copy, Debug)]
-pub struct Keep {
-    /// Delivered events.
-    pub delivered: Duration,
-    /// Dead letters.
-    pub dead: Duration,
-    /// Ids for duplicate detection.
-    pub ids: Duration,
-}
 
 /// The proof that an event is on stable storage together with its dedup record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,62 +113,8 @@ impl Drop for Handle {
     }
 }
 
-/// What the writer and the handles share.
-struct Shared {
-    intake: Arc<Intake>,
-    backlog: Arc<Backlog>,
-    counts: Mutex<BTreeMap<SourceName, SourceCounts>>,
-    stats: Mutex<Stats>,
-    observer: Mutex<Option<Observer>>,
-    failed: watch::Sender<Option<StoreError>>,
-}
-
-type Observer = Box<dyn FnMut(Duration, usize) + Send>;
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
-}
-
-impl Shared {
-    fn publish(&self, touched: Vec<SourceCounts>) {
-        let mut counts = lock(&self.counts);
-        for touched in touched {
-            counts.insert(touched.source.clone(), touched);
-        }
-    }
-
-    fn stats(&self, figures: EngineStats) {
-        let mut stats = lock(&self.stats);
-        stats.used_bytes = figures.used_bytes;
-        stats.wal_bytes = figures.wal_bytes;
-        stats.ids = figures.ids;
-        stats.damaged = figures.damaged;
-        stats.durable = figures.durable;
-    }
-
-    fn observe(&self, took: Duration, events: usize) {
-        lock(&self.stats).last_commit = took;
-        if let Some(observer) = lock(&self.observer).as_mut() {
-            observer(took, events);
-        }
-    }
-}
-
-/// Says so if the writer panics: nobody may wait for a thread that is gone.
-struct PanicGuard(Arc<Shared>);
-
-impl Drop for PanicGuard {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            let error = StoreError::Fatal("its writer panicked".into());
-            drop(self.0.intake.end(error.clone()));
-            self.0.failed.send_replace(Some(error));
-        }
-    }
 }
 
 /// An opened engine with what the front needs beside it.

@@ -16,7 +16,8 @@ use super::engine::{
 };
 use super::error::{Shortage, StoreError};
 use super::intake::{Answer, Order, Work};
-use super::{Receipt, ReceiptKind, Shared, wide};
+use super::shared::Shared;
+use super::{Receipt, ReceiptKind, wide};
 use crate::clock::{Clock, UnixMillis};
 use crate::event::EventId;
 

@@ -1,4 +1,5 @@
-//! Moving the journal into the file, on a thread and connection of its own.
+//! Moving the journal into the file, and writing the high-water mark, on a thread and connection
+//! of its own.
 //!
 //! SQLite's automatic checkpoint runs inside a commit and swallows its errors; this one does
 //! neither. It is passive: it never waits for readers or the writer. A failed write or sync here
@@ -10,6 +11,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
+use super::mark::HighWater;
 use super::{classify, schema};
 use crate::store::engine::EngineError;
 
@@ -17,6 +19,8 @@ use crate::store::engine::EngineError;
 #[derive(Default)]
 struct Talk {
     wanted: bool,
+    /// The mark to write.
+    mark: Option<u64>,
     stop: bool,
     failed: Option<Arc<str>>,
     /// Pages in the journal, and how many of them were moved, at the last checkpoint.
@@ -40,17 +44,17 @@ impl Shared {
 /// The thread that checkpoints.
 pub(super) struct Checkpointer {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<()>>,
+    thread: Option<JoinHandle<Option<HighWater>>>,
 }
 
 impl Checkpointer {
-    pub(super) fn start(path: &Path) -> Result<Self, String> {
+    pub(super) fn start(path: &Path, mark: HighWater) -> Result<Self, String> {
         let db = schema::open_beside(path, false).map_err(|error| error.to_string())?;
         let shared = Arc::new(Shared::default());
         let ours = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("hookgate-wal".into())
-            .spawn(move || run(&db, &ours))
+            .spawn(move || run(&db, mark, &ours))
             .map_err(|error| error.to_string())?;
         Ok(Self {
             shared,
@@ -61,6 +65,12 @@ impl Checkpointer {
     /// Asks for a checkpoint.
     pub(super) fn want(&self) {
         self.shared.lock().wanted = true;
+        self.shared.wake.notify_one();
+    }
+
+    /// Asks for a mark.
+    pub(super) fn mark(&self, seq: u64) {
+        self.shared.lock().mark = Some(seq);
         self.shared.wake.notify_one();
     }
 
@@ -79,12 +89,10 @@ impl Checkpointer {
         self.shared.wake.notify_one();
     }
 
-    /// Stops and waits for a running one.
-    pub(super) fn join(mut self) {
+    /// Stops, waits for a running one, and gives the mark back; not after a failure.
+    pub(super) fn join(mut self) -> Option<HighWater> {
         self.stop();
-        if let Some(thread) = self.thread.take() {
-            drop(thread.join());
-        }
+        self.thread.take()?.join().ok().flatten()
     }
 }
 
@@ -94,20 +102,28 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(db: &Connection, shared: &Shared) {
+fn run(db: &Connection, mut mark: HighWater, shared: &Shared) -> Option<HighWater> {
     loop {
         let mut talk = shared.lock();
-        while !talk.wanted && !talk.stop {
+        while !talk.wanted && talk.mark.is_none() && !talk.stop {
             talk = shared
                 .wake
                 .wait(talk)
                 .unwrap_or_else(PoisonError::into_inner);
         }
         if talk.stop {
-            return;
+            return Some(mark);
         }
-        talk.wanted = false;
+        let (seq, wanted) = (talk.mark.take(), std::mem::take(&mut talk.wanted));
         drop(talk);
+        let marked = seq.map_or(Ok(()), |seq| mark.write(seq));
+        if let Err(error) = marked {
+            shared.lock().failed = Some(error.to_string().into());
+            return None;
+        }
+        if !wanted {
+            continue;
+        }
         let result = checkpoint(db, "PASSIVE");
         let mut talk = shared.lock();
         match result {
@@ -118,7 +134,7 @@ fn run(db: &Connection, shared: &Shared) {
             Err(error) => match classify(&error) {
                 EngineError::Fatal(why) => {
                     talk.failed = Some(why);
-                    return;
+                    return None;
                 }
                 EngineError::Full | EngineError::Unavailable(_) => {
                     tracing::warn!(%error, "the journal could not be checkpointed; trying again");

@@ -124,14 +124,17 @@ impl Tx<'_> {
         draft: &mut Draft,
     ) -> Result<Outcome, rusqlite::Error> {
         let seq = draft.next();
-        let (key, outcome) = match self.ids.find(self.db, new.key, self.ids_since)? {
+        let (key, outcome) = match self
+            .ids
+            .find(self.db, new.key, self.ids_since, draft.first)?
+        {
             None => (new.key, Outcome::Stored { seq }),
             Some(known) if known.digest == new.digest => {
                 return self.duplicate(new, known.seq, draft);
             }
             Some(_) => {
                 let key = new.key.in_conflict(new.digest);
-                match self.ids.find(self.db, key, self.ids_since)? {
+                match self.ids.find(self.db, key, self.ids_since, draft.first)? {
                     None => (key, Outcome::Conflict { seq }),
                     Some(known) => return self.duplicate(new, known.seq, draft),
                 }

@@ -1,9 +1,18 @@
-//! The ids seen before.
+//! The ids seen before: millions of them in little memory.
+//!
+//! The newest are exact in memory, and in the file as one `dedup` row per commit. When there are
+//! [`RunSize::ids`] of them they become a run: sorted by key, cut into buckets, one row each, found
+//! through the key's first bits; the [`Filter`] says which runs to look into. A run is written in
+//! slices between commits and counts from the moment its `id_run` row is there; until then memory
+//! answers. Runs are dropped whole when their newest id is out of time. Memory: about 12 MiB, and
+//! 1.5 bytes per id.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
-use rusqlite::{Connection, OptionalExtension as _};
+use rusqlite::{Connection, OptionalExtension as _, params};
 
+use super::filter::{self, Filter};
+use super::signed;
 use crate::store::keys::{DedupKey, Digest};
 
 /// What is known of an id.
@@ -13,21 +22,79 @@ pub(super) struct Known {
     pub(super) digest: Digest,
 }
 
-/// The index.
-#[derive(Default)]
-pub(super) struct Ids {
-    recent: HashMap<DedupKey, Known>,
+/// How large runs are.
+#[derive(Clone, Copy)]
+pub(super) struct RunSize {
+    /// Ids: what a hash map of 2^17 places holds.
+    ids: usize,
+    /// Key bits that choose a bucket.
+    bits: u32,
 }
 
-/// Bytes per id in a `dedup` row.
+impl RunSize {
+    pub(super) const FULL: Self = Self {
+        ids: 114_688,
+        bits: 13,
+    };
+    /// Small enough for tests to make many.
+    #[cfg(test)]
+    pub(super) const SMALL: Self = Self { ids: 128, bits: 3 };
+
+    fn bucket(self, key: DedupKey) -> i64 {
+        let [first, second, ..] = key.0;
+        i64::from(u16::from_be_bytes([first, second]) >> (16 - self.bits))
+    }
+}
+
+/// Buckets written in one slice.
+const BUCKETS_PER_SLICE: i64 = 256;
+/// Rows deleted in one slice.
+const ROWS_PER_SLICE: i64 = 500;
+/// `id_bucket.k` is the run times this plus the bucket.
+const BUCKETS_MAX: i64 = 1 << 13;
+/// Bytes per id in a `dedup` row,
 pub(super) const PACKED: usize = 32;
+/// and in a bucket.
+const PACKED_OLD: usize = 40;
+
+/// The index.
+pub(super) struct Ids {
+    size: RunSize,
+    recent: HashMap<DedupKey, Known>,
+    sealing: Option<Sealing>,
+    /// Oldest first.
+    runs: VecDeque<Run>,
+    filter: Filter,
+    next_run: i64,
+    /// `dedup` rows up to here are covered by runs, and are being deleted.
+    covered: i64,
+    uncovered: bool,
+    /// Runs that are no more, whose buckets are being deleted.
+    dropped: Vec<i64>,
+}
+
+/// A run on disk.
+struct Run {
+    run: i64,
+    newest_at: i64,
+    ids: usize,
+    column: usize,
+}
+
+/// A run that is being written.
+struct Sealing {
+    run: Run,
+    last_seq: i64,
+    sorted: Vec<(DedupKey, Known)>,
+    next_bucket: i64,
+}
 
 pub(super) fn pack(into: &mut Vec<u8>, key: DedupKey, digest: Digest) {
     into.extend_from_slice(&key.0);
     into.extend_from_slice(&digest.0);
 }
 
-pub(super) fn unpack(seq: u64, ids: &[u8]) -> impl Iterator<Item = (DedupKey, Known)> {
+fn unpack(seq: u64, ids: &[u8]) -> impl Iterator<Item = (DedupKey, Known)> {
     (seq..)
         .zip(ids.as_chunks::<PACKED>().0)
         .filter_map(|(seq, id)| {
@@ -41,10 +108,21 @@ pub(super) fn unpack(seq: u64, ids: &[u8]) -> impl Iterator<Item = (DedupKey, Kn
 }
 
 impl Ids {
-    pub(super) fn load(db: &Connection) -> Result<Self, rusqlite::Error> {
-        let mut ids = Self::default();
-        let mut rows = db.prepare("SELECT seq, ids FROM dedup ORDER BY seq")?;
-        let mut rows = rows.query([])?;
+    pub(super) fn load(db: &Connection, size: RunSize) -> Result<Self, rusqlite::Error> {
+        let mut ids = Self {
+            size,
+            recent: HashMap::new(),
+            sealing: None,
+            runs: VecDeque::new(),
+            filter: Filter::new(size.ids),
+            next_run: 1,
+            covered: 0,
+            uncovered: true,
+            dropped: Vec::new(),
+        };
+        ids.load_runs(db)?;
+        let mut rows = db.prepare("SELECT seq, ids FROM dedup WHERE seq > ?1 ORDER BY seq")?;
+        let mut rows = rows.query([ids.covered])?;
         while let Some(row) = rows.next()? {
             let seq = row.get::<_, i64>(0)?.cast_unsigned();
             ids.recent.extend(unpack(seq, row.get_ref(1)?.as_blob()?));
@@ -52,22 +130,113 @@ impl Ids {
         Ok(ids)
     }
 
-    /// What is known of `key`, if it was seen at or after `since`.
+    fn load_runs(&mut self, db: &Connection) -> Result<(), rusqlite::Error> {
+        let mut rows =
+            db.prepare("SELECT run, last_seq, newest_at, ids, filter FROM id_run ORDER BY run")?;
+        let mut rows = rows.query([])?;
+        while let Some(row) = rows.next()? {
+            let run: i64 = row.get(0)?;
+            self.covered = self.covered.max(row.get(1)?);
+            let column = self.filter.add();
+            if !self.filter.load(column, row.get_ref(4)?.as_blob()?) {
+                self.refill(db, run, column)?;
+            }
+            let ids = usize::try_from(row.get::<_, i64>(3)?).unwrap_or(0);
+            self.runs.push_back(Run {
+                run,
+                newest_at: row.get(2)?,
+                ids,
+                column,
+            });
+            self.next_run = run + 1;
+        }
+        // What an interrupted seal or drop left behind is at the ends.
+        for end in ["min", "max"] {
+            let sql = format!("SELECT {end}(k) / {BUCKETS_MAX} FROM id_bucket");
+            let run: Option<i64> = db.query_row(&sql, [], |row| row.get(0))?;
+            if let Some(run) = run.filter(|run| self.runs.iter().all(|known| known.run != *run)) {
+                self.dropped.push(run);
+                self.next_run = self.next_run.max(run + 1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes a filter again from the ids.
+    fn refill(&mut self, db: &Connection, run: i64, column: usize) -> Result<(), rusqlite::Error> {
+        let mut rows = db.prepare("SELECT ids FROM id_bucket WHERE k BETWEEN ?1 AND ?2")?;
+        let mut rows = rows.query([run * BUCKETS_MAX, (run + 1) * BUCKETS_MAX - 1])?;
+        while let Some(row) = rows.next()? {
+            for id in row.get_ref(0)?.as_blob()?.as_chunks::<PACKED_OLD>().0 {
+                let (key, _) = id.split_at(16);
+                self.filter
+                    .set(column, DedupKey(key.try_into().unwrap_or_default()));
+            }
+        }
+        Ok(())
+    }
+
+    /// What is known of `key`, if it was seen at or after `since`. Ids from `batch` on are of the
+    /// batch that is being written.
     pub(super) fn find(
         &self,
         db: &Connection,
         key: DedupKey,
         since: i64,
+        batch: u64,
     ) -> Result<Option<Known>, rusqlite::Error> {
-        let Some(known) = self.recent.get(&key) else {
+        let sealing = || {
+            let sorted = &self.sealing.as_ref()?.sorted;
+            let at = sorted.binary_search_by_key(&key, |(key, _)| *key).ok()?;
+            sorted.get(at).map(|(_, known)| known)
+        };
+        if let Some(known) = self.recent.get(&key).or_else(sealing).copied() {
+            if known.seq >= batch {
+                return Ok(Some(known));
+            }
+            let at = db
+                .prepare_cached("SELECT at FROM dedup WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1")?
+                .query_row([known.seq.cast_signed()], |row| row.get::<_, i64>(0))
+                .optional()?;
+            return Ok(at.is_some_and(|at| at >= since).then_some(known));
+        }
+        let candidates = self.filter.candidates(key);
+        if candidates.is_empty() {
+            return Ok(None);
+        }
+        let likely = self
+            .runs
+            .iter()
+            .rev()
+            .filter(|run| filter::names(&candidates, run.column));
+        for run in likely {
+            if let Some(known) = self.look_into(db, run.run, key)? {
+                return Ok((run.newest_at >= since).then_some(known));
+            }
+        }
+        Ok(None)
+    }
+
+    fn look_into(
+        &self,
+        db: &Connection,
+        run: i64,
+        key: DedupKey,
+    ) -> Result<Option<Known>, rusqlite::Error> {
+        let mut select = db.prepare_cached("SELECT ids FROM id_bucket WHERE k = ?1")?;
+        let mut rows = select.query([run * BUCKETS_MAX + self.size.bucket(key)])?;
+        let Some(row) = rows.next()? else {
             return Ok(None);
         };
-        let at = db
-            .prepare_cached("SELECT at FROM dedup WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1")?
-            .query_row([known.seq.cast_signed()], |row| row.get::<_, i64>(0))
-            .optional()?;
-        // No row yet: it is of the batch that is being written.
-        Ok((at.is_none_or(|at| at >= since)).then_some(*known))
+        let ids = row.get_ref(0)?.as_blob()?.as_chunks::<PACKED_OLD>().0;
+        let Some(id) = ids.iter().find(|id| id.starts_with(&key.0)) else {
+            return Ok(None);
+        };
+        let (digest, seq) = id.split_at(16).1.split_at(16);
+        Ok(Some(Known {
+            seq: seq.try_into().map_or(0, u64::from_le_bytes),
+            digest: Digest(digest.try_into().unwrap_or_default()),
+        }))
     }
 
     /// Remembers an id; returns what it replaces.
@@ -83,16 +252,149 @@ impl Ids {
         };
     }
 
+    /// Moves on, one slice, whatever is under way; `true` if there is more. Between commits only.
+    pub(super) fn maintain(&mut self, db: &Connection) -> Result<bool, rusqlite::Error> {
+        if self.recent.len() >= self.size.ids {
+            while self.sealing.is_some() {
+                self.seal_slice(db)?; // ids arrive faster than they were written
+            }
+            self.begin_run();
+        }
+        if self.sealing.is_some() {
+            self.seal_slice(db)?;
+        } else if self.uncovered {
+            self.delete_covered(db)?;
+        } else if let Some(run) = self.dropped.last().copied() {
+            self.delete_buckets(db, run)?;
+        }
+        Ok(self.sealing.is_some() || self.uncovered || !self.dropped.is_empty())
+    }
+
+    fn begin_run(&mut self) {
+        let fresh = HashMap::with_capacity(self.size.ids);
+        let mut sorted: Vec<_> = std::mem::replace(&mut self.recent, fresh)
+            .into_iter()
+            .collect();
+        sorted.sort_unstable_by_key(|(key, _)| *key);
+        let column = self.filter.add();
+        sorted
+            .iter()
+            .for_each(|(key, _)| self.filter.set(column, *key));
+        let last_seq = sorted
+            .iter()
+            .map(|(_, known)| known.seq)
+            .max()
+            .unwrap_or(0)
+            .cast_signed();
+        let run = Run {
+            run: self.next_run,
+            newest_at: i64::MAX,
+            ids: sorted.len(),
+            column,
+        };
+        self.next_run += 1;
+        self.sealing = Some(Sealing {
+            run,
+            last_seq,
+            sorted,
+            next_bucket: 0,
+        });
+    }
+
+    fn seal_slice(&mut self, db: &Connection) -> Result<(), rusqlite::Error> {
+        let Some(sealing) = &mut self.sealing else {
+            return Ok(());
+        };
+        let size = self.size;
+        let tx = db.unchecked_transaction()?;
+        let end = (sealing.next_bucket + BUCKETS_PER_SLICE).min(1 << size.bits);
+        let mut row = Vec::with_capacity(2048);
+        for bucket in sealing.next_bucket..end {
+            let from = sealing
+                .sorted
+                .partition_point(|(key, _)| size.bucket(*key) < bucket);
+            row.clear();
+            for (key, known) in sealing
+                .sorted
+                .iter()
+                .skip(from)
+                .take_while(|(key, _)| size.bucket(*key) == bucket)
+            {
+                pack(&mut row, *key, known.digest);
+                row.extend_from_slice(&known.seq.to_le_bytes());
+            }
+            tx.prepare_cached("INSERT OR REPLACE INTO id_bucket(k, ids) VALUES(?1, ?2)")?
+                .execute(params![sealing.run.run * BUCKETS_MAX + bucket, row])?;
+        }
+        let complete = end == 1 << size.bits;
+        if complete {
+            sealing.run.newest_at = tx.query_row(
+                "SELECT coalesce(max(at), 0) FROM (SELECT at FROM dedup WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1)",
+                [sealing.last_seq],
+                |row| row.get(0),
+            )?;
+            tx.execute(
+                "INSERT INTO id_run(run, last_seq, newest_at, ids, filter) VALUES(?1, ?2, ?3, ?4, ?5)",
+                params![
+                    sealing.run.run,
+                    sealing.last_seq,
+                    sealing.run.newest_at,
+                    signed(sealing.run.ids),
+                    self.filter.save(sealing.run.column)
+                ],
+            )?;
+        }
+        tx.commit()?;
+        sealing.next_bucket = end;
+        if complete && let Some(sealed) = self.sealing.take() {
+            self.covered = sealed.last_seq;
+            self.uncovered = true;
+            self.runs.push_back(sealed.run);
+        }
+        Ok(())
+    }
+
+    fn delete_covered(&mut self, db: &Connection) -> Result<(), rusqlite::Error> {
+        let gone = db
+            .prepare_cached("DELETE FROM dedup WHERE seq IN (SELECT seq FROM dedup WHERE seq <= ?1 ORDER BY seq LIMIT ?2)")?
+            .execute([self.covered, ROWS_PER_SLICE])?;
+        self.uncovered = signed(gone) == ROWS_PER_SLICE;
+        Ok(())
+    }
+
+    fn delete_buckets(&mut self, db: &Connection, run: i64) -> Result<(), rusqlite::Error> {
+        let gone = db
+            .prepare_cached(
+                "DELETE FROM id_bucket WHERE k IN
+                   (SELECT k FROM id_bucket WHERE k BETWEEN ?1 AND ?2 ORDER BY k LIMIT ?3)",
+            )?
+            .execute([
+                run * BUCKETS_MAX,
+                (run + 1) * BUCKETS_MAX - 1,
+                ROWS_PER_SLICE,
+            ])?;
+        if signed(gone) < ROWS_PER_SLICE {
+            self.dropped.pop();
+        }
+        Ok(())
+    }
+
     /// Forgets ids last seen before `before`; `true` if there may be more.
-    pub(super) fn prune(
-        &mut self,
-        db: &Connection,
-        before: i64,
-        rows_max: usize,
-    ) -> Result<bool, rusqlite::Error> {
+    pub(super) fn prune(&mut self, db: &Connection, before: i64) -> Result<bool, rusqlite::Error> {
+        if let Some(oldest) = self.runs.front().filter(|run| run.newest_at < before) {
+            db.execute("DELETE FROM id_run WHERE run = ?1", [oldest.run])?;
+            if let Some(gone) = self.runs.pop_front() {
+                self.filter.remove(gone.column);
+                self.dropped.push(gone.run);
+            }
+            return Ok(true);
+        }
+        if self.sealing.is_some() || self.uncovered {
+            return Ok(false); // first the rows of a run, then those of no run
+        }
         let mut old =
             db.prepare_cached("SELECT seq, ids FROM dedup WHERE at < ?1 ORDER BY seq LIMIT ?2")?;
-        let rows = old.query_map([before, super::signed(rows_max)], |row| {
+        let rows = old.query_map([before, ROWS_PER_SLICE], |row| {
             Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
         })?;
         let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
@@ -109,10 +411,18 @@ impl Ids {
                 }
             }
         }
-        Ok(rows.len() == rows_max)
+        Ok(signed(rows.len()) == ROWS_PER_SLICE)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.recent.len()
+        let sealing = self
+            .sealing
+            .as_ref()
+            .map_or(0, |sealing| sealing.sorted.len());
+        self.recent.len() + sealing + self.runs.iter().map(|run| run.ids).sum::<usize>()
     }
 }
+
+#[cfg(test)]
+#[path = "ids_tests.rs"]
+mod tests;

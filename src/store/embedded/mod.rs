@@ -10,8 +10,11 @@
 mod checkpoint;
 mod claim;
 mod commit;
+mod engine;
+mod filter;
 mod fresh;
 mod ids;
+mod mark;
 mod place;
 mod prune;
 mod read;
@@ -22,31 +25,30 @@ mod sources;
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
 
-use super::engine::{
-    Batch, Claim, Claimed, Committed, Engine, EngineError, EngineStats, Policy, Pruned,
-};
-use super::error::{Shortage, StoreError};
+use super::engine::{Batch, Committed, EngineError};
+use super::error::StoreError;
 use super::view::SourceCounts;
 use super::{Config, Keep, Opened};
-use crate::clock::{Clock, UnixMillis};
-use crate::event::SourceName;
+use crate::clock::Clock;
 
 use checkpoint::Checkpointer;
 use commit::{Draft, Tx};
 use fresh::Fresh;
 use ids::Ids;
+use mark::HighWater;
 use place::Place;
 use record::Sums;
 use sources::Sources;
 
-/// The journal is checkpointed in the background from this size on,
-const WAL_SOFT: u64 = 8 << 20;
-/// and by the writer itself from this size on.
-const WAL_HARD: u64 = 256 << 20;
 const PAGE: u64 = 4096;
+#[cfg(not(test))]
+const RUN_SIZE: ids::RunSize = ids::RunSize::FULL;
+#[cfg(test)]
+const RUN_SIZE: ids::RunSize = ids::RunSize::SMALL;
 /// The floor is written after it has moved this far.
 const FLOOR_STEP: u64 = 1024;
 
@@ -74,6 +76,8 @@ struct Embedded {
     unmeasured: u64,
     wal_bytes: u64,
     damaged: u64,
+    /// The high-water mark that was last asked for, and when.
+    marked: (u64, Instant),
     /// Declared last: given up when all else is closed.
     place: Place,
 }
@@ -94,12 +98,13 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Opened, StoreError>
             "another program is reading it; close that and start again".into(),
         ));
     }
+    let mark = HighWater::open(&place.path).map_err(|error| refuse(error.to_string()))?;
     place.sync().map_err(|error| refuse(error.to_string()))?;
     if !place.durable {
         tracing::warn!(path = %path.display(), "the store is on a file system that does not keep what is acknowledged");
     }
     let key = schema::key(&db).map_err(cannot)?;
-    let mut engine = Embedded::load(db, &key, config.keep, place, &path).map_err(refuse)?;
+    let mut engine = Embedded::load(db, &key, config.keep, place, mark).map_err(refuse)?;
     engine.measure().map_err(cannot)?;
     let reader = read::Connections::open(&path, Sums::new(&key)).map_err(cannot)?;
     Ok(Opened {
@@ -115,7 +120,7 @@ impl Embedded {
         key: &super::keys::InstallationKey,
         keep: Keep,
         place: Place,
-        path: &std::path::Path,
+        (mark, marked): (HighWater, u64),
     ) -> Result<Self, String> {
         let text = |error: rusqlite::Error| error.to_string();
         let sources = Sources::load(&db).map_err(text)?;
@@ -130,9 +135,18 @@ impl Embedded {
             .max(1)
             .cast_unsigned();
         let high = high.cast_unsigned();
-        let ids = Ids::load(&db).map_err(text)?;
+        let missing = marked.saturating_sub(high);
+        if missing > 0 {
+            tracing::error!(
+                missing,
+                "the store has lost acknowledged events: it had been further than its files say"
+            );
+        }
+        // A number is never given out twice.
+        let high = high.max(marked);
+        let ids = Ids::load(&db, RUN_SIZE).map_err(text)?;
         let mut engine = Self {
-            checkpointer: Checkpointer::start(path)?,
+            checkpointer: Checkpointer::start(&place.database(), mark)?,
             checkpoints: 0,
             sums: Sums::new(key),
             sources,
@@ -148,7 +162,8 @@ impl Embedded {
             used_bytes: 0,
             unmeasured: 0,
             wal_bytes: 0,
-            damaged: 0,
+            damaged: missing,
+            marked: (high, Instant::now()),
             place,
             db,
         };
@@ -283,140 +298,6 @@ impl Embedded {
             }
             error
         })
-    }
-}
-
-impl Engine for Embedded {
-    fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, EngineError> {
-        let mut places = Vec::with_capacity(batch.events.len());
-        for new in batch.events {
-            let place = self.sources.place(&self.db, &new.event.source);
-            places.push(self.checked(place)?);
-        }
-        let mut draft = Draft::new(self.high + 1, self.sources.len(), batch.events.len());
-        let written = self.write(batch, &places, &mut draft);
-        if written.is_err() {
-            for (key, before) in draft.inserted.drain(..).rev() {
-                self.ids.retract(key, before);
-            }
-        }
-        self.checked(written)?;
-        Ok(self.apply(draft))
-    }
-
-    fn claim_due(
-        &mut self,
-        now: UnixMillis,
-        claim: &Claim<'_>,
-    ) -> Result<Vec<Claimed>, EngineError> {
-        self.claim(now, claim)
-    }
-
-    fn waiting(&self, source: &SourceName) -> bool {
-        self.sources
-            .find(source)
-            .is_some_and(sources::Source::waits)
-    }
-
-    fn due_at(&self) -> Option<UnixMillis> {
-        let due = self.sources.iter().filter_map(|source| {
-            if source.has_fresh() {
-                Some(i64::MIN)
-            } else {
-                source.due.due_at()
-            }
-        });
-        due.min().map(UnixMillis)
-    }
-
-    fn prune(&mut self, policy: &Policy, now: UnixMillis) -> Result<Pruned, EngineError> {
-        let mut draft = Draft::new(self.high + 1, self.sources.len(), 0);
-        let pruned = self.prune_slice(policy, now, &mut draft);
-        self.wal_bytes += 16 * PAGE;
-        let touched = self.touched(&draft);
-        let more = self.checked(pruned)?;
-        Ok(Pruned { touched, more })
-    }
-
-    fn room(&mut self, policy: &Policy) -> Result<(), Shortage> {
-        if let Some(free) = self.place.free_bytes() {
-            let needed = policy.low_space_bytes.max(
-                self.wal_bytes
-                    .saturating_mul(2)
-                    .min(policy.low_space_bytes.saturating_mul(8)),
-            );
-            if free < needed {
-                return Err(Shortage::Disk { free, needed });
-            }
-        }
-        let mut used = self.used_bytes.saturating_add(self.unmeasured);
-        if used >= policy.bytes_max {
-            // Without a fresh count the estimate stands.
-            let _ = self.measure();
-            used = self.used_bytes;
-        }
-        if used >= policy.bytes_max {
-            return Err(Shortage::Budget {
-                used,
-                max: policy.bytes_max,
-            });
-        }
-        Ok(())
-    }
-
-    fn maintain(&mut self, _idle: bool) -> Result<bool, EngineError> {
-        let scanned = self.scan();
-        let more = self.checked(scanned)?;
-        let ((journal, moved), done) = self.checkpointer.pages()?;
-        if done != self.checkpoints {
-            self.checkpoints = done;
-            // What is not moved yet is still in the journal.
-            self.wal_bytes = if journal == moved { 0 } else { journal * PAGE };
-        }
-        if self.wal_bytes >= WAL_HARD {
-            let caught_up = checkpoint::checkpoint(&self.db, "PASSIVE");
-            let (journal, moved) = self.checked(caught_up)?;
-            self.wal_bytes = if journal == moved { 0 } else { journal * PAGE };
-        } else if self.wal_bytes >= WAL_SOFT {
-            self.checkpointer.want();
-        }
-        Ok(more)
-    }
-
-    fn counts(&mut self) -> Result<Vec<SourceCounts>, EngineError> {
-        Ok(self.sources.iter().map(sources::Source::counts).collect())
-    }
-
-    fn stats(&self) -> EngineStats {
-        EngineStats {
-            used_bytes: self.used_bytes.saturating_add(self.unmeasured),
-            wal_bytes: self.wal_bytes,
-            ids: super::wide(self.ids.len()),
-            damaged: self.damaged,
-            durable: self.place.durable,
-        }
-    }
-
-    fn close(self: Box<Self>) -> Result<(), EngineError> {
-        let Self {
-            db,
-            checkpointer,
-            fresh,
-            place,
-            ..
-        } = *self;
-        checkpointer.join();
-        let floor = fresh.floor();
-        let text = |error: rusqlite::Error| classify(&error);
-        db.execute(
-            "UPDATE counter SET n = ?2 WHERE k = ?1",
-            [schema::FLOOR, floor.cast_signed()],
-        )
-        .map_err(text)?;
-        checkpoint::checkpoint(&db, "TRUNCATE").map_err(text)?;
-        drop(db);
-        drop(place);
-        Ok(())
     }
 }
 

@@ -177,6 +177,6 @@ impl Embedded {
     }
 
     fn prune_ids(&mut self, before: UnixMillis) -> Result<bool, rusqlite::Error> {
-        self.ids.prune(&self.db, before.0, CHANGED_MAX)
+        self.ids.prune(&self.db, before.0)
     }
 }

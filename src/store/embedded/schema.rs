@@ -136,7 +136,7 @@ fn settle_in(db: &Connection) -> Result<(), rusqlite::Error> {
     Ok(())
 }
 
-fn create(db: &Connection) -> Result<(), rusqlite::Error> {
+pub(super) fn create(db: &Connection) -> Result<(), rusqlite::Error> {
     let tx = db.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
     tx.execute("INSERT INTO meta VALUES('key', ?1)", [new_key()])?;

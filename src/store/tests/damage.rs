@@ -160,3 +160,19 @@ async fn a_truncated_journal_never_changes_an_event() {
         torn.close().await;
     }
 }
+
+#[tokio::test]
+async fn acknowledged_events_that_are_gone_are_counted_also_when_the_file_is() {
+    let (mut store, _) = closed_with(9).await;
+    let gone = "DELETE FROM event WHERE seq > 5; UPDATE counter SET n = 5 WHERE k = -1";
+    edit(&store.config, gone);
+    store.store = open(&store.config, &store.clock).unwrap();
+    assert_eq!(store.store.stats().damaged, 4);
+    for n in 0..5 {
+        assert_eq!(store.deliver_next().await, n.to_string());
+    }
+    store.store.clone().close().await;
+    std::fs::remove_file(store.config.path.join("hookgate.db")).unwrap();
+    store.store = open(&store.config, &store.clock).unwrap();
+    assert_eq!(store.store.stats().damaged, 9);
+}

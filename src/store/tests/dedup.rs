@@ -118,3 +118,36 @@ async fn ids_are_remembered_over_restarts_and_forgotten_after_their_time() {
         ReceiptKind::Duplicate
     );
 }
+
+#[tokio::test]
+async fn copies_in_one_batch_are_one_event_also_after_a_long_silence() {
+    let store = Fixture::new();
+    store.accept("stripe", "other").await;
+    store.clock.advance(store.config.keep.ids * 2);
+    let (one, two) = tokio::join!(
+        store.store.accept(event("stripe", "evt_1")),
+        store.store.accept(event("stripe", "evt_1"))
+    );
+    let kinds = [one.unwrap().kind(), two.unwrap().kind()];
+    assert_eq!(kinds, [ReceiptKind::Stored, ReceiptKind::Duplicate]);
+}
+
+#[tokio::test]
+async fn ids_that_moved_to_the_disk_are_known_too() {
+    let store = Fixture::new();
+    let mut accepts = tokio::task::JoinSet::new();
+    for n in 0..1000 {
+        let store = store.store.clone();
+        accepts.spawn(async move { store.accept(event("stripe", &n.to_string())).await.unwrap() });
+    }
+    accepts.join_all().await;
+    assert_eq!(store.store.stats().ids, 1000);
+    let store = store.reopen().await;
+    for n in (0..1000).step_by(7) {
+        assert_eq!(
+            store.accept("stripe", &n.to_string()).await.kind(),
+            ReceiptKind::Duplicate
+        );
+    }
+    assert_eq!(store.counts("stripe"), (1000, 0, 0));
+}

@@ -5,6 +5,7 @@ mod damage;
 mod dedup;
 mod delivery;
 mod failure;
+mod measure;
 mod model;
 mod reading;
 mod support;

@@ -1,0 +1,68 @@
+//! What the writer and the handles share.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::backlog::Backlog;
+use super::engine::EngineStats;
+use super::error::StoreError;
+use super::intake::Intake;
+use super::view::{SourceCounts, Stats};
+use crate::event::SourceName;
+
+/// What the writer and the handles share.
+pub(super) struct Shared {
+    pub(super) intake: Arc<Intake>,
+    pub(super) backlog: Arc<Backlog>,
+    pub(super) counts: Mutex<BTreeMap<SourceName, SourceCounts>>,
+    pub(super) stats: Mutex<Stats>,
+    pub(super) observer: Mutex<Option<Observer>>,
+    pub(super) failed: watch::Sender<Option<StoreError>>,
+}
+
+pub(super) type Observer = Box<dyn FnMut(Duration, usize) + Send>;
+
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(super) fn publish(&self, touched: Vec<SourceCounts>) {
+        let mut counts = lock(&self.counts);
+        for touched in touched {
+            counts.insert(touched.source.clone(), touched);
+        }
+    }
+
+    pub(super) fn stats(&self, figures: EngineStats) {
+        let mut stats = lock(&self.stats);
+        stats.used_bytes = figures.used_bytes;
+        stats.wal_bytes = figures.wal_bytes;
+        stats.ids = figures.ids;
+        stats.damaged = figures.damaged;
+        stats.durable = figures.durable;
+    }
+
+    pub(super) fn observe(&self, took: Duration, events: usize) {
+        lock(&self.stats).last_commit = took;
+        if let Some(observer) = lock(&self.observer).as_mut() {
+            observer(took, events);
+        }
+    }
+}
+
+/// Says so if the writer panics: nobody may wait for a thread that is gone.
+pub(super) struct PanicGuard(pub(super) Arc<Shared>);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let error = StoreError::Fatal("its writer panicked".into());
+            drop(self.0.intake.end(error.clone()));
+            self.0.failed.send_replace(Some(error));
+        }
+    }
+}
