@@ -248,6 +248,35 @@ async fn while_the_app_is_down_every_event_is_acknowledged_and_waits_for_its_fir
     );
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn asked_to_end_under_load_it_exits_0_and_repeats_nothing() {
+    let stripe = Sender::new("stripe");
+    let home = Home::new(&stripe);
+    let app = App::start(&home.app()).await;
+    let load = Load::new(&stripe, home.gate());
+    let senders = load.start(16, Duration::ZERO);
+    for _ in 0..3 {
+        let program = home.start();
+        load.acknowledges(100).await;
+        program.terminate();
+        assert_eq!(program.ended().await, Some(0), "{}", home.log());
+    }
+    let program = home.start();
+    load.end(senders).await;
+    home.ready().await;
+    drained(&home).await;
+    program.terminate();
+    assert_eq!(program.ended().await, Some(0));
+
+    let deliveries = app.stop().await;
+    assert_eq!(check(&load, &deliveries), 0, "nothing is repeated");
+    eprintln!(
+        "4 orderly ends under load: {} acknowledged, {} delivered, 0 repeats",
+        load.acknowledged(),
+        deliveries.len(),
+    );
+}
+
 /// A small file system in memory; unmounted when dropped.
 struct Disk(std::path::PathBuf);
 

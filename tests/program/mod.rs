@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use hookgate::net::Address;
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::support::eventually;
@@ -133,6 +134,22 @@ impl Program {
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it still runs");
         self.child.wait().expect("it ends");
+    }
+
+    /// SIGTERM, as an orchestrator asks it to end.
+    pub(crate) fn terminate(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it still runs");
+    }
+
+    /// Waits until it has ended by itself; its exit code.
+    pub(crate) async fn ended(mut self) -> Option<i32> {
+        let mut status = None;
+        eventually("the end of the program", async || {
+            status = self.child.try_wait().expect("its state");
+            status.is_some()
+        })
+        .await;
+        status.and_then(|status| status.code())
     }
 
     /// Whether it has not ended by itself.
