@@ -20,6 +20,9 @@ fn asserts_error(answer: &Answer, status: u16, code: &str) {
     assert_eq!(json["error"].as_object().unwrap().len(), 2);
 }
 
+/// Request headers, the status, and the error's code if it is one.
+type Case<'a> = (&'a [(&'a str, &'a str)], u16, &'a str);
+
 fn ids(events: &[Value]) -> Vec<&str> {
     let ids = events.iter().map(|event| event["id"].as_str().unwrap());
     ids.collect()
@@ -323,7 +326,7 @@ async fn without_a_token_no_foreign_page_can_use_the_api() {
     let gate = setup.start().await;
     let own = gate.admin.to_string();
     let origin = format!("http://{own}");
-    let cases: [(&[(&str, &str)], u16, &str); 9] = [
+    let cases: [Case<'_>; 9] = [
         (&[("host", "localhost")], 200, ""),
         (&[("host", &own)], 200, ""),
         (&[("host", &own), ("origin", &origin)], 200, ""),

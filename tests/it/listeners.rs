@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use hookgate::net::{Address, Stream};
+use hookgate::shutdown::Stage;
 use hookgate::verify::Unsigned;
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
@@ -31,7 +32,7 @@ where
     let executor = TokioExecutor::new();
     let handshake = hyper::client::conn::http2::handshake(executor, TokioIo::new(stream));
     let (mut client, connection) = within("the handshake", handshake).await.unwrap();
-    let driver = tokio::task::spawn(connection);
+    let driver = Stage::default().spawn(connection);
     let mut answers = Vec::new();
     for unsigned in requests {
         let uri = format!("{scheme}://hooks.example.com{}", unsigned.url);

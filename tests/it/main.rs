@@ -5,7 +5,9 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    reason = "helpers of tests fail loudly"
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "helpers of tests fail loudly and say what they skip"
 )]
 
 mod support;

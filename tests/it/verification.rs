@@ -65,9 +65,10 @@ fn without_proof(sender: &Sender, event: &Unsigned) -> Unsigned {
         let name = name.to_ascii_lowercase();
         !secret_headers.iter().any(|part| name.contains(part))
     });
-    forged.url = match sender.kind {
-        Kind::None => format!("{}/", sender.path()),
-        _ => sender.path(),
+    forged.url = if sender.kind == Kind::None {
+        format!("{}/", sender.path())
+    } else {
+        sender.path()
     };
     forged
 }

@@ -18,7 +18,7 @@ use std::sync::Arc;
 /// Due retries read from the index at once.
 const BUFFER: i64 = 64;
 /// Events looked at by one slice of the scan.
-const SCAN: u64 = if cfg!(test) { 20 } else { 5_000 };
+const SCAN: u64 = if super::SMALL { 20 } else { 5_000 };
 
 impl Embedded {
     pub(super) fn claim(

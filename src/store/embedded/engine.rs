@@ -15,8 +15,9 @@ use crate::store::wide;
 
 /// The journal is checkpointed in the background from this size on,
 const WAL_SOFT: u64 = 8 << 20;
-/// and by the writer itself from this size on.
-const WAL_HARD: u64 = 256 << 20;
+/// and the rest by the writer itself from this size on: a journal that starts over is much
+/// cheaper to write than one that grows.
+const WAL_HARD: u64 = 48 << 20;
 /// Between two high-water marks.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 

@@ -37,7 +37,6 @@ impl RunSize {
         bits: 13,
     };
     /// Small enough for tests to make many.
-    #[cfg(test)]
     pub(super) const SMALL: Self = Self { ids: 128, bits: 3 };
 
     fn bucket(self, key: DedupKey) -> i64 {

@@ -16,7 +16,7 @@ use crate::event::SourceName;
 use crate::store::view::SourceCounts;
 
 /// Sequence numbers of waiting fresh events kept in memory per source, 8 bytes each.
-pub(super) const FRESH_MAX: usize = if cfg!(test) { 50 } else { 100_000 };
+pub(super) const FRESH_MAX: usize = if super::SMALL { 50 } else { 100_000 };
 
 /// All sources that were ever seen.
 #[derive(Default)]

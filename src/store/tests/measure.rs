@@ -30,7 +30,10 @@ fn accept_and_deliver() {
         .build()
         .unwrap();
     runtime.block_on(async {
-        let store = Fixture::new();
+        let mut store = Fixture::new();
+        // Ids are time-ordered, so the time must move.
+        store.config.path = store.dir.path().join("measured");
+        store.store = open(&store.config, &crate::clock::Clock::real()).unwrap();
         let (began, used) = (Instant::now(), cpu());
         let mut tasks = tokio::task::JoinSet::new();
         let (producers, each) = (256u32, 1000u32);

@@ -129,9 +129,10 @@ impl Sender {
 
     /// Where it posts to: the path, with the token of a provider that signs nothing.
     pub(crate) fn target(&self) -> String {
-        match self.kind {
-            Kind::None => format!("{}/{}", self.path(), self.verifying),
-            _ => self.path(),
+        if self.kind == Kind::None {
+            format!("{}/{}", self.path(), self.verifying)
+        } else {
+            self.path()
         }
     }
 

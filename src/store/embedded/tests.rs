@@ -1,0 +1,113 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::*;
+use crate::clock::UnixMillis;
+use crate::event::{Event, EventId, HeaderList};
+use crate::store::engine::{Engine as _, NewEvent, Outcome};
+use crate::store::keys::{DedupKey, Digest};
+
+fn engine(dir: &std::path::Path) -> Embedded {
+    let place = Place::take(dir, true, &Clock::real()).unwrap();
+    let db = schema::open(&place.database()).unwrap();
+    let key = schema::key(&db).unwrap();
+    let mark = HighWater::open(dir).unwrap();
+    let day = std::time::Duration::from_hours(24);
+    let keep = Keep {
+        delivered: day,
+        dead: day,
+        ids: day,
+    };
+    Embedded::load(db, &key, keep, place, mark).unwrap()
+}
+
+fn event(n: u8, size: usize) -> NewEvent {
+    let event = Event {
+        id: EventId::new(UnixMillis(i64::from(n))),
+        source: "stripe".into(),
+        received_at: UnixMillis(0),
+        provider_event_id: None,
+        event_type: None,
+        verified: "test".into(),
+        method: http::Method::POST,
+        target: "/".into(),
+        headers: HeaderList::default(),
+        body: Bytes::from(vec![n; size]),
+    };
+    NewEvent {
+        repeats_since: UnixMillis(i64::MIN),
+        event: Arc::new(event),
+        key: DedupKey([n; 16]),
+        digest: Digest([n; 16]),
+        accepted_at: UnixMillis(0),
+        claimed: false,
+    }
+}
+
+fn commit(engine: &mut Embedded, events: &[NewEvent]) -> Result<Committed, EngineError> {
+    let now = UnixMillis(0);
+    engine.commit(&Batch {
+        now,
+        events,
+        marks: &[],
+        replays: &[],
+        erasures: &[],
+    })
+}
+
+#[test]
+fn a_commit_that_finds_no_space_is_rolled_back_and_its_ids_are_not_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = engine(dir.path());
+    commit(&mut engine, &[event(1, 10)]).unwrap();
+    let before = engine.counts().unwrap();
+    let pages: i64 = schema::pragma(&engine.db, "page_count").unwrap();
+    engine
+        .db
+        .query_row(
+            &format!("PRAGMA max_page_count = {}", pages + 2),
+            [],
+            |_| Ok(()),
+        )
+        .unwrap();
+    let batch = [event(2, 10), event(3, 100_000)];
+    assert!(matches!(
+        commit(&mut engine, &batch),
+        Err(EngineError::Full)
+    ));
+    assert_eq!(engine.counts().unwrap(), before);
+    engine
+        .db
+        .query_row("PRAGMA max_page_count = 100000", [], |_| Ok(()))
+        .unwrap();
+    let committed = commit(&mut engine, &batch).unwrap();
+    assert_eq!(
+        committed.outcomes,
+        [Outcome::Stored { seq: 2 }, Outcome::Stored { seq: 3 }]
+    );
+    let again = commit(&mut engine, &batch).unwrap();
+    assert!(
+        again
+            .outcomes
+            .iter()
+            .all(|outcome| matches!(outcome, Outcome::Duplicate { .. }))
+    );
+}
+
+#[test]
+fn a_database_that_another_program_has_locked_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = engine(dir.path());
+    commit(&mut engine, &[event(1, 10)]).unwrap();
+    engine.db.busy_timeout(std::time::Duration::ZERO).unwrap();
+    let other = Connection::open(engine.place.database()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(matches!(
+        commit(&mut engine, &[event(2, 10)]),
+        Err(EngineError::Unavailable(_))
+    ));
+    other.execute_batch("ROLLBACK").unwrap();
+    let committed = commit(&mut engine, &[event(2, 10)]).unwrap();
+    assert_eq!(committed.outcomes, [Outcome::Stored { seq: 2 }]);
+}
