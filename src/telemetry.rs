@@ -8,6 +8,7 @@ use std::io::IsTerminal;
 
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::LevelFilter;
 
 /// How to write logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,10 +48,7 @@ impl Logs {
 #[must_use]
 pub fn is_level(level: &str) -> bool {
     // A bare word that is no level is a target to EnvFilter, and would turn everything else off.
-    let is_word = |part: &str| {
-        part.parse::<tracing_subscriber::filter::LevelFilter>()
-            .is_ok()
-    };
+    let is_word = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
     let mut parts = level.split(',').map(str::trim);
     parts.all(|part| is_word(part) || part.contains('=')) && EnvFilter::try_new(level).is_ok()
 }

@@ -15,7 +15,7 @@ pub struct Config {
     pub bytes_max: u64,
     /// How long to remember.
     pub keep: Keep,
-    /// Run on a file system that forgets; then [`Stats::durable`] is false.
+    /// Run on a file system that forgets; then [`super::Stats::durable`] is false.
     pub allow_volatile: bool,
     /// New events are refused while less than this is free on the disk.
     pub low_space_bytes: u64,
