@@ -5,11 +5,10 @@
 //! them and says what it skips).
 
 #![expect(
-    clippy::disallowed_methods,
     clippy::expect_used,
     clippy::panic,
     clippy::print_stderr,
-    reason = "helpers of tests are told by the environment, fail loudly and say what they skip"
+    reason = "helpers of tests fail loudly and say what they skip"
 )]
 
 use std::io::{BufRead, BufReader, Read, Write};
