@@ -39,7 +39,7 @@ const MAY_USE: [(&str, &[&str]); 16] = [
     ("gateway", EVERYTHING),
 ];
 
-/// Stands for all modules but `cli`, `gateway` and, for the gateway, itself.
+/// Stands for all modules but `cli` and `gateway`.
 const EVERYTHING: &[&str] = &["*"];
 
 #[test]
