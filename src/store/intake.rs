@@ -195,7 +195,7 @@ impl Intake {
         let mut queue = self.lock();
         loop {
             if queue.ready(until) {
-                return queue.swap();
+                return self.with_company(queue).swap();
             }
             queue.waiting = true;
             let marks_due = queue.marked_at.map(|at| at + MARKS_WAIT);
@@ -213,6 +213,21 @@ impl Intake {
             };
             queue.waiting = false;
         }
+    }
+}
+
+impl Intake {
+    /// Lets the threads that are just about to submit go first, as long as that brings more: on a
+    /// busy core it fills the commit, on an idle one it costs nothing.
+    fn with_company<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        let mut seen = 0;
+        while queue.work.events.len() > seen && !queue.closing {
+            seen = queue.work.events.len();
+            drop(queue);
+            std::thread::yield_now();
+            queue = self.lock();
+        }
+        queue
     }
 }
 

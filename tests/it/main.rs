@@ -22,5 +22,4 @@ mod listeners;
 mod metrics;
 mod outage;
 mod restart;
-mod tidy;
 mod verification;
