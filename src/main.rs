@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Small blocks come and go with every request, on several threads.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     hookgate::cli::main()
 }

@@ -22,6 +22,8 @@ const PUBLIC_URL: &str =
 
 /// Each attempt under way has a worker with a connection of its own.
 const CONCURRENCY_MAX: usize = 10_000;
+/// Largest body that may be configured; the store could hold no more than 1 GiB in a record.
+const BODY_MAX: usize = 256 << 20;
 /// Memory for events that wait for a free worker; more is read back from disk.
 const BACKLOG_BYTES_MAX: usize = 8 << 20;
 
@@ -96,6 +98,11 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
 
 /// Settings that are each fine but not together.
 fn check_together(reader: &mut Reader, config: &Config, body_max: usize) {
+    reader.require(
+        "server.body_max",
+        body_max <= BODY_MAX,
+        "must not be larger than \"256MiB\": a body is kept in memory while it is verified and stored",
+    );
     let bodies_max = config.ingress.bodies_in_flight_max;
     if reader.is_sound("server.body_max") {
         reader.require(
@@ -108,8 +115,12 @@ fn check_together(reader: &mut Reader, config: &Config, body_max: usize) {
         let key = |setting: &str| format!("sources.{}.{setting}", source.name);
         // The server's own limit has been looked at above.
         let fits = source.body_bytes_max <= bodies_max || source.body_bytes_max == body_max;
-        let way_out = "must not be larger than server.bodies_in_flight_max";
-        reader.require(&key("body_max"), fits, way_out);
+        let way_out = "must not be larger than server.bodies_in_flight_max and \"256MiB\"";
+        reader.require(
+            &key("body_max"),
+            fits && source.body_bytes_max <= BODY_MAX,
+            way_out,
+        );
         let kept = config.store.keep.ids;
         if reader.is_set(&key("dedup.window")) && reader.is_sound("store.keep.ids") {
             let window = config.store.dedup_windows.get(&source.name);

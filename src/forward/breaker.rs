@@ -59,6 +59,11 @@ impl Breaker {
         }
     }
 
+    /// Some workers may run, but not all.
+    pub(super) fn is_ramping(&self) -> bool {
+        (1..self.workers).contains(&*self.admitted.borrow())
+    }
+
     async fn reaches(&self, condition: impl Fn(usize) -> bool) {
         if condition(*self.admitted.borrow()) {
             return;

@@ -71,8 +71,11 @@ impl Client {
                 Some(connection) if !connection.is_closed() => (connection, true),
                 Some(_) | None => (self.connect(deadline).await?, false),
             };
-            if connection.ready().await.is_err() && kept {
-                continue;
+            match timeout_at(deadline, connection.ready()).await {
+                // The app answered its last request without reading it, and reads no further.
+                Err(_) => return Err(SendError::TimedOut),
+                Ok(Err(_)) if kept => continue,
+                Ok(Ok(()) | Err(_)) => {}
             }
             match timeout_at(deadline, connection.try_send_request(request)).await {
                 Err(_) => return Err(SendError::TimedOut),

@@ -195,6 +195,13 @@ impl Forwarder {
             }
             tracing::info!(app = %self.config.app, "the app accepts connections again; deliveries resume");
             self.breaker.close();
+            // The first worker may still hold on to a request that the old app never answers.
+            while self.breaker.is_ramping() {
+                tokio::select! {
+                    () = self.stage.stopping() => return,
+                    () = tokio::time::sleep(LAST) => self.breaker.answered(),
+                }
+            }
         }
     }
 }

@@ -27,6 +27,8 @@ mod store_metrics;
 /// Connections that the admin listener takes; apart from the senders', so that they cannot shut
 /// the operator out.
 const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// So that one address cannot shut out probes and scrapers.
+const ADMIN_CONNECTIONS_PER_PEER_MAX: usize = 16;
 /// What of the grace period is kept back for writing the last settlements.
 const STORE_SHARE: Duration = Duration::from_secs(2);
 
@@ -162,7 +164,8 @@ impl Gateway {
     pub async fn stop(self) {
         let end = Instant::now() + self.grace.saturating_sub(STORE_SHARE);
         tracing::info!("stopping: no new requests");
-        if !self.intake.stop(left(end)).await {
+        // Half for each: a body that drips in must not cost the attempts their time.
+        if !self.intake.stop(left(end) / 2).await {
             tracing::warn!("some requests did not finish in time; their senders will try again");
         }
         self.gate.close();
@@ -209,7 +212,7 @@ async fn open_store(config: crate::store::Config, clock: Clock) -> Result<Store,
 fn serve_admin(admin: Admin, listeners: Vec<Listener>, stage: &Stage) -> Result<(), StartError> {
     let config = server::Config {
         connections_max: ADMIN_CONNECTIONS_MAX,
-        connections_per_peer_max: ADMIN_CONNECTIONS_MAX,
+        connections_per_peer_max: ADMIN_CONNECTIONS_PER_PEER_MAX,
         tls: None,
     };
     let server = Arc::new(Server::new(&config, stage.clone(), None)?);

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::ack::{self, Refusal};
-use super::limits::{BodyBudget, PeerRecord};
+use super::limits::{BodyBudget, BodyShare, PeerRecord};
 use super::metrics::Metrics;
 use super::peer::Proxies;
 use super::receive::BodyDeadlines;
@@ -115,9 +115,8 @@ impl Gate {
         }
         let peer = head.extensions.get::<Peer>().and_then(|peer| peer.0);
         let peer = self.proxies.sender(peer, &head.headers);
-        self.peers.admit(peer).map_err(Refusal::Limited)?;
         let (limit, deadlines) = (source.body_bytes_max, self.body_deadlines);
-        let (body, _share) = receive::body(body, limit, &self.budget, deadlines).await?;
+        let (body, share) = receive::body(body, limit, &self.budget, deadlines).await?;
         strict::name_host(&mut head);
         let target = head
             .uri
@@ -133,29 +132,37 @@ impl Gate {
             headers: head.headers,
             body,
         };
-        let verified = self.verify(source, received).await?;
+        let (verified, _share) = self.verify(source, received, share).await?;
         source.admit().map_err(Refusal::Limited)?;
         self.commit(source, verified).await
     }
 
-    async fn verify(&self, source: &Source, received: Received) -> Result<Verified, Refusal> {
+    /// Checks the request; its share of the memory goes wherever the body goes.
+    async fn verify(
+        &self,
+        source: &Source,
+        received: Received,
+        share: BodyShare,
+    ) -> Result<(Verified, BodyShare), Refusal> {
         let (now, peer) = (self.clock.wall(), received.peer);
         let verdict = if received.body.len() > INLINE_BYTES_MAX {
             let verifier = Arc::clone(&source.verifier);
-            let task = tokio::task::spawn_blocking(move || verifier.verify(received, now));
-            task.await
+            let check = move || (verifier.verify(received, now), share);
+            tokio::task::spawn_blocking(check)
+                .await
                 .map_err(|_| Refusal::Unavailable("verification panicked"))?
         } else {
-            source.verifier.verify(received, now)
+            (source.verifier.verify(received, now), share)
         };
         match verdict {
-            Ok(verified) => {
+            (Ok(verified), share) => {
                 source.note_verified(&verified);
-                Ok(verified)
+                Ok((verified, share))
             }
-            Err(rejection) => {
-                self.peers.charge(peer);
-                source.note_rejected(&rejection, peer);
+            (Err(rejection), _) => {
+                let charged = self.peers.charge(peer);
+                source.note_rejected(&rejection, peer, charged.is_ok());
+                charged.map_err(Refusal::Limited)?;
                 Err(Refusal::Unverified)
             }
         }

@@ -1,11 +1,10 @@
 //! Ceilings: rates per peer and per source, and the memory for bodies.
 
-use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
@@ -44,77 +43,29 @@ impl SourceRate {
     }
 }
 
-/// Failed verifications by remote address. A peer with too many is refused unread for a while,
-/// so that forgeries cost it more than they cost us. Verified requests never count.
-pub(super) struct PeerRecord {
-    failures: Option<DefaultKeyedRateLimiter<IpAddr>>,
-    refused_until: Mutex<HashMap<IpAddr, Instant>>,
-    refused: AtomicUsize,
-}
+/// Failed verifications by remote address. It never keeps a request from being verified, for a
+/// genuine sender may share the address with a forger; it only makes failures cheap.
+pub(super) struct PeerRecord(Option<DefaultKeyedRateLimiter<IpAddr>>);
 
 impl PeerRecord {
     pub(super) fn new(rate: Option<Rate>) -> Self {
-        Self {
-            failures: rate.map(|rate| RateLimiter::dashmap(rate.quota())),
-            refused_until: Mutex::default(),
-            refused: AtomicUsize::new(0),
-        }
+        Self(rate.map(|rate| RateLimiter::dashmap(rate.quota())))
     }
 
-    /// Whether a request of this peer is looked at; otherwise the time until then.
-    pub(super) fn admit(&self, peer: Option<IpAddr>) -> Result<(), Duration> {
-        if self.refused.load(Ordering::Relaxed) == 0 {
-            return Ok(()); // the usual case takes no lock
-        }
-        let Some(peer) = peer.map(network) else {
+    /// Counts a failed verification; past the rate, the time after which there is room for
+    /// another. A loopback peer is a proxy of this machine or its owner.
+    pub(super) fn charge(&self, peer: Option<IpAddr>) -> Result<(), Duration> {
+        let (Some(failures), Some(peer)) = (&self.0, peer) else {
             return Ok(());
         };
-        let mut refused = self
-            .refused_until
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        let now = Instant::now();
-        match refused.get(&peer) {
-            Some(until) if *until > now => Err(until.duration_since(now)),
-            Some(_) => {
-                refused.remove(&peer);
-                self.refused.store(refused.len(), Ordering::Relaxed);
-                Ok(())
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Counts a failed verification. A loopback peer is a proxy of this machine or its owner:
-    /// refusing it would refuse everybody behind it.
-    pub(super) fn charge(&self, peer: Option<IpAddr>) {
-        let (Some(failures), Some(peer)) = (&self.failures, peer) else {
-            return;
-        };
         if peer.is_loopback() {
-            return;
+            return Ok(());
         }
-        let peer = network(peer);
         if failures.len() > PEERS_MAX {
             failures.retain_recent();
         }
-        if let Err(until) = failures.check_key(&peer) {
-            let wait = until
-                .wait_time_from(DefaultClock::default().now())
-                .max(Duration::from_secs(1));
-            let mut refused = self
-                .refused_until
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            let now = Instant::now();
-            if refused.len() >= PEERS_MAX {
-                refused.retain(|_, until| *until > now);
-            }
-            if refused.len() < PEERS_MAX {
-                refused.insert(peer, now + wait);
-            }
-            self.refused.store(refused.len(), Ordering::Relaxed);
-        }
+        let charged = failures.check_key(&network(peer));
+        charged.map_err(|until| until.wait_time_from(DefaultClock::default().now()))
     }
 }
 
@@ -129,7 +80,11 @@ fn network(peer: IpAddr) -> IpAddr {
     }
 }
 
-/// Memory for the bodies of all requests under way.
+/// A body up to this size, in bytes, may use what is set aside from large ones: a few unverified
+/// uploads must not keep everybody else out.
+const SMALL_BODY: usize = 64 * 1024;
+
+/// Memory for the bodies of all requests under way: `max` bytes, and a quarter more for small ones.
 #[derive(Clone)]
 pub(super) struct BodyBudget {
     used: Arc<AtomicUsize>,
@@ -163,7 +118,12 @@ impl BodyShare {
     /// Takes `bytes` more; false, and nothing taken, if there is no room.
     pub(super) fn grow(&mut self, bytes: usize) -> bool {
         let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
-        if before.saturating_add(bytes) > self.budget.max {
+        let set_aside = if self.bytes.saturating_add(bytes) <= SMALL_BODY {
+            self.budget.max / 4
+        } else {
+            0
+        };
+        if before.saturating_add(bytes) > self.budget.max.saturating_add(set_aside) {
             self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
             return false;
         }
@@ -190,42 +150,46 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_keeps_failing_is_refused_and_others_are_not() {
+    fn a_peer_that_keeps_failing_is_told_to_wait_and_others_are_not() {
         let record = PeerRecord::new(Some(rate(1, 3)));
         let (bad, good) = (
             Some("192.0.2.1".parse().unwrap()),
             Some("192.0.2.2".parse().unwrap()),
         );
-        for _ in 0..4 {
-            assert!(record.admit(bad).is_ok());
-            record.charge(bad);
+        for _ in 0..3 {
+            assert!(record.charge(bad).is_ok());
         }
-        assert!(record.admit(bad).is_err());
-        assert!(record.admit(good).is_ok());
-        assert!(record.admit(None).is_ok());
+        assert!(record.charge(bad).is_err());
+        assert!(record.charge(good).is_ok());
+        assert!(record.charge(None).is_ok());
     }
 
     #[test]
     fn an_ipv6_network_counts_as_one_peer_and_loopback_never_does() {
         let record = PeerRecord::new(Some(rate(1, 1)));
-        for host in 0..3 {
-            record.charge(Some(format!("2001:db8::{host}").parse().unwrap()));
-            record.charge(Some("127.0.0.1".parse().unwrap()));
+        let v6 = |host: u8| Some(format!("2001:db8::{host}").parse().unwrap());
+        assert!(record.charge(v6(1)).is_ok());
+        assert!(record.charge(v6(2)).is_err());
+        for _ in 0..3 {
+            assert!(record.charge(Some("127.0.0.1".parse().unwrap())).is_ok());
         }
-        assert!(
-            record
-                .admit(Some("2001:db8::ffff".parse().unwrap()))
-                .is_err()
-        );
-        assert!(record.admit(Some("127.0.0.1".parse().unwrap())).is_ok());
+    }
+
+    #[test]
+    fn large_bodies_leave_room_for_small_ones() {
+        let budget = BodyBudget::new(4 * SMALL_BODY);
+        let mut large: Vec<_> = (0..2).map(|_| budget.share()).collect();
+        assert!(large.iter_mut().all(|share| share.grow(2 * SMALL_BODY)));
+        assert!(!budget.share().grow(2 * SMALL_BODY));
+        assert!(budget.share().grow(SMALL_BODY));
     }
 
     #[test]
     fn body_memory_is_given_back() {
-        let budget = BodyBudget::new(10);
+        let budget = BodyBudget::new(8 * SMALL_BODY);
         let mut share = budget.share();
-        assert!(share.grow(6) && share.grow(4) && !share.grow(1));
+        assert!(share.grow(6 * SMALL_BODY) && share.grow(2 * SMALL_BODY) && !share.grow(1));
         drop(share);
-        assert!(budget.share().grow(10));
+        assert!(budget.share().grow(8 * SMALL_BODY));
     }
 }

@@ -1,7 +1,7 @@
 //! Receive: everything between a sender's connection and its answer.
 //!
 //! The order of checks is fixed: connection caps (in `server`) → head limits (in `server`) → path,
-//! method, host → the peer's record of failed verifications → body size, budget and deadlines →
+//! method, host → body size, budget and deadlines →
 //! signature, timestamp, id → the source's rate → durable commit → answer.
 
 mod ack;
@@ -43,7 +43,7 @@ pub struct Config {
     pub body_deadlines: BodyDeadlines,
     /// Memory for bodies being read or stored, in bytes.
     pub bodies_in_flight_max: usize,
-    /// Failed verifications of one remote address.
+    /// Failed verifications of one remote address that get their own answer and log line.
     pub rejections_per_peer: Option<Rate>,
     /// Networks whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,

@@ -53,8 +53,9 @@ pub(super) struct Source {
     pub(super) verifier: Arc<Verifier>,
     pub(super) metrics: SourceMetrics,
     rate: Option<SourceRate>,
-    log_lines: SourceRate,
-    unlogged: AtomicU64,
+    rejection_lines: Lines,
+    /// Apart, so that forgers cannot silence what an operator must see.
+    trouble_lines: Lines,
 }
 
 impl Source {
@@ -65,8 +66,8 @@ impl Source {
             body_bytes_max: config.body_bytes_max,
             verifier: config.verifier,
             rate: config.rate.map(SourceRate::new),
-            log_lines: SourceRate::new(LOG_LINES),
-            unlogged: AtomicU64::new(0),
+            rejection_lines: Lines::new(),
+            trouble_lines: Lines::new(),
         }
     }
 
@@ -86,16 +87,25 @@ impl Source {
         }
         if let Some(reason) = verified.observed() {
             self.metrics.count_rejection(reason);
-            self.log(|unlogged| {
+            self.rejection_lines.write(|unlogged| {
                 tracing::warn!(source = %self.name, reason = reason.as_str(), unlogged,
                     "not verified, but let through: this source's mode is \"observe\"");
             });
         }
     }
 
-    pub(super) fn note_rejected(&self, rejection: &Rejection, peer: Option<IpAddr>) {
+    /// Counts a rejection, and writes it down if it is `worth_a_line`.
+    pub(super) fn note_rejected(
+        &self,
+        rejection: &Rejection,
+        peer: Option<IpAddr>,
+        worth_a_line: bool,
+    ) {
         self.metrics.count_rejection(rejection.reason);
-        self.log(|unlogged| {
+        if !worth_a_line {
+            return;
+        }
+        self.rejection_lines.write(|unlogged| {
             let peer = peer.map(tracing::field::display);
             tracing::warn!(source = %self.name, reason = rejection.reason.as_str(), detail = %rejection.detail,
                 peer, unlogged, "rejected");
@@ -103,14 +113,29 @@ impl Source {
     }
 
     pub(super) fn note_unavailable(&self, why: &dyn Display) {
-        self.log(
+        self.trouble_lines.write(
             |unlogged| tracing::error!(source = %self.name, %why, unlogged, "refused with 503"),
         );
     }
+}
+
+/// Log lines of one kind that a sender can cause.
+struct Lines {
+    rate: SourceRate,
+    unlogged: AtomicU64,
+}
+
+impl Lines {
+    fn new() -> Self {
+        Self {
+            rate: SourceRate::new(LOG_LINES),
+            unlogged: AtomicU64::new(0),
+        }
+    }
 
     /// Writes a line unless there were too many; the next line says how many were left out.
-    fn log(&self, write: impl FnOnce(u64)) {
-        if self.log_lines.admit().is_ok() {
+    fn write(&self, write: impl FnOnce(u64)) {
+        if self.rate.admit().is_ok() {
             write(self.unlogged.swap(0, Ordering::Relaxed));
         } else {
             self.unlogged.fetch_add(1, Ordering::Relaxed);

@@ -188,6 +188,10 @@ impl Provider {
                 return Err((format!("scheme[{at}].{}", fault.key), fault.message));
             }
         }
+        if !(200..300).contains(&self.ack.status) {
+            let message = "must be a success, 200 to 299".to_owned();
+            return Err(("ack.status".to_owned(), message));
+        }
         let event = &self.event;
         let lists = [
             ("event.id", &event.id.0),

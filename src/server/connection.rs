@@ -121,7 +121,7 @@ impl Connection {
         let mut builder = http2::Builder::new(Streams(self.stage.clone()));
         builder
             .timer(TokioTimer::new())
-            .max_concurrent_streams(64)
+            .max_concurrent_streams(32)
             .initial_stream_window_size(64 * 1024)
             .initial_connection_window_size(256 * 1024)
             .max_frame_size(16 * 1024)
