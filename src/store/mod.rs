@@ -197,6 +197,7 @@ impl Store {
             prune_at: clock.steady(),
             busy: true,
             short: false,
+            failing: false,
         };
         let guard = PanicGuard(Arc::clone(&shared));
         let run = move || {

@@ -29,6 +29,8 @@ const CLAIM_BYTES_MAX: usize = 1 << 20;
 const SHORTAGE_LOOK: Duration = Duration::from_millis(500);
 /// Between two rounds of pruning.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
+/// After a failed commit: what is queued is ready at once, so nothing else would slow it down.
+const REST: Duration = Duration::from_millis(250);
 
 /// The answers of one commit.
 pub(super) type Answers = Vec<(Answer<Receipt>, Result<Receipt, StoreError>)>;
@@ -45,6 +47,8 @@ pub(super) struct Writer {
     pub(super) prune_at: UnixMillis,
     pub(super) busy: bool,
     pub(super) short: bool,
+    /// The last commit failed; said once, not each time.
+    pub(super) failing: bool,
 }
 
 /// Completes the answers of each commit; ends with the writer.
@@ -128,6 +132,8 @@ impl Writer {
             self.short = shortage.is_some();
             match shortage {
                 Some(shortage) => tracing::error!(%shortage, "the store takes no new events"),
+                // Whether it does, the next commit says.
+                None if self.failing => {}
                 None => tracing::info!("the store takes new events again"),
             }
             // Pruning may make room.
@@ -172,6 +178,9 @@ impl Writer {
         match self.engine.commit(&batch) {
             Ok(committed) => {
                 self.shared.observe(started.elapsed(), work.events.len());
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("the store commits again");
+                }
                 self.finish(work, committed);
                 Ok(())
             }
@@ -234,13 +243,19 @@ impl Writer {
             EngineError::Unavailable(why) => (StoreError::Unavailable(why), None),
             EngineError::Fatal(why) => (StoreError::Fatal(Arc::clone(&why)), Some(why)),
         };
-        tracing::error!(error = %answer, events = work.events.len(), "a commit failed; its events are refused");
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(error = %answer, events = work.events.len(), "a commit failed; events are refused until one succeeds");
+        }
         self.answer_all(&mut work.answers, &answer);
         for mark in work.marks.drain(..) {
             self.shared.intake.settle(mark);
         }
         refuse(work, &answer);
-        fatal.map_or(Ok(()), Err)
+        if let Some(why) = fatal {
+            return Err(why);
+        }
+        rest();
+        Ok(())
     }
 
     /// Reads events back from disk while there is room for them in memory.
@@ -314,6 +329,17 @@ impl Writer {
         }
         self.shared.stats(self.engine.stats());
         Ok(())
+    }
+}
+
+fn rest() {
+    let until = Instant::now() + REST;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::park_timeout(left);
     }
 }
 

@@ -1,6 +1,7 @@
 //! When the disk is full, slow or broken.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -17,6 +18,8 @@ use crate::verify::Verified;
 struct Weather {
     commits: Mutex<VecDeque<EngineError>>,
     shortage: Mutex<Option<Shortage>>,
+    /// Commits that were tried.
+    tried: AtomicUsize,
 }
 
 /// The embedded engine in bad weather.
@@ -27,6 +30,7 @@ struct Faulty {
 
 impl Engine for Faulty {
     fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, EngineError> {
+        self.weather.tried.fetch_add(1, Ordering::Relaxed);
         match self.weather.commits.lock().unwrap().pop_front() {
             Some(error) => Err(error),
             None => self.inner.commit(batch),
@@ -123,6 +127,31 @@ async fn a_commit_that_fails_in_passing_keeps_settlements_and_refuses_its_events
     store.flush().await.unwrap();
     let counts = store.counts().of(&"stripe".into());
     assert_eq!((counts.pending, counts.delivered), (1, 1));
+}
+
+/// A hundred settlements are due at once, so the writer tried, failed and logged as fast as it
+/// could for as long as the disk was full.
+#[tokio::test]
+async fn while_commits_fail_the_writer_rests() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    let mut leases = Vec::new();
+    for n in 0..120 {
+        store.accept(event("stripe", &n.to_string())).await.unwrap();
+        leases.push(store.lease().await);
+    }
+    let failed = EngineError::Unavailable("busy".into());
+    weather.commits.lock().unwrap().extend(vec![failed; 10_000]);
+    let before = weather.tried.load(Ordering::Relaxed);
+    for lease in leases {
+        store.settle(lease, delivered());
+    }
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let tried = weather.tried.load(Ordering::Relaxed) - before;
+    assert!((1..=5).contains(&tried), "{tried}");
+    weather.commits.lock().unwrap().clear();
+    store.flush().await.unwrap();
+    assert_eq!(store.counts().of(&"stripe".into()).delivered, 120);
 }
 
 #[tokio::test]
