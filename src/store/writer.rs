@@ -318,6 +318,10 @@ impl Writer {
                 Err(EngineError::Fatal(why)) => return Err(why),
                 Err(error) => {
                     tracing::warn!(%error, "pruning failed; trying again");
+                    // A part of it may be done.
+                    if let Ok(counts) = self.engine.counts() {
+                        self.shared.publish(counts);
+                    }
                     self.prune_at = now.plus(PRUNE_EVERY);
                 }
             }

@@ -80,6 +80,18 @@ impl Draft {
     }
 }
 
+impl Draft {
+    /// Takes over the tallies of a part that is durable.
+    pub(super) fn add_tallies(&mut self, part: &Self) {
+        for (all, part) in self.tallies.iter_mut().zip(&part.tallies) {
+            all.iter_mut().zip(part).for_each(|(all, by)| *all += by);
+        }
+        for (all, part) in self.touched.iter_mut().zip(&part.touched) {
+            *all |= part;
+        }
+    }
+}
+
 /// What of the engine a transaction uses.
 pub(super) struct Tx<'a> {
     pub(super) db: &'a Connection,

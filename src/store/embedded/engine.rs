@@ -68,6 +68,7 @@ impl Engine for Embedded {
         let mut draft = Draft::new(self.high + 1, self.sources.len(), 0);
         let pruned = self.prune_slice(policy, now, &mut draft);
         self.wal_bytes += 16 * PAGE;
+        // Also after an error: the draft holds only what is durable.
         let touched = self.touched(&draft);
         let more = self.checked(pruned)?;
         Ok(Pruned { touched, more })

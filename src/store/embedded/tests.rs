@@ -5,8 +5,9 @@ use bytes::Bytes;
 use super::*;
 use crate::clock::UnixMillis;
 use crate::event::{Event, EventId, HeaderList};
-use crate::store::engine::{Engine as _, NewEvent, Outcome};
+use crate::store::engine::{Engine as _, Mark, NewEvent, Outcome, Policy};
 use crate::store::keys::{DedupKey, Digest};
+use crate::store::lease::{DeadReason, Settlement};
 
 fn engine(dir: &std::path::Path) -> Embedded {
     let place = Place::take(dir, true, &Clock::real()).unwrap();
@@ -110,4 +111,54 @@ fn a_database_that_another_program_has_locked_is_tried_again() {
     other.execute_batch("ROLLBACK").unwrap();
     let committed = commit(&mut engine, &[event(2, 10)]).unwrap();
     assert_eq!(committed.outcomes, [Outcome::Stored { seq: 2 }]);
+}
+
+/// Tallies went into the published counts before the transaction was durable, and stayed there
+/// when it was rolled back.
+#[test]
+fn pruning_that_fails_leaves_the_counts_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = engine(dir.path());
+    let events = [event(1, 10), event(2, 10)];
+    commit(&mut engine, &events).unwrap();
+    let marks: Vec<_> = (1u64..)
+        .zip(&events)
+        .map(|(seq, new)| Mark {
+            seq,
+            event: Arc::clone(&new.event),
+            settlement: Settlement::Dead {
+                attempt: None,
+                reason: DeadReason::GaveUp,
+            },
+        })
+        .collect();
+    let settled = Batch {
+        now: UnixMillis(0),
+        events: &[],
+        marks: &marks,
+        replays: &[],
+        erasures: &[],
+    };
+    engine.commit(&settled).unwrap();
+    let before = engine.counts().unwrap();
+    assert_eq!(before[0].dead, 2);
+    // The first row goes, the second one does not.
+    engine
+        .db
+        .execute_batch(
+            "CREATE TEMP TRIGGER stuck BEFORE DELETE ON main.event WHEN old.seq = 2
+             BEGIN SELECT RAISE(ABORT, 'stuck'); END",
+        )
+        .unwrap();
+    let policy = Policy {
+        keep: engine.keep,
+        bytes_max: u64::MAX,
+        low_space_bytes: 0,
+    };
+    let later = UnixMillis(0).plus(engine.keep.dead * 2);
+    assert!(engine.prune(&policy, later).is_err());
+    assert_eq!(engine.counts().unwrap(), before);
+    engine.db.execute_batch("DROP TRIGGER stuck").unwrap();
+    let pruned = engine.prune(&policy, later).unwrap();
+    assert_eq!(pruned.touched[0].dead, 0);
 }
