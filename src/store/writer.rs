@@ -16,7 +16,7 @@ use super::engine::{
 };
 use super::error::{Shortage, StoreError};
 use super::intake::{Answer, Order, Work};
-use super::shared::Shared;
+use super::shared::{Shared, lock};
 use super::{Receipt, ReceiptKind, wide};
 use crate::clock::{Clock, UnixMillis};
 use crate::event::EventId;
@@ -68,7 +68,10 @@ impl Writer {
             let mut work = self.shared.intake.take(self.sleep());
             let last = work.last;
             work.marks.append(&mut self.quarantined);
-            match self.turn(work) {
+            *lock(&self.shared.at_work) = Some(Instant::now());
+            let turned = self.turn(work);
+            *lock(&self.shared.at_work) = None;
+            match turned {
                 Ok(()) if last => break Ok(()),
                 Ok(()) => {}
                 Err(error) => break Err(error),

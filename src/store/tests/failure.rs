@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::support::*;
 use crate::clock::{Clock, UnixMillis};
@@ -18,6 +18,8 @@ use crate::verify::Verified;
 struct Weather {
     commits: Mutex<VecDeque<EngineError>>,
     shortage: Mutex<Option<Shortage>>,
+    /// Commits wait while this is held.
+    stuck: Mutex<()>,
     /// Commits that were tried.
     tried: AtomicUsize,
 }
@@ -31,6 +33,7 @@ struct Faulty {
 impl Engine for Faulty {
     fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, EngineError> {
         self.weather.tried.fetch_add(1, Ordering::Relaxed);
+        drop(self.weather.stuck.lock().unwrap());
         match self.weather.commits.lock().unwrap().pop_front() {
             Some(error) => Err(error),
             None => self.inner.commit(batch),
@@ -152,6 +155,33 @@ async fn while_commits_fail_the_writer_rests() {
     weather.commits.lock().unwrap().clear();
     store.flush().await.unwrap();
     assert_eq!(store.counts().of(&"stripe".into()).delivered, 120);
+}
+
+/// With a disk that hangs in a sync `/readyz` said yes for ever: the queue was open, and only a
+/// full one or an error closed it.
+#[tokio::test]
+async fn a_disk_that_hangs_is_not_writable() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    let in_seconds = |seconds| {
+        let then = Instant::now() + Duration::from_secs(seconds);
+        store.shared().writable(then)
+    };
+    store.accept(event("stripe", "a")).await.unwrap();
+    store.flush().await.unwrap();
+    let (accepted, ()) = tokio::join!(store.accept(event("stripe", "b")), async {
+        let stuck = weather.stuck.lock().unwrap();
+        in_seconds(0).unwrap();
+        while in_seconds(3).is_ok() {
+            std::thread::yield_now();
+        }
+        in_seconds(0).unwrap();
+        drop(stuck);
+    });
+    accepted.unwrap();
+    while in_seconds(3).is_err() {
+        tokio::task::yield_now().await;
+    }
 }
 
 #[tokio::test]
