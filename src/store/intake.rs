@@ -53,6 +53,8 @@ pub(super) struct Work {
     pub(super) events: Vec<NewEvent>,
     pub(super) answers: Vec<Answer<Receipt>>,
     pub(super) marks: Vec<Mark>,
+    /// How many of the marks, from the end, are of damaged records, which nobody was offered.
+    pub(super) unoffered: usize,
     pub(super) orders: Vec<Order>,
     /// Nothing more will come, and this is the last of it.
     pub(super) last: bool,

@@ -67,6 +67,7 @@ impl Writer {
         let result = loop {
             let mut work = self.shared.intake.take(self.sleep());
             let last = work.last;
+            work.unoffered = self.quarantined.len();
             work.marks.append(&mut self.quarantined);
             *lock(&self.shared.at_work) = Some(Instant::now());
             let turned = self.turn(work);
@@ -202,8 +203,10 @@ impl Writer {
         self.shared.publish(touched);
         self.shared.stats(self.engine.stats());
         let backlog = &self.shared.backlog;
-        if !work.marks.is_empty() {
-            backlog.done(work.marks.iter().map(|mark| &mark.event));
+        let offered = work.marks.len() - work.unoffered;
+        if offered > 0 {
+            let offered = work.marks.iter().take(offered);
+            backlog.done(offered.map(|mark| &mark.event));
         }
         erased.iter().flatten().for_each(|seq| backlog.remove(*seq));
         let stored = work.events.iter().zip(&outcomes);
@@ -250,6 +253,8 @@ impl Writer {
             tracing::error!(error = %answer, events = work.events.len(), "a commit failed; events are refused until one succeeds");
         }
         self.answer_all(&mut work.answers, &answer);
+        let offered = work.marks.len() - work.unoffered;
+        self.quarantined = work.marks.split_off(offered);
         for mark in work.marks.drain(..) {
             self.shared.intake.settle(mark);
         }

@@ -81,6 +81,24 @@ async fn an_event_in_anothers_place_becomes_a_dead_letter() {
     .await;
 }
 
+/// Quarantined events were taken off the backlog's bytes, which had never been added: memory
+/// could then hold more than its bound.
+#[tokio::test]
+async fn a_damaged_event_does_not_make_room_in_memory() {
+    let (mut store, _) = closed_with(3).await;
+    edit(
+        &store.config,
+        "UPDATE event SET body = zeroblob(500000) WHERE seq = 2",
+    );
+    store.store = open(&store.config, &store.clock).unwrap();
+    let leases = [store.lease().await, store.lease().await];
+    assert!(store.nothing_due().await);
+    assert_eq!(store.counts("stripe").2, 1);
+    let held: usize = leases.iter().map(|lease| lease.event.size_bytes()).sum();
+    let (_, free) = store.store.shared().backlog.full();
+    assert_eq!(free + held, store.config.backlog_bytes_max);
+}
+
 #[tokio::test]
 async fn a_newer_format_is_refused_and_left_alone() {
     let (store, _) = closed_with(1).await;
