@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::*;
 use crate::clock::UnixMillis;
 use crate::event::{Event, EventId, HeaderList};
-use crate::store::engine::{Engine as _, Mark, NewEvent, Outcome, Policy};
+use crate::store::engine::{Claim, Claimed, Engine as _, Mark, NewEvent, Outcome, Policy};
 use crate::store::keys::{DedupKey, Digest};
 use crate::store::lease::{DeadReason, Settlement};
 
@@ -161,4 +161,47 @@ fn pruning_that_fails_leaves_the_counts_as_they_were() {
     engine.db.execute_batch("DROP TRIGGER stuck").unwrap();
     let pruned = engine.prune(&policy, later).unwrap();
     assert_eq!(pruned.touched[0].dead, 0);
+}
+
+/// An error in the middle of a claim dropped what had been claimed before it: pending, but known
+/// as claimed, so nobody got it until a restart. And a read that failed in passing made its event
+/// a dead letter.
+#[test]
+fn a_read_that_fails_in_passing_strands_no_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = engine(dir.path());
+    let mut other = event(1, 10);
+    Arc::get_mut(&mut other.event).unwrap().source = "github".into();
+    commit(&mut engine, &[other, event(2, 10), event(3, 10)]).unwrap();
+    // A row that cannot be read for a reason other than damage.
+    engine
+        .db
+        .execute_batch(
+            "CREATE TEMP VIEW event AS SELECT seq, id, source,
+               CASE seq WHEN 2 THEN abs(-9223372036854775807 - 1) ELSE accepted_at END AS accepted_at,
+               received_at, provider_id, type, verified, method, target, headers, body, head_sum, sum
+             FROM main.event",
+        )
+        .unwrap();
+    let claim = |engine: &mut Embedded| {
+        let all = Claim {
+            events_max: 10,
+            bytes_max: 1000,
+            full: &[],
+        };
+        let claimed = engine.claim_due(UnixMillis(0), &all)?;
+        let seqs = claimed.into_iter().map(|claimed| match claimed {
+            Claimed::Ready(ready) => ready.seq,
+            Claimed::Damaged(mark) => panic!("{} is not damaged", mark.seq),
+        });
+        Ok::<Vec<u64>, EngineError>(seqs.collect())
+    };
+    assert_eq!(claim(&mut engine).unwrap(), [1]);
+    let failed = claim(&mut engine);
+    assert!(
+        matches!(failed, Err(EngineError::Unavailable(_))),
+        "{failed:?}"
+    );
+    engine.db.execute_batch("DROP VIEW temp.event").unwrap();
+    assert_eq!(claim(&mut engine).unwrap(), [2, 3]);
 }
