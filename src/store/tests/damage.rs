@@ -99,6 +99,28 @@ async fn a_damaged_event_does_not_make_room_in_memory() {
     assert_eq!(free + held, store.config.backlog_bytes_max);
 }
 
+/// It was answered as a duplicate and "revived" the damaged row, which died again at once: the
+/// provider's only whole copy was thrown away.
+#[tokio::test]
+async fn a_repeat_of_a_damaged_event_is_stored_anew() {
+    let (mut store, _) = closed_with(1).await;
+    edit(&store.config, "UPDATE event SET body = x'00' WHERE seq = 1");
+    store.store = open(&store.config, &store.clock).unwrap();
+    while store.counts("stripe") != (0, 0, 1) {
+        store.store.flush().await.unwrap();
+    }
+    let again = store.accept("stripe", "0").await;
+    assert_eq!(again.kind(), ReceiptKind::Stored);
+    let more = store.accept("stripe", "0").await;
+    assert_eq!(
+        (more.kind(), more.event_id()),
+        (ReceiptKind::Duplicate, again.event_id())
+    );
+    assert_eq!(store.deliver_next().await, "0");
+    assert!(store.nothing_due().await);
+    assert_eq!(store.counts("stripe"), (0, 1, 1));
+}
+
 #[tokio::test]
 async fn a_newer_format_is_refused_and_left_alone() {
     let (store, _) = closed_with(1).await;
