@@ -264,6 +264,8 @@ impl Tx<'_> {
                 "UPDATE event SET headers = NULL, body = NULL, sum = ?2 WHERE seq = ?1",
             )?
             .execute(params![seq.cast_signed(), Sums::erased(head)])?;
+        // It has a row now, also where the scan has not been: a lease may be settled yet.
+        draft.news.push(seq);
         // Answers of the app may repeat what was sent.
         self.db
             .prepare_cached("UPDATE attempt SET answer = NULL WHERE seq = ?1")?
@@ -281,9 +283,6 @@ impl Tx<'_> {
                  ON CONFLICT(seq) DO UPDATE SET state = 2, next_at = NULL, done_at = ?3, reason = 'erased'",
             )?
             .execute(params![seq.cast_signed(), source, self.now.0])?;
-        if state.is_none() {
-            draft.news.push(seq);
-        }
         draft.settled.push(seq);
         if let Some(source) = self.sources.by_id(source) {
             draft.tally(source, PENDING, -1);

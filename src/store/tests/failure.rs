@@ -184,6 +184,38 @@ async fn a_disk_that_hangs_is_not_writable() {
     }
 }
 
+/// A retry that was claimed before the scan came to it was erased, and its settlement then taken
+/// for the first news of the event: a second row, and the end of the store.
+#[tokio::test]
+async fn a_leased_retry_that_is_erased_after_a_restart_can_be_settled() {
+    let mut store = Fixture::new();
+    let mut leases = Vec::new();
+    let mut last = None;
+    for n in 0..100 {
+        last = Some(store.accept("stripe", &n.to_string()).await.event_id());
+        leases.push(store.lease().await);
+    }
+    let due = START.plus(Duration::from_secs(1));
+    store.store.settle(leases.pop().unwrap(), retry(due));
+    drop(leases);
+    store.advance(Duration::from_secs(2));
+    store.store.flush().await.unwrap();
+    // One at a time, so that the scan stops early.
+    store.config.backlog_bytes_max = 1;
+    let store = store.reopen().await;
+    let lease = loop {
+        let lease = store.lease().await;
+        if id_of(&lease) == "99" {
+            break lease;
+        }
+        store.store.settle(lease, delivered());
+    };
+    assert!(store.store.erase(last.unwrap()).await.unwrap());
+    store.store.settle(lease, delivered());
+    store.store.flush().await.unwrap();
+    assert_eq!(store.counts("stripe").2, 0);
+}
+
 #[tokio::test]
 async fn with_too_little_space_deliveries_go_on_and_intake_resumes_by_itself() {
     let dir = tempfile::tempdir().unwrap();
