@@ -14,7 +14,7 @@ use crate::store::view::SourceCounts;
 use crate::store::wide;
 
 /// The journal is checkpointed in the background from this size on,
-const WAL_SOFT: u64 = 8 << 20;
+const WAL_SOFT: u64 = 2 << 20;
 /// and the rest by the writer itself from this size on: a journal that starts over is much
 /// cheaper to write than one that grows.
 const WAL_HARD: u64 = 48 << 20;
