@@ -9,7 +9,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::filter::{self, Filter};
 use super::signed;
@@ -117,6 +117,18 @@ fn unpack(seq: u64, ids: &[u8]) -> impl Iterator<Item = (DedupKey, Known)> {
         })
 }
 
+/// When an event was accepted, if that can still be read: a run does not know it of each id.
+fn accepted_at(db: &Connection, seq: u64) -> Result<Option<i64>, rusqlite::Error> {
+    let found = db
+        .prepare_cached("SELECT accepted_at FROM event WHERE seq = ?1")?
+        .query_row([seq.cast_signed()], |row| row.get(0))
+        .optional();
+    match found {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(None),
+        found => found,
+    }
+}
+
 impl Ids {
     pub(super) fn load(db: &Connection, size: RunSize) -> Result<Self, rusqlite::Error> {
         let mut ids = Self {
@@ -221,7 +233,8 @@ impl Ids {
             .filter(|run| filter::names(&candidates, run.column));
         for run in likely {
             if let Some(known) = self.look_into(db, run.run, key)? {
-                return Ok((run.newest_at >= since).then_some(known));
+                let at = accepted_at(db, known.seq)?.unwrap_or(run.newest_at);
+                return Ok((at >= since).then_some(known));
             }
         }
         Ok(None)
