@@ -1,5 +1,6 @@
 //! A damaged file never yields a changed event and never looks empty.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -140,9 +141,10 @@ async fn flipped_bits_never_change_an_event() {
     let file = store.config.path.join("hookgate.db");
     let whole = std::fs::read(&file).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
-    for _ in 0..40 {
+    let mut opened = 0;
+    for flips in (1..=8).cycle().take(80) {
         let mut bytes = whole.clone();
-        for _ in 0..8 {
+        for _ in 0..flips {
             let at = random.usize(100..bytes.len());
             bytes[at] ^= 1 << random.u8(0..8);
         }
@@ -153,15 +155,27 @@ async fn flipped_bits_never_change_an_event() {
         let Ok(damaged) = open(&store.config, &store.clock) else {
             continue; // loud enough
         };
+        opened += 1;
+        let mut seen = HashSet::new();
         while let Ok(lease) = tokio::time::timeout(Duration::from_millis(20), damaged.lease()).await
         {
             let id: usize = id_of(&lease).parse().unwrap();
-            assert!(id < 40);
+            assert!(id < 40 && seen.insert(id));
             assert_eq!(lease.event.body, "{\"hello\":\"world\"}");
             damaged.settle(lease, delivered());
         }
+        // Whatever is missing is reported: as damaged, as still to deliver, or by giving up.
+        let flushed = damaged.flush().await;
+        let pending = damaged.counts().of(&"stripe".into()).pending;
+        let reported = damaged.stats().damaged + pending;
+        assert!(
+            flushed.is_err() || wide(seen.len()) + reported >= 40,
+            "{} delivered, {reported} reported",
+            seen.len()
+        );
         damaged.close().await;
     }
+    assert!(opened > 10, "{opened}");
 }
 
 #[tokio::test]
@@ -171,15 +185,17 @@ async fn a_truncated_journal_never_changes_an_event() {
         store.accept("stripe", &n.to_string()).await;
     }
     let journal = std::fs::read(store.config.path.join("hookgate.db-wal")).unwrap();
+    let main = std::fs::read(store.config.path.join("hookgate.db")).unwrap();
+    // The mark, once it is written.
+    store.store.clone().close().await;
+    let mark = std::fs::read(store.config.path.join("high-water")).unwrap();
+    let mut opened = 0;
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..20 {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path());
-        std::fs::copy(
-            store.config.path.join("hookgate.db"),
-            dir.path().join("hookgate.db"),
-        )
-        .unwrap();
+        std::fs::write(dir.path().join("hookgate.db"), &main).unwrap();
+        std::fs::write(dir.path().join("high-water"), &mark).unwrap();
         std::fs::write(
             dir.path().join("hookgate.db-wal"),
             &journal[..random.usize(0..journal.len())],
@@ -188,6 +204,7 @@ async fn a_truncated_journal_never_changes_an_event() {
         let Ok(torn) = open(&config, &store.clock) else {
             continue;
         };
+        opened += 1;
         let mut next = 0;
         while let Ok(lease) = tokio::time::timeout(Duration::from_millis(20), torn.lease()).await {
             assert_eq!(
@@ -197,8 +214,11 @@ async fn a_truncated_journal_never_changes_an_event() {
             next += 1;
             torn.settle(lease, delivered());
         }
+        // What the journal lost is reported.
+        assert_eq!(next + torn.stats().damaged, 20);
         torn.close().await;
     }
+    assert!(opened > 10, "{opened}");
 }
 
 #[tokio::test]
