@@ -271,10 +271,11 @@ fn unreadable(error: &rusqlite::Error) -> bool {
 
 /// What an error of a read means: nothing was written, so it may be tried again.
 fn unread(error: &rusqlite::Error) -> EngineError {
-    match classify(error) {
-        EngineError::Fatal(why) if !unreadable(error) => EngineError::Unavailable(why),
-        error => error,
+    let why = classify(error);
+    if matches!(why, EngineError::Fatal(_)) && !unreadable(error) {
+        return EngineError::Unavailable(error.to_string().into());
     }
+    why
 }
 
 /// Stands for an event of which nothing can be read.
