@@ -53,6 +53,8 @@ pub(super) struct Work {
     pub(super) events: Vec<NewEvent>,
     pub(super) answers: Vec<Answer<Receipt>>,
     pub(super) marks: Vec<Mark>,
+    /// How many of the marks, from the end, are of damaged records, which nobody was offered.
+    pub(super) unoffered: usize,
     pub(super) orders: Vec<Order>,
     /// Nothing more will come, and this is the last of it.
     pub(super) last: bool,
@@ -70,6 +72,8 @@ struct Queue {
     events_bytes: usize,
     answers_bytes: usize,
     marked_at: Option<Instant>,
+    /// Since when events wait that the writer has not taken.
+    events_at: Option<Instant>,
     nudged: bool,
     waiting: bool,
     /// Why nothing new is taken: a passing shortage,
@@ -106,6 +110,11 @@ impl Intake {
         check(&queue)
     }
 
+    /// Since when events wait that the writer has not taken.
+    pub(super) fn queued_since(&self) -> Option<Instant> {
+        self.lock().events_at
+    }
+
     /// Queues an event.
     pub(super) fn submit(
         &self,
@@ -120,6 +129,7 @@ impl Intake {
             return Err(StoreError::Busy);
         }
         queue.events_bytes += size;
+        queue.events_at.get_or_insert_with(Instant::now);
         queue.work.events.push(event);
         queue.work.answers.push(answer);
         self.wake(queue);
@@ -287,6 +297,8 @@ impl Queue {
         }
         let taken: usize = work.events.iter().map(|new| new.event.size_bytes()).sum();
         self.events_bytes = self.events_bytes.saturating_sub(taken);
+        // Those that are left came about now.
+        self.events_at = (!self.work.events.is_empty()).then(Instant::now);
         if self.work.marks.is_empty() {
             self.marked_at = None;
             self.answers_bytes = 0;

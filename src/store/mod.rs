@@ -36,7 +36,7 @@ mod tests;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -178,6 +178,7 @@ impl Store {
             }),
             observer: Mutex::new(None),
             failed: watch::Sender::new(None),
+            at_work: Mutex::new(None),
         });
         let cannot = |why: String| StoreError::Open {
             path: config.path.to_string_lossy().into(),
@@ -197,6 +198,7 @@ impl Store {
             prune_at: clock.steady(),
             busy: true,
             short: false,
+            failing: false,
         };
         let guard = PanicGuard(Arc::clone(&shared));
         let run = move || {
@@ -369,12 +371,12 @@ impl Store {
         *lock(&self.shared().stats)
     }
 
-    /// Whether new events are taken.
+    /// Whether new events are taken: not while the disk is stuck in a commit, either.
     ///
     /// # Errors
     /// Why not.
     pub fn writable(&self) -> Result<(), StoreError> {
-        self.shared().intake.open()
+        self.shared().writable(Instant::now())
     }
 
     /// Resolves when the store has failed; the process must exit then.

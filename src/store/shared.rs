@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -21,7 +21,12 @@ pub(super) struct Shared {
     pub(super) stats: Mutex<Stats>,
     pub(super) observer: Mutex<Option<Observer>>,
     pub(super) failed: watch::Sender<Option<StoreError>>,
+    /// Since when the writer is at work on one commit and what follows it.
+    pub(super) at_work: Mutex<Option<Instant>>,
 }
+
+/// A disk that takes longer for one commit, or to get to what is queued, takes no new events.
+const STALLED_AFTER: Duration = Duration::from_millis(2500);
 
 pub(super) type Observer = Box<dyn FnMut(Duration, usize) + Send>;
 
@@ -30,6 +35,22 @@ pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
+    /// Whether new events are taken, and by a disk that moves on.
+    pub(super) fn writable(&self, now: Instant) -> Result<(), StoreError> {
+        self.intake.open()?;
+        let since = [*lock(&self.at_work), self.intake.queued_since()];
+        let stalled = since
+            .into_iter()
+            .flatten()
+            .any(|since| now.saturating_duration_since(since) > STALLED_AFTER);
+        if stalled {
+            return Err(StoreError::Unavailable(
+                "its disk has not answered for seconds".into(),
+            ));
+        }
+        Ok(())
+    }
+
     pub(super) fn publish(&self, touched: Vec<SourceCounts>) {
         let mut counts = lock(&self.counts);
         for touched in touched {

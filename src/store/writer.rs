@@ -16,7 +16,7 @@ use super::engine::{
 };
 use super::error::{Shortage, StoreError};
 use super::intake::{Answer, Order, Work};
-use super::shared::Shared;
+use super::shared::{Shared, lock};
 use super::{Receipt, ReceiptKind, wide};
 use crate::clock::{Clock, UnixMillis};
 use crate::event::EventId;
@@ -29,6 +29,8 @@ const CLAIM_BYTES_MAX: usize = 1 << 20;
 const SHORTAGE_LOOK: Duration = Duration::from_millis(500);
 /// Between two rounds of pruning.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
+/// After a failed commit: what is queued is ready at once, so nothing else would slow it down.
+const REST: Duration = Duration::from_millis(250);
 
 /// The answers of one commit.
 pub(super) type Answers = Vec<(Answer<Receipt>, Result<Receipt, StoreError>)>;
@@ -45,6 +47,8 @@ pub(super) struct Writer {
     pub(super) prune_at: UnixMillis,
     pub(super) busy: bool,
     pub(super) short: bool,
+    /// The last commit failed; said once, not each time.
+    pub(super) failing: bool,
 }
 
 /// Completes the answers of each commit; ends with the writer.
@@ -63,8 +67,12 @@ impl Writer {
         let result = loop {
             let mut work = self.shared.intake.take(self.sleep());
             let last = work.last;
+            work.unoffered = self.quarantined.len();
             work.marks.append(&mut self.quarantined);
-            match self.turn(work) {
+            *lock(&self.shared.at_work) = Some(Instant::now());
+            let turned = self.turn(work);
+            *lock(&self.shared.at_work) = None;
+            match turned {
                 Ok(()) if last => break Ok(()),
                 Ok(()) => {}
                 Err(error) => break Err(error),
@@ -128,6 +136,8 @@ impl Writer {
             self.short = shortage.is_some();
             match shortage {
                 Some(shortage) => tracing::error!(%shortage, "the store takes no new events"),
+                // Whether it does, the next commit says.
+                None if self.failing => {}
                 None => tracing::info!("the store takes new events again"),
             }
             // Pruning may make room.
@@ -172,6 +182,9 @@ impl Writer {
         match self.engine.commit(&batch) {
             Ok(committed) => {
                 self.shared.observe(started.elapsed(), work.events.len());
+                if std::mem::take(&mut self.failing) {
+                    tracing::info!("the store commits again");
+                }
                 self.finish(work, committed);
                 Ok(())
             }
@@ -190,8 +203,10 @@ impl Writer {
         self.shared.publish(touched);
         self.shared.stats(self.engine.stats());
         let backlog = &self.shared.backlog;
-        if !work.marks.is_empty() {
-            backlog.done(work.marks.iter().map(|mark| &mark.event));
+        let offered = work.marks.len() - work.unoffered;
+        if offered > 0 {
+            let offered = work.marks.iter().take(offered);
+            backlog.done(offered.map(|mark| &mark.event));
         }
         erased.iter().flatten().for_each(|seq| backlog.remove(*seq));
         let stored = work.events.iter().zip(&outcomes);
@@ -234,13 +249,21 @@ impl Writer {
             EngineError::Unavailable(why) => (StoreError::Unavailable(why), None),
             EngineError::Fatal(why) => (StoreError::Fatal(Arc::clone(&why)), Some(why)),
         };
-        tracing::error!(error = %answer, events = work.events.len(), "a commit failed; its events are refused");
+        if !std::mem::replace(&mut self.failing, true) {
+            tracing::error!(error = %answer, events = work.events.len(), "a commit failed; events are refused until one succeeds");
+        }
         self.answer_all(&mut work.answers, &answer);
+        let offered = work.marks.len() - work.unoffered;
+        self.quarantined = work.marks.split_off(offered);
         for mark in work.marks.drain(..) {
             self.shared.intake.settle(mark);
         }
         refuse(work, &answer);
-        fatal.map_or(Ok(()), Err)
+        if let Some(why) = fatal {
+            return Err(why);
+        }
+        rest();
+        Ok(())
     }
 
     /// Reads events back from disk while there is room for them in memory.
@@ -303,6 +326,10 @@ impl Writer {
                 Err(EngineError::Fatal(why)) => return Err(why),
                 Err(error) => {
                     tracing::warn!(%error, "pruning failed; trying again");
+                    // A part of it may be done.
+                    if let Ok(counts) = self.engine.counts() {
+                        self.shared.publish(counts);
+                    }
                     self.prune_at = now.plus(PRUNE_EVERY);
                 }
             }
@@ -314,6 +341,17 @@ impl Writer {
         }
         self.shared.stats(self.engine.stats());
         Ok(())
+    }
+}
+
+fn rest() {
+    let until = Instant::now() + REST;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return;
+        }
+        std::thread::park_timeout(left);
     }
 }
 

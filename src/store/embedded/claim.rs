@@ -40,6 +40,7 @@ impl Embedded {
             open.rotate_left(self.turn);
         }
         let mut claimed = Vec::new();
+        let mut failed = None;
         let mut bytes = 0;
         while !open.is_empty() {
             let mut next = Vec::with_capacity(open.len());
@@ -47,8 +48,16 @@ impl Embedded {
                 if claimed.len() >= claim.events_max || bytes >= claim.bytes_max {
                     return Ok(claimed);
                 }
-                let Some(found) = self.claim_one(at, now)? else {
-                    continue;
+                let found = match self.claim_one(at, now) {
+                    Ok(Some(found)) => found,
+                    Ok(None) => continue,
+                    Err(error @ EngineError::Fatal(_)) => return Err(error),
+                    // What is claimed already must not be lost; this source waits.
+                    Err(error) => {
+                        tracing::warn!(%error, "an event could not be read; trying again");
+                        failed = Some(error);
+                        continue;
+                    }
                 };
                 if let Claimed::Ready(ready) = &found {
                     bytes += ready.event.size_bytes();
@@ -58,13 +67,16 @@ impl Embedded {
             }
             open = next;
         }
-        Ok(claimed)
+        match failed {
+            Some(error) if claimed.is_empty() => Err(error),
+            _ => Ok(claimed),
+        }
     }
 
     /// The next event of a source: retries and fresh ones in turn.
     fn claim_one(&mut self, at: usize, now: UnixMillis) -> Result<Option<Claimed>, EngineError> {
         loop {
-            self.fill(at, now).map_err(|error| classify(&error))?;
+            self.fill(at, now).map_err(|error| unread(&error))?;
             let Some(source) = self.sources.at_mut(at) else {
                 return Ok(None);
             };
@@ -86,11 +98,20 @@ impl Embedded {
             if is_retry && self.claimed.contains(&seq) {
                 continue;
             }
-            if let Some(found) = self.read_due(at, seq, is_retry, now)? {
-                if is_retry {
-                    self.claimed.insert(seq);
+            match self.read_due(at, seq, is_retry, now) {
+                Ok(None) => {}
+                Ok(Some(found)) => {
+                    if is_retry {
+                        self.claimed.insert(seq);
+                    }
+                    return Ok(Some(found));
                 }
-                return Ok(Some(found));
+                Err(error) => {
+                    if let Some(source) = self.sources.at_mut(at) {
+                        source.put_back(seq, is_retry);
+                    }
+                    return Err(error);
+                }
             }
         }
     }
@@ -113,10 +134,10 @@ impl Embedded {
             params![source.id, next_at, seq.cast_signed(), BUFFER],
             |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?.cast_unsigned())),
         )?;
+        let rows = rows.collect::<Result<Vec<_>, _>>()?;
         due.next_at = None;
         let mut left = BUFFER;
-        for row in rows {
-            let (next_at, seq) = row?;
+        for (next_at, seq) in rows {
             if next_at > now.0 {
                 due.next_at = Some(next_at);
                 return Ok(());
@@ -204,7 +225,7 @@ impl Embedded {
                     },
                 })))
             }
-            Err(error) => Err(classify(&error)),
+            Err(error) => Err(unread(&error)),
         }
     }
 
@@ -241,14 +262,20 @@ impl Embedded {
     }
 }
 
-/// Whether an error of a read is about the record, not the store.
+/// Whether an error of a read is about the record, not the store or the moment.
 fn unreadable(error: &rusqlite::Error) -> bool {
-    use rusqlite::ErrorCode::{DatabaseCorrupt, SystemIoFailure};
-    match error.sqlite_error_code() {
-        Some(code) => matches!(code, DatabaseCorrupt | SystemIoFailure),
-        // A column that is not of its type.
-        None => true,
+    // No code: a column that is not of its type.
+    let code = error.sqlite_error_code();
+    code.is_none_or(|code| code == rusqlite::ErrorCode::DatabaseCorrupt)
+}
+
+/// What an error of a read means: nothing was written, so it may be tried again.
+fn unread(error: &rusqlite::Error) -> EngineError {
+    let why = classify(error);
+    if matches!(why, EngineError::Fatal(_)) && !unreadable(error) {
+        return EngineError::Unavailable(error.to_string().into());
     }
+    why
 }
 
 /// Stands for an event of which nothing can be read.

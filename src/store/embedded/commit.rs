@@ -13,6 +13,7 @@ use crate::clock::UnixMillis;
 use crate::event::EventId;
 use crate::store::engine::{Batch, NewEvent, Outcome};
 use crate::store::keys::DedupKey;
+use crate::store::lease::DeadReason;
 use crate::store::wide;
 
 /// What a transaction will have changed.
@@ -80,6 +81,18 @@ impl Draft {
     }
 }
 
+impl Draft {
+    /// Takes over the tallies of a part that is durable.
+    pub(super) fn add_tallies(&mut self, part: &Self) {
+        for (all, part) in self.tallies.iter_mut().zip(&part.tallies) {
+            all.iter_mut().zip(part).for_each(|(all, by)| *all += by);
+        }
+        for (all, part) in self.touched.iter_mut().zip(&part.touched) {
+            *all |= part;
+        }
+    }
+}
+
 /// What of the engine a transaction uses.
 pub(super) struct Tx<'a> {
     pub(super) db: &'a Connection,
@@ -128,13 +141,21 @@ impl Tx<'_> {
         let (key, outcome) = match self.ids.find(self.db, new.key, since, draft.first)? {
             None => (new.key, Outcome::Stored { seq }),
             Some(known) if known.digest == new.digest => {
-                return self.duplicate(new, known.seq, draft);
+                match self.duplicate(new, known.seq, draft)? {
+                    Some(outcome) => return Ok(outcome),
+                    None => (new.key, Outcome::Stored { seq }),
+                }
             }
             Some(_) => {
                 let key = new.key.in_conflict(new.digest);
-                match self.ids.find(self.db, key, since, draft.first)? {
+                let known = self.ids.find(self.db, key, since, draft.first)?;
+                let repeat = match known {
+                    None => None,
+                    Some(known) => self.duplicate(new, known.seq, draft)?,
+                };
+                match repeat {
+                    Some(outcome) => return Ok(outcome),
                     None => (key, Outcome::Conflict { seq }),
-                    Some(known) => return self.duplicate(new, known.seq, draft),
                 }
             }
         };
@@ -155,27 +176,38 @@ impl Tx<'_> {
         Ok(outcome)
     }
 
-    /// A repeat: suppressed, but of a dead letter, which it brings back.
+    /// A repeat: suppressed, but of a dead letter, which it brings back. `None` if what it repeats
+    /// is damaged: this copy is the only whole one.
     fn duplicate(
         &self,
         new: &NewEvent,
         seq: u64,
         draft: &mut Draft,
-    ) -> Result<Outcome, rusqlite::Error> {
+    ) -> Result<Option<Outcome>, rusqlite::Error> {
+        // Before the record itself, which may be what cannot be read.
+        let reason = self
+            .db
+            .prepare_cached("SELECT reason FROM delivery WHERE seq = ?1 AND state = 2")?
+            .query_row([seq.cast_signed()], |row| row.get::<_, Option<String>>(0))
+            .optional()?
+            .flatten();
+        if reason.as_deref() == Some(DeadReason::Unreadable.as_str()) {
+            return Ok(None);
+        }
         let first = self.db
             .prepare_cached("SELECT e.id, d.state FROM event e LEFT JOIN delivery d USING(seq) WHERE e.seq = ?1")?
             .query_row([seq.cast_signed()], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))
             .optional()?;
         let Some((id, state)) = first else {
             // Its record is gone; the id lives longer.
-            return Ok(Outcome::Duplicate { of: new.event.id });
+            return Ok(Some(Outcome::Duplicate { of: new.event.id }));
         };
         if state == Some(DEAD) {
             self.revive(seq, false, draft)?;
         }
-        Ok(Outcome::Duplicate {
+        Ok(Some(Outcome::Duplicate {
             of: EventId::from_bytes(id),
-        })
+        }))
     }
 
     /// Makes an event due now, whatever became of it; `false` if there is nothing left to deliver.
@@ -232,6 +264,8 @@ impl Tx<'_> {
                 "UPDATE event SET headers = NULL, body = NULL, sum = ?2 WHERE seq = ?1",
             )?
             .execute(params![seq.cast_signed(), Sums::erased(head)])?;
+        // It has a row now, also where the scan has not been: a lease may be settled yet.
+        draft.news.push(seq);
         // Answers of the app may repeat what was sent.
         self.db
             .prepare_cached("UPDATE attempt SET answer = NULL WHERE seq = ?1")?
@@ -249,9 +283,6 @@ impl Tx<'_> {
                  ON CONFLICT(seq) DO UPDATE SET state = 2, next_at = NULL, done_at = ?3, reason = 'erased'",
             )?
             .execute(params![seq.cast_signed(), source, self.now.0])?;
-        if state.is_none() {
-            draft.news.push(seq);
-        }
         draft.settled.push(seq);
         if let Some(source) = self.sources.by_id(source) {
             draft.tally(source, PENDING, -1);

@@ -14,7 +14,7 @@ use crate::store::view::SourceCounts;
 use crate::store::wide;
 
 /// The journal is checkpointed in the background from this size on,
-const WAL_SOFT: u64 = 8 << 20;
+const WAL_SOFT: u64 = 2 << 20;
 /// and the rest by the writer itself from this size on: a journal that starts over is much
 /// cheaper to write than one that grows.
 const WAL_HARD: u64 = 48 << 20;
@@ -68,6 +68,7 @@ impl Engine for Embedded {
         let mut draft = Draft::new(self.high + 1, self.sources.len(), 0);
         let pruned = self.prune_slice(policy, now, &mut draft);
         self.wal_bytes += 16 * PAGE;
+        // Also after an error: the draft holds only what is durable.
         let touched = self.touched(&draft);
         let more = self.checked(pruned)?;
         Ok(Pruned { touched, more })

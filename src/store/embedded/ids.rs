@@ -4,12 +4,12 @@
 //! [`RunSize::ids`] of them they become a run: sorted by key, cut into buckets, one row each, found
 //! through the key's first bits; the [`Filter`] says which runs to look into. A run is written in
 //! slices between commits and counts from the moment its `id_run` row is there; until then memory
-//! answers. Runs are dropped whole when their newest id is out of time. Memory: about 12 MiB, and
-//! 1.5 bytes per id.
+//! answers. Runs are dropped whole when their newest id is out of time, or when there are more than
+//! [`IDS_MAX`] ids. Memory: about 12 MiB, and 1.5 bytes per id.
 
 use std::collections::{HashMap, VecDeque};
 
-use rusqlite::{Connection, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
 
 use super::filter::{self, Filter};
 use super::signed;
@@ -22,6 +22,10 @@ pub(super) struct Known {
     pub(super) digest: Digest,
 }
 
+/// Ids remembered at most, whatever their time: 15 MB of memory for the filter and 400 MB on disk.
+/// Beyond, the oldest are forgotten first, and a repeat of theirs is a new event.
+const IDS_MAX: usize = 10_000_000;
+
 /// How large runs are.
 #[derive(Clone, Copy)]
 pub(super) struct RunSize {
@@ -29,15 +33,22 @@ pub(super) struct RunSize {
     ids: usize,
     /// Key bits that choose a bucket.
     bits: u32,
+    /// Ids in all.
+    max: usize,
 }
 
 impl RunSize {
     pub(super) const FULL: Self = Self {
         ids: 114_688,
         bits: 13,
+        max: IDS_MAX,
     };
     /// Small enough for tests to make many.
-    pub(super) const SMALL: Self = Self { ids: 128, bits: 3 };
+    pub(super) const SMALL: Self = Self {
+        ids: 128,
+        bits: 3,
+        max: IDS_MAX,
+    };
 
     fn bucket(self, key: DedupKey) -> i64 {
         let [first, second, ..] = key.0;
@@ -104,6 +115,18 @@ fn unpack(seq: u64, ids: &[u8]) -> impl Iterator<Item = (DedupKey, Known)> {
             };
             Some((DedupKey(key.try_into().ok()?), known))
         })
+}
+
+/// When an event was accepted, if that can still be read: a run does not know it of each id.
+fn accepted_at(db: &Connection, seq: u64) -> Result<Option<i64>, rusqlite::Error> {
+    let found = db
+        .prepare_cached("SELECT accepted_at FROM event WHERE seq = ?1")?
+        .query_row([seq.cast_signed()], |row| row.get(0))
+        .optional();
+    match found {
+        Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => Ok(None),
+        found => found,
+    }
 }
 
 impl Ids {
@@ -210,7 +233,8 @@ impl Ids {
             .filter(|run| filter::names(&candidates, run.column));
         for run in likely {
             if let Some(known) = self.look_into(db, run.run, key)? {
-                return Ok((run.newest_at >= since).then_some(known));
+                let at = accepted_at(db, known.seq)?.unwrap_or(run.newest_at);
+                return Ok((at >= since).then_some(known));
             }
         }
         Ok(None)
@@ -258,6 +282,12 @@ impl Ids {
                 self.seal_slice(db)?; // ids arrive faster than they were written
             }
             self.begin_run();
+        }
+        if self.len() > self.size.max && self.drop_oldest(db)? {
+            tracing::warn!(
+                max = self.size.max,
+                "more ids than are remembered; the oldest are forgotten before their time"
+            );
         }
         if self.sealing.is_some() {
             self.seal_slice(db)?;
@@ -378,15 +408,22 @@ impl Ids {
         Ok(())
     }
 
+    fn drop_oldest(&mut self, db: &Connection) -> Result<bool, rusqlite::Error> {
+        let Some(oldest) = self.runs.front() else {
+            return Ok(false);
+        };
+        db.execute("DELETE FROM id_run WHERE run = ?1", [oldest.run])?;
+        if let Some(gone) = self.runs.pop_front() {
+            self.filter.remove(gone.column);
+            self.dropped.push(gone.run);
+        }
+        Ok(true)
+    }
+
     /// Forgets ids last seen before `before`; `true` if there may be more.
     pub(super) fn prune(&mut self, db: &Connection, before: i64) -> Result<bool, rusqlite::Error> {
-        if let Some(oldest) = self.runs.front().filter(|run| run.newest_at < before) {
-            db.execute("DELETE FROM id_run WHERE run = ?1", [oldest.run])?;
-            if let Some(gone) = self.runs.pop_front() {
-                self.filter.remove(gone.column);
-                self.dropped.push(gone.run);
-            }
-            return Ok(true);
+        if self.runs.front().is_some_and(|run| run.newest_at < before) {
+            return self.drop_oldest(db);
         }
         if self.sealing.is_some() || self.uncovered {
             return Ok(false); // first the rows of a run, then those of no run

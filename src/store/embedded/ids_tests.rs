@@ -65,6 +65,7 @@ fn hundreds_of_thousands_of_ids_are_known_and_others_are_not() {
     let size = RunSize {
         ids: 20_000,
         bits: 10,
+        max: IDS_MAX,
     };
     let mut ids = Ids::load(&db, size).unwrap();
     store(&db, &mut ids, 1..300_001, 500);
@@ -113,6 +114,29 @@ fn old_runs_are_dropped_whole_and_leave_nothing_behind() {
             .unwrap();
         assert_eq!(left, 0, "{table}");
     }
+}
+
+/// Only time limited them: a flood of ids took memory for as long as ids are kept.
+#[test]
+fn beyond_the_ceiling_the_oldest_ids_are_forgotten() {
+    let db = database();
+    let size = RunSize {
+        max: 500,
+        ..RunSize::SMALL
+    };
+    let mut ids = Ids::load(&db, size).unwrap();
+    store(&db, &mut ids, 1..3001, 10);
+    while ids.maintain(&db).unwrap() {}
+    assert!((300..=500).contains(&ids.len()), "{}", ids.len());
+    let newest = 3001 - u64::try_from(ids.len()).unwrap();
+    assert!((newest..3001).all(|n| known(&db, &ids, n)));
+    assert!((1..newest).all(|n| !known(&db, &ids, n)));
+    let again = Ids::load(&db, size).unwrap();
+    assert_eq!(again.len(), ids.len());
+    let kept: i64 = db
+        .query_row("SELECT min(k) FROM id_bucket", [], |row| row.get(0))
+        .unwrap();
+    assert_eq!(kept / BUCKETS_MAX, ids.runs[0].run);
 }
 
 #[test]

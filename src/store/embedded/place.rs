@@ -1,7 +1,7 @@
 //! The store's directory: who owns it, whether it keeps what is written, how much is free.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,16 +28,12 @@ impl Place {
         clock: &Clock,
     ) -> Result<Self, StoreError> {
         let cannot = |error: std::io::Error| cannot_open(path, &error);
-        let existed = path.is_dir();
+        let whole = std::path::absolute(path).map_err(cannot)?;
+        let created = whole.ancestors().take_while(|path| !path.exists()).count();
         std::fs::create_dir_all(path).map_err(cannot)?;
         let path = path.canonicalize().map_err(cannot)?;
         let directory = File::open(&path).map_err(cannot)?;
-        if !existed && let Some(parent) = path.parent() {
-            // Without this a power cut can take the new directory with all that is in it.
-            File::open(parent)
-                .and_then(|parent| parent.sync_all())
-                .map_err(cannot)?;
-        }
+        sync_parents(&path, created).map_err(cannot)?;
         let volatile = volatile(&directory).map_err(cannot)?;
         if let Some(kind) = volatile
             && !allow_volatile
@@ -70,6 +66,20 @@ impl Place {
     pub(super) fn database(&self) -> PathBuf {
         self.path.join("hookgate.db")
     }
+}
+
+/// Makes the names of new directories durable: without this a power cut can take them with all
+/// that is in them. One that was there may have been made just now too, by whoever starts this.
+fn sync_parents(path: &Path, created: usize) -> std::io::Result<()> {
+    for parent in path.ancestors().skip(1).take(created.max(1)) {
+        let synced = File::open(parent).and_then(|parent| parent.sync_all());
+        match synced {
+            // Not ours to read, nor to have created anything in.
+            Err(error) if created == 0 && error.kind() == ErrorKind::PermissionDenied => {}
+            synced => synced?,
+        }
+    }
+    Ok(())
 }
 
 fn own(path: &Path, clock: &Clock) -> Result<File, StoreError> {
@@ -156,6 +166,15 @@ mod tests {
         assert!(second.to_string().contains(&pid), "{second}");
         drop(first);
         Place::take(dir.path(), true, &Clock::real()).unwrap();
+    }
+
+    /// Only the last directory's name was made durable; a power cut could take those above it.
+    #[test]
+    fn directories_above_it_are_made_too() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a/b/c");
+        let place = Place::take(&path, true, &Clock::real()).unwrap();
+        assert_eq!(place.path, path.canonicalize().unwrap());
     }
 
     #[test]

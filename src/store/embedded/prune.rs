@@ -161,7 +161,6 @@ impl Embedded {
             }
             if let Some(source) = self.sources.by_id(row.source) {
                 slice.tally(source, row.state, -1);
-                draft.tally(source, row.state, -1);
             }
         }
         let work = Tx {
@@ -173,7 +172,9 @@ impl Embedded {
             now: UnixMillis(0),
         };
         work.counters(&slice, None)?;
-        tx.commit()
+        tx.commit()?;
+        draft.add_tallies(&slice);
+        Ok(())
     }
 
     fn prune_ids(&mut self, before: UnixMillis) -> Result<bool, rusqlite::Error> {

@@ -153,6 +153,15 @@ impl Source {
         None
     }
 
+    /// The event that was claimed last could not be read: it is the next one again.
+    pub(super) fn put_back(&mut self, seq: u64, is_retry: bool) {
+        if is_retry {
+            self.due.buffered.push_front(seq);
+        } else {
+            self.claimed = self.claimed.saturating_sub(1);
+        }
+    }
+
     /// Looks up when the oldest pending event was received.
     pub(super) fn look_up_oldest(&mut self, db: &Connection) -> Result<(), rusqlite::Error> {
         let fresh = self.fresh.front().copied();

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use super::*;
 use crate::clock::UnixMillis;
 use crate::event::{Event, EventId, HeaderList};
-use crate::store::engine::{Engine as _, NewEvent, Outcome};
+use crate::store::engine::{Claim, Claimed, Engine as _, Mark, NewEvent, Outcome, Policy};
 use crate::store::keys::{DedupKey, Digest};
+use crate::store::lease::{DeadReason, Settlement};
 
 fn engine(dir: &std::path::Path) -> Embedded {
     let place = Place::take(dir, true, &Clock::real()).unwrap();
@@ -110,4 +111,97 @@ fn a_database_that_another_program_has_locked_is_tried_again() {
     other.execute_batch("ROLLBACK").unwrap();
     let committed = commit(&mut engine, &[event(2, 10)]).unwrap();
     assert_eq!(committed.outcomes, [Outcome::Stored { seq: 2 }]);
+}
+
+/// Tallies went into the published counts before the transaction was durable, and stayed there
+/// when it was rolled back.
+#[test]
+fn pruning_that_fails_leaves_the_counts_as_they_were() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = engine(dir.path());
+    let events = [event(1, 10), event(2, 10)];
+    commit(&mut engine, &events).unwrap();
+    let marks: Vec<_> = (1u64..)
+        .zip(&events)
+        .map(|(seq, new)| Mark {
+            seq,
+            event: Arc::clone(&new.event),
+            settlement: Settlement::Dead {
+                attempt: None,
+                reason: DeadReason::GaveUp,
+            },
+        })
+        .collect();
+    let settled = Batch {
+        now: UnixMillis(0),
+        events: &[],
+        marks: &marks,
+        replays: &[],
+        erasures: &[],
+    };
+    engine.commit(&settled).unwrap();
+    let before = engine.counts().unwrap();
+    assert_eq!(before[0].dead, 2);
+    // The first row goes, the second one does not.
+    engine
+        .db
+        .execute_batch(
+            "CREATE TEMP TRIGGER stuck BEFORE DELETE ON main.event WHEN old.seq = 2
+             BEGIN SELECT RAISE(ABORT, 'stuck'); END",
+        )
+        .unwrap();
+    let policy = Policy {
+        keep: engine.keep,
+        bytes_max: u64::MAX,
+        low_space_bytes: 0,
+    };
+    let later = UnixMillis(0).plus(engine.keep.dead * 2);
+    assert!(engine.prune(&policy, later).is_err());
+    assert_eq!(engine.counts().unwrap(), before);
+    engine.db.execute_batch("DROP TRIGGER stuck").unwrap();
+    let pruned = engine.prune(&policy, later).unwrap();
+    assert_eq!(pruned.touched[0].dead, 0);
+}
+
+/// An error in the middle of a claim dropped what had been claimed before it: pending, but known
+/// as claimed, so nobody got it until a restart. And a read that failed in passing made its event
+/// a dead letter.
+#[test]
+fn a_read_that_fails_in_passing_strands_no_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = engine(dir.path());
+    let mut other = event(1, 10);
+    Arc::get_mut(&mut other.event).unwrap().source = "github".into();
+    commit(&mut engine, &[other, event(2, 10), event(3, 10)]).unwrap();
+    // A row that cannot be read for a reason other than damage.
+    engine
+        .db
+        .execute_batch(
+            "CREATE TEMP VIEW event AS SELECT seq, id, source,
+               CASE seq WHEN 2 THEN abs(-9223372036854775807 - 1) ELSE accepted_at END AS accepted_at,
+               received_at, provider_id, type, verified, method, target, headers, body, head_sum, sum
+             FROM main.event",
+        )
+        .unwrap();
+    let claim = |engine: &mut Embedded| {
+        let all = Claim {
+            events_max: 10,
+            bytes_max: 1000,
+            full: &[],
+        };
+        let claimed = engine.claim_due(UnixMillis(0), &all)?;
+        let seqs = claimed.into_iter().map(|claimed| match claimed {
+            Claimed::Ready(ready) => ready.seq,
+            Claimed::Damaged(mark) => panic!("{} is not damaged", mark.seq),
+        });
+        Ok::<Vec<u64>, EngineError>(seqs.collect())
+    };
+    assert_eq!(claim(&mut engine).unwrap(), [1]);
+    let failed = claim(&mut engine);
+    assert!(
+        matches!(failed, Err(EngineError::Unavailable(_))),
+        "{failed:?}"
+    );
+    engine.db.execute_batch("DROP VIEW temp.event").unwrap();
+    assert_eq!(claim(&mut engine).unwrap(), [2, 3]);
 }

@@ -1,5 +1,6 @@
 //! A damaged file never yields a changed event and never looks empty.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -81,6 +82,46 @@ async fn an_event_in_anothers_place_becomes_a_dead_letter() {
     .await;
 }
 
+/// Quarantined events were taken off the backlog's bytes, which had never been added: memory
+/// could then hold more than its bound.
+#[tokio::test]
+async fn a_damaged_event_does_not_make_room_in_memory() {
+    let (mut store, _) = closed_with(3).await;
+    edit(
+        &store.config,
+        "UPDATE event SET body = zeroblob(500000) WHERE seq = 2",
+    );
+    store.store = open(&store.config, &store.clock).unwrap();
+    let leases = [store.lease().await, store.lease().await];
+    assert!(store.nothing_due().await);
+    assert_eq!(store.counts("stripe").2, 1);
+    let held: usize = leases.iter().map(|lease| lease.event.size_bytes()).sum();
+    let (_, free) = store.store.shared().backlog.full();
+    assert_eq!(free + held, store.config.backlog_bytes_max);
+}
+
+/// It was answered as a duplicate and "revived" the damaged row, which died again at once: the
+/// provider's only whole copy was thrown away.
+#[tokio::test]
+async fn a_repeat_of_a_damaged_event_is_stored_anew() {
+    let (mut store, _) = closed_with(1).await;
+    edit(&store.config, "UPDATE event SET body = x'00' WHERE seq = 1");
+    store.store = open(&store.config, &store.clock).unwrap();
+    while store.counts("stripe") != (0, 0, 1) {
+        store.store.flush().await.unwrap();
+    }
+    let again = store.accept("stripe", "0").await;
+    assert_eq!(again.kind(), ReceiptKind::Stored);
+    let more = store.accept("stripe", "0").await;
+    assert_eq!(
+        (more.kind(), more.event_id()),
+        (ReceiptKind::Duplicate, again.event_id())
+    );
+    assert_eq!(store.deliver_next().await, "0");
+    assert!(store.nothing_due().await);
+    assert_eq!(store.counts("stripe"), (0, 1, 1));
+}
+
 #[tokio::test]
 async fn a_newer_format_is_refused_and_left_alone() {
     let (store, _) = closed_with(1).await;
@@ -100,9 +141,10 @@ async fn flipped_bits_never_change_an_event() {
     let file = store.config.path.join("hookgate.db");
     let whole = std::fs::read(&file).unwrap();
     let mut random = fastrand::Rng::with_seed(7);
-    for _ in 0..40 {
+    let mut opened = 0;
+    for flips in (1..=8).cycle().take(80) {
         let mut bytes = whole.clone();
-        for _ in 0..8 {
+        for _ in 0..flips {
             let at = random.usize(100..bytes.len());
             bytes[at] ^= 1 << random.u8(0..8);
         }
@@ -113,15 +155,27 @@ async fn flipped_bits_never_change_an_event() {
         let Ok(damaged) = open(&store.config, &store.clock) else {
             continue; // loud enough
         };
+        opened += 1;
+        let mut seen = HashSet::new();
         while let Ok(lease) = tokio::time::timeout(Duration::from_millis(20), damaged.lease()).await
         {
             let id: usize = id_of(&lease).parse().unwrap();
-            assert!(id < 40);
+            assert!(id < 40 && seen.insert(id));
             assert_eq!(lease.event.body, "{\"hello\":\"world\"}");
             damaged.settle(lease, delivered());
         }
+        // Whatever is missing is reported: as damaged, as still to deliver, or by giving up.
+        let flushed = damaged.flush().await;
+        let pending = damaged.counts().of(&"stripe".into()).pending;
+        let reported = damaged.stats().damaged + pending;
+        assert!(
+            flushed.is_err() || wide(seen.len()) + reported >= 40,
+            "{} delivered, {reported} reported",
+            seen.len()
+        );
         damaged.close().await;
     }
+    assert!(opened > 10, "{opened}");
 }
 
 #[tokio::test]
@@ -131,15 +185,17 @@ async fn a_truncated_journal_never_changes_an_event() {
         store.accept("stripe", &n.to_string()).await;
     }
     let journal = std::fs::read(store.config.path.join("hookgate.db-wal")).unwrap();
+    let main = std::fs::read(store.config.path.join("hookgate.db")).unwrap();
+    // The mark, once it is written.
+    store.store.clone().close().await;
+    let mark = std::fs::read(store.config.path.join("high-water")).unwrap();
+    let mut opened = 0;
     let mut random = fastrand::Rng::with_seed(7);
     for _ in 0..20 {
         let dir = tempfile::tempdir().unwrap();
         let config = config(dir.path());
-        std::fs::copy(
-            store.config.path.join("hookgate.db"),
-            dir.path().join("hookgate.db"),
-        )
-        .unwrap();
+        std::fs::write(dir.path().join("hookgate.db"), &main).unwrap();
+        std::fs::write(dir.path().join("high-water"), &mark).unwrap();
         std::fs::write(
             dir.path().join("hookgate.db-wal"),
             &journal[..random.usize(0..journal.len())],
@@ -148,6 +204,7 @@ async fn a_truncated_journal_never_changes_an_event() {
         let Ok(torn) = open(&config, &store.clock) else {
             continue;
         };
+        opened += 1;
         let mut next = 0;
         while let Ok(lease) = tokio::time::timeout(Duration::from_millis(20), torn.lease()).await {
             assert_eq!(
@@ -157,8 +214,11 @@ async fn a_truncated_journal_never_changes_an_event() {
             next += 1;
             torn.settle(lease, delivered());
         }
+        // What the journal lost is reported.
+        assert_eq!(next + torn.stats().damaged, 20);
         torn.close().await;
     }
+    assert!(opened > 10, "{opened}");
 }
 
 #[tokio::test]

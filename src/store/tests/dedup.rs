@@ -152,6 +152,29 @@ async fn ids_that_moved_to_the_disk_are_known_too() {
     assert_eq!(store.counts("stripe"), (1000, 0, 0));
 }
 
+/// Of ids that had moved to the disk, only the time of the newest one of their run was compared:
+/// a repeat long after the window was suppressed because the run was young.
+#[tokio::test]
+async fn the_window_counts_from_each_id_also_for_those_on_the_disk() {
+    let hour = std::time::Duration::from_secs(3600);
+    let store = Fixture::with(|config| {
+        config.dedup_windows.insert("stripe".into(), hour);
+    });
+    store.accept("stripe", "old").await;
+    store.advance(hour * 2);
+    for n in 0..400 {
+        store.accept("stripe", &n.to_string()).await;
+    }
+    assert_eq!(
+        store.accept("stripe", "0").await.kind(),
+        ReceiptKind::Duplicate
+    );
+    assert_eq!(
+        store.accept("stripe", "old").await.kind(),
+        ReceiptKind::Stored
+    );
+}
+
 #[tokio::test]
 async fn a_repeat_after_the_source_s_window_is_a_new_event() {
     let hour = std::time::Duration::from_secs(3600);

@@ -1,8 +1,9 @@
 //! When the disk is full, slow or broken.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::support::*;
 use crate::clock::{Clock, UnixMillis};
@@ -17,6 +18,10 @@ use crate::verify::Verified;
 struct Weather {
     commits: Mutex<VecDeque<EngineError>>,
     shortage: Mutex<Option<Shortage>>,
+    /// Commits wait while this is held.
+    stuck: Mutex<()>,
+    /// Commits that were tried.
+    tried: AtomicUsize,
 }
 
 /// The embedded engine in bad weather.
@@ -27,6 +32,8 @@ struct Faulty {
 
 impl Engine for Faulty {
     fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, EngineError> {
+        self.weather.tried.fetch_add(1, Ordering::Relaxed);
+        drop(self.weather.stuck.lock().unwrap());
         match self.weather.commits.lock().unwrap().pop_front() {
             Some(error) => Err(error),
             None => self.inner.commit(batch),
@@ -123,6 +130,90 @@ async fn a_commit_that_fails_in_passing_keeps_settlements_and_refuses_its_events
     store.flush().await.unwrap();
     let counts = store.counts().of(&"stripe".into());
     assert_eq!((counts.pending, counts.delivered), (1, 1));
+}
+
+/// A hundred settlements are due at once, so the writer tried, failed and logged as fast as it
+/// could for as long as the disk was full.
+#[tokio::test]
+async fn while_commits_fail_the_writer_rests() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    let mut leases = Vec::new();
+    for n in 0..120 {
+        store.accept(event("stripe", &n.to_string())).await.unwrap();
+        leases.push(store.lease().await);
+    }
+    let failed = EngineError::Unavailable("busy".into());
+    weather.commits.lock().unwrap().extend(vec![failed; 10_000]);
+    let before = weather.tried.load(Ordering::Relaxed);
+    for lease in leases {
+        store.settle(lease, delivered());
+    }
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let tried = weather.tried.load(Ordering::Relaxed) - before;
+    assert!((1..=5).contains(&tried), "{tried}");
+    weather.commits.lock().unwrap().clear();
+    store.flush().await.unwrap();
+    assert_eq!(store.counts().of(&"stripe".into()).delivered, 120);
+}
+
+/// With a disk that hangs in a sync `/readyz` said yes for ever: the queue was open, and only a
+/// full one or an error closed it.
+#[tokio::test]
+async fn a_disk_that_hangs_is_not_writable() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    let in_seconds = |seconds| {
+        let then = Instant::now() + Duration::from_secs(seconds);
+        store.shared().writable(then)
+    };
+    store.accept(event("stripe", "a")).await.unwrap();
+    store.flush().await.unwrap();
+    let (accepted, ()) = tokio::join!(store.accept(event("stripe", "b")), async {
+        let stuck = weather.stuck.lock().unwrap();
+        in_seconds(0).unwrap();
+        while in_seconds(3).is_ok() {
+            std::thread::yield_now();
+        }
+        in_seconds(0).unwrap();
+        drop(stuck);
+    });
+    accepted.unwrap();
+    while in_seconds(3).is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// A retry that was claimed before the scan came to it was erased, and its settlement then taken
+/// for the first news of the event: a second row, and the end of the store.
+#[tokio::test]
+async fn a_leased_retry_that_is_erased_after_a_restart_can_be_settled() {
+    let mut store = Fixture::new();
+    let mut leases = Vec::new();
+    let mut last = None;
+    for n in 0..100 {
+        last = Some(store.accept("stripe", &n.to_string()).await.event_id());
+        leases.push(store.lease().await);
+    }
+    let due = START.plus(Duration::from_secs(1));
+    store.store.settle(leases.pop().unwrap(), retry(due));
+    drop(leases);
+    store.advance(Duration::from_secs(2));
+    store.store.flush().await.unwrap();
+    // One at a time, so that the scan stops early.
+    store.config.backlog_bytes_max = 1;
+    let store = store.reopen().await;
+    let lease = loop {
+        let lease = store.lease().await;
+        if id_of(&lease) == "99" {
+            break lease;
+        }
+        store.store.settle(lease, delivered());
+    };
+    assert!(store.store.erase(last.unwrap()).await.unwrap());
+    store.store.settle(lease, delivered());
+    store.store.flush().await.unwrap();
+    assert_eq!(store.counts("stripe").2, 0);
 }
 
 #[tokio::test]
