@@ -5,6 +5,7 @@
 
 mod faults;
 mod layers;
+mod protection;
 mod raw;
 mod reader;
 mod resolve;

@@ -5,16 +5,14 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
-
-use super::raw::{self, Leaf, SecretEntry};
+use super::protection::TOKEN_SEGMENT;
+use super::raw::{self, Leaf};
 use super::reader::Reader;
 use super::resolve::{NETWORK, rate};
-use super::units::{FilePath, Span};
-use crate::clock::UnixMillis;
+use super::units::Span;
 use crate::event::SourceName;
 use crate::ingress::SourceConfig;
-use crate::providers::{Catalogue, Kind, Place, Provider, Scheme};
+use crate::providers::{Catalogue, Provider};
 use crate::secret::Secret;
 use crate::verify::{self, Verifier};
 
@@ -85,9 +83,6 @@ pub(super) fn resolve(
     resolved
 }
 
-/// Last segment of a path that carries the source's token.
-const TOKEN_SEGMENT: &str = "/{token}";
-
 /// For how long a repeat counts as one: twice the longest usual schedule of retries.
 const DEDUP_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -137,27 +132,27 @@ fn catalogue(reader: &mut Reader, directory: Option<&str>) -> Catalogue {
 
 /// What may not be used twice.
 #[derive(Default)]
-struct Taken {
-    paths: HashMap<String, String>,
-    secrets: Vec<(String, Secret, bool)>,
+pub(super) struct Taken {
+    pub(super) paths: HashMap<String, String>,
+    pub(super) secrets: Vec<(String, Secret, bool)>,
 }
 
 /// The source being resolved.
-struct One<'a> {
-    reader: &'a mut Reader,
-    key: String,
-    name: &'a str,
-    defaults: &'a Defaults,
-    catalogue: &'a Catalogue,
-    taken: &'a mut Taken,
+pub(super) struct One<'a> {
+    pub(super) reader: &'a mut Reader,
+    pub(super) key: String,
+    pub(super) name: &'a str,
+    pub(super) defaults: &'a Defaults,
+    pub(super) catalogue: &'a Catalogue,
+    pub(super) taken: &'a mut Taken,
 }
 
 impl One<'_> {
-    fn fault(&mut self, key: &str, message: impl std::fmt::Display) {
+    pub(super) fn fault(&mut self, key: &str, message: impl std::fmt::Display) {
         self.reader.fault(&format!("{}.{key}", self.key), message);
     }
 
-    fn want<T>(&mut self, key: &str, leaf: Leaf<T>) -> Option<T> {
+    pub(super) fn want<T>(&mut self, key: &str, leaf: Leaf<T>) -> Option<T> {
         self.reader.want(&format!("{}.{key}", self.key), leaf)
     }
 
@@ -226,26 +221,8 @@ impl One<'_> {
         }
     }
 
-    fn warn(&mut self, what: &str) {
+    pub(super) fn warn(&mut self, what: &str) {
         self.reader.warnings.push(format!("{}: {what}", self.key));
-    }
-
-    /// What proves that a request is the sender's, as far as it can be read.
-    fn protection(&mut self, raw: &mut raw::Source) -> Protection {
-        let shared = std::mem::take(&mut raw.allow_shared_secret);
-        let shared = self.want("allow_shared_secret", shared);
-        let unsigned = self.want("unsigned", std::mem::take(&mut raw.unsigned));
-        let faults = self.reader.faults.0.len();
-        let secrets = self.secrets(raw);
-        Protection {
-            // What is there but cannot be read is not missing too.
-            unread: secrets.is_empty() && self.reader.faults.0.len() > faults,
-            shared: shared.is_some_and(|flag| flag.0),
-            unsigned: unsigned.is_some_and(|flag| flag.0),
-            token: self.token(raw),
-            token_in: self.want("token_in", std::mem::take(&mut raw.token_in)),
-            secrets,
-        }
     }
 
     /// What is checked beside the proof.
@@ -275,22 +252,6 @@ impl One<'_> {
             self.fault(key, "must be longer than 0s");
         }
         Some(span)
-    }
-
-    /// A secret segment in the path belongs to a scheme that looks at it.
-    fn check_path_token(&mut self, provider: &Provider, path: &str) {
-        let from = |scheme: &Scheme| scheme.signature.clone().map(|rule| rule.from.0);
-        let mut places = provider.schemes.iter().filter_map(from).flatten();
-        let is_read = places.any(|from| from.place == Place::PathToken);
-        let is_there = path.ends_with(TOKEN_SEGMENT);
-        if is_there && !is_read && self.reader.is_sound(&format!("{}.token", self.key)) {
-            let way_out = "has {token}, which nothing looks at: set token, or remove it";
-            self.reader
-                .require(&format!("{}.path", self.key), false, way_out);
-        }
-        if is_read && !is_there {
-            self.fault("path", "must end in /{token}, where the scheme has it");
-        }
     }
 
     fn check_ack(&mut self, ack: Leaf<String>) {
@@ -364,219 +325,6 @@ impl One<'_> {
             }
         }
     }
-
-    /// A provider that signs needs secrets; one that does not needs to be said so, and gets the
-    /// token, if there is one, as its scheme.
-    fn protected(
-        &mut self,
-        provider: Arc<Provider>,
-        protection: Protection,
-        path: &str,
-    ) -> Option<(Arc<Provider>, Vec<Secret>)> {
-        let signs = provider
-            .schemes
-            .iter()
-            .any(|scheme| scheme.kind != Kind::None);
-        let Protection {
-            unsigned,
-            token,
-            token_in,
-            secrets,
-            ..
-        } = protection;
-        if signs {
-            let given = [
-                ("unsigned", unsigned),
-                ("token", token.is_some()),
-                ("token_in", token_in.is_some()),
-            ];
-            if let Some((key, _)) = given.iter().find(|(_, given)| *given) {
-                let title = &provider.title;
-                let way_out =
-                    format!("{title} proves who it is; remove unsigned, token and token_in");
-                self.fault(key, way_out);
-            }
-            return Some((provider, secrets));
-        }
-        if !unsigned {
-            self.fault("unsigned", format_args!("{} signs nothing; if that is acceptable, set unsigned = true, and a token or allow_from", provider.title));
-        }
-        if !secrets.is_empty() {
-            self.fault(
-                "secret",
-                format_args!(
-                    "{} has no secret; use token for one of your own",
-                    provider.title
-                ),
-            );
-        }
-        let place_is_set = token_in.is_some();
-        let place = self.token_place(token_in, path)?;
-        let Some(token) = token else {
-            if place_is_set {
-                self.fault(
-                    "token",
-                    "missing: token_in is set, so set token or token_file",
-                );
-            }
-            if path.ends_with(TOKEN_SEGMENT) {
-                self.fault(
-                    "token",
-                    "missing: the path has {token}, so set token or token_file",
-                );
-            }
-            return Some((provider, Vec::new()));
-        };
-        let scheme = json!({ "kind": "token", "signature": { "from": place } });
-        match provider.with_scheme(&scheme) {
-            Ok(provider) => Some((Arc::new(provider), vec![token])),
-            Err(_) => {
-                let way_out = "is not a header's or a query parameter's name";
-                self.fault("token_in", way_out);
-                None
-            }
-        }
-    }
-
-    /// Where the sender repeats the token.
-    fn token_place(&mut self, token_in: Option<String>, path: &str) -> Option<String> {
-        let in_path = path.ends_with(TOKEN_SEGMENT);
-        let way_out = match (in_path, token_in.as_deref()) {
-            (true, None) => return Some("path:token".to_owned()),
-            (false, None) => return Some("query:token".to_owned()),
-            (true, Some(_)) => "the path already has {token}; remove one of them",
-            (false, Some("query:" | "header:")) => {
-                "names nothing: write \"query:NAME\" or \"header:NAME\""
-            }
-            (false, Some(place)) if place.starts_with("query:") || place.starts_with("header:") => {
-                return token_in;
-            }
-            (false, Some(_)) => "write \"query:NAME\" or \"header:NAME\", or put {token} into path",
-        };
-        self.fault("token_in", way_out);
-        None
-    }
-
-    fn secrets(&mut self, raw: &mut raw::Source) -> Vec<Secret> {
-        let (secret, file, list) = (
-            std::mem::take(&mut raw.secret),
-            std::mem::take(&mut raw.secret_file),
-            std::mem::take(&mut raw.secrets),
-        );
-        let given = [
-            ("secret", secret.0.is_some()),
-            ("secret_file", file.0.is_some()),
-            ("secrets", list.0.is_some()),
-        ];
-        let mut given = given.iter().filter(|(_, given)| *given).map(|(key, _)| key);
-        if let (Some(first), Some(second)) = (given.next(), given.next()) {
-            self.fault(
-                second,
-                format_args!("{first} is set too; set only one of secret, secret_file and secrets"),
-            );
-        }
-        let mut secrets = Vec::new();
-        if let Some(secret) = self.want("secret", secret) {
-            secrets.extend(self.text_secret("secret", &secret));
-        }
-        if let Some(file) = self.want("secret_file", file) {
-            secrets.extend(self.file_secret("secret_file", &file));
-        }
-        for (index, entry) in self
-            .want("secrets", list)
-            .map(|list| list.0)
-            .unwrap_or_default()
-            .into_iter()
-            .enumerate()
-        {
-            let key = format!("secrets[{index}]");
-            match entry {
-                Ok(entry) => secrets.extend(self.entry(&key, entry)),
-                Err(message) => self.fault(&key, message),
-            }
-        }
-        secrets
-    }
-
-    fn entry(&mut self, key: &str, entry: SecretEntry) -> Option<Secret> {
-        let mut secret = match (entry.file, entry.value) {
-            (Some(file), None) => self.file_secret(key, &file),
-            (None, Some(value)) => self.text_secret(key, &value),
-            (Some(_), Some(_)) | (None, None) => {
-                self.fault(key, "write one of file = \"...\" and value = \"...\"");
-                None
-            }
-        }?;
-        secret.not_after = entry
-            .not_after
-            .map(|instant| UnixMillis(instant.0.as_millisecond()));
-        Some(secret)
-    }
-
-    fn token(&mut self, raw: &mut raw::Source) -> Option<Secret> {
-        let (token, file) = (
-            std::mem::take(&mut raw.token),
-            std::mem::take(&mut raw.token_file),
-        );
-        if token.0.is_some() && file.0.is_some() {
-            self.fault(
-                "token_file",
-                "token is set too; set only one of token and token_file",
-            );
-        }
-        let text = self
-            .want("token", token)
-            .and_then(|token| self.text_secret("token", &token));
-        let file = self
-            .want("token_file", file)
-            .and_then(|file| self.file_secret("token_file", &file));
-        text.or(file)
-    }
-
-    fn text_secret(&mut self, key: &str, text: &raw::SecretText) -> Option<Secret> {
-        if text.0.trim().is_empty() {
-            self.fault(key, "is empty: without a secret anybody could sign");
-            return None;
-        }
-        Some(self.secret(key, text.0.as_bytes()))
-    }
-
-    fn file_secret(&mut self, key: &str, file: &FilePath) -> Option<Secret> {
-        let content = self
-            .reader
-            .secret_file(&format!("{}.{key}", self.key), file)?;
-        Some(self.secret(key, &content))
-    }
-
-    fn secret(&mut self, key: &str, content: &[u8]) -> Secret {
-        if content.trim_ascii() != content {
-            let warning = "begins or ends with white space, which counts as part of the secret";
-            let warning = format!("{}.{key} {warning}", self.key);
-            self.reader.warnings.push(warning);
-        }
-        Secret::new(key, content)
-    }
-
-    /// Most signatures do not cover the URL: with a shared secret, an event for one source would
-    /// verify at the other.
-    fn claim_secret(&mut self, secret: &Secret, shared: bool) {
-        let other = self
-            .taken
-            .secrets
-            .iter()
-            .find(|(name, other, _)| name != self.name && other.expose() == secret.expose());
-        if let Some((other, _, other_shares)) = other
-            && !(shared && *other_shares)
-        {
-            let message = format!(
-                "is also the secret of source {other}: an event for one would verify at the other; if that is meant, set allow_shared_secret = true on both"
-            );
-            self.fault(&secret.label, message);
-        }
-        self.taken
-            .secrets
-            .push((self.name.to_owned(), secret.clone(), shared));
-    }
 }
 
 /// What a source says about its requests beside who may send.
@@ -587,17 +335,6 @@ struct Checks {
     dedup_key: Option<Vec<String>>,
     allow_from: Vec<ipnet::IpNet>,
     observe: bool,
-}
-
-/// What a source says about who may send.
-struct Protection {
-    shared: bool,
-    /// Secrets were given, but none could be read.
-    unread: bool,
-    unsigned: bool,
-    token: Option<Secret>,
-    token_in: Option<String>,
-    secrets: Vec<Secret>,
 }
 
 fn is_name(name: &str) -> bool {

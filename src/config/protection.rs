@@ -1,0 +1,276 @@
+//! Who may send to a source: its secrets, or the token and networks of one whose provider does not
+//! sign.
+
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::raw::{self, SecretEntry};
+use super::sources::One;
+use super::units::FilePath;
+use crate::clock::UnixMillis;
+use crate::providers::{Kind, Place, Provider, Scheme};
+use crate::secret::Secret;
+
+/// Last segment of a path that carries the source's token.
+pub(super) const TOKEN_SEGMENT: &str = "/{token}";
+
+/// What a source says about who may send.
+pub(super) struct Protection {
+    pub(super) shared: bool,
+    /// Secrets were given, but none could be read.
+    pub(super) unread: bool,
+    pub(super) unsigned: bool,
+    pub(super) token: Option<Secret>,
+    pub(super) token_in: Option<String>,
+    pub(super) secrets: Vec<Secret>,
+}
+
+impl One<'_> {
+    /// What proves that a request is the sender's, as far as it can be read.
+    pub(super) fn protection(&mut self, raw: &mut raw::Source) -> Protection {
+        let shared = std::mem::take(&mut raw.allow_shared_secret);
+        let shared = self.want("allow_shared_secret", shared);
+        let unsigned = self.want("unsigned", std::mem::take(&mut raw.unsigned));
+        let faults = self.reader.faults.0.len();
+        let secrets = self.secrets(raw);
+        Protection {
+            // What is there but cannot be read is not missing too.
+            unread: secrets.is_empty() && self.reader.faults.0.len() > faults,
+            shared: shared.is_some_and(|flag| flag.0),
+            unsigned: unsigned.is_some_and(|flag| flag.0),
+            token: self.token(raw),
+            token_in: self.want("token_in", std::mem::take(&mut raw.token_in)),
+            secrets,
+        }
+    }
+
+    /// A secret segment in the path belongs to a scheme that looks at it.
+    pub(super) fn check_path_token(&mut self, provider: &Provider, path: &str) {
+        let from = |scheme: &Scheme| scheme.signature.clone().map(|rule| rule.from.0);
+        let mut places = provider.schemes.iter().filter_map(from).flatten();
+        let is_read = places.any(|from| from.place == Place::PathToken);
+        let is_there = path.ends_with(TOKEN_SEGMENT);
+        if is_there && !is_read && self.reader.is_sound(&format!("{}.token", self.key)) {
+            let way_out = "has {token}, which nothing looks at: set token, or remove it";
+            self.reader
+                .require(&format!("{}.path", self.key), false, way_out);
+        }
+        if is_read && !is_there {
+            self.fault("path", "must end in /{token}, where the scheme has it");
+        }
+    }
+
+    /// A provider that signs needs secrets; one that does not needs to be said so, and gets the
+    /// token, if there is one, as its scheme.
+    pub(super) fn protected(
+        &mut self,
+        provider: Arc<Provider>,
+        protection: Protection,
+        path: &str,
+    ) -> Option<(Arc<Provider>, Vec<Secret>)> {
+        let signs = provider
+            .schemes
+            .iter()
+            .any(|scheme| scheme.kind != Kind::None);
+        let Protection {
+            unsigned,
+            token,
+            token_in,
+            secrets,
+            ..
+        } = protection;
+        if signs {
+            let given = [
+                ("unsigned", unsigned),
+                ("token", token.is_some()),
+                ("token_in", token_in.is_some()),
+            ];
+            if let Some((key, _)) = given.iter().find(|(_, given)| *given) {
+                let title = &provider.title;
+                let way_out =
+                    format!("{title} proves who it is; remove unsigned, token and token_in");
+                self.fault(key, way_out);
+            }
+            return Some((provider, secrets));
+        }
+        if !unsigned {
+            self.fault("unsigned", format_args!("{} signs nothing; if that is acceptable, set unsigned = true, and a token or allow_from", provider.title));
+        }
+        if !secrets.is_empty() {
+            self.fault(
+                "secret",
+                format_args!(
+                    "{} has no secret; use token for one of your own",
+                    provider.title
+                ),
+            );
+        }
+        let place_is_set = token_in.is_some();
+        let place = self.token_place(token_in, path)?;
+        let Some(token) = token else {
+            if place_is_set {
+                self.fault(
+                    "token",
+                    "missing: token_in is set, so set token or token_file",
+                );
+            }
+            if path.ends_with(TOKEN_SEGMENT) {
+                self.fault(
+                    "token",
+                    "missing: the path has {token}, so set token or token_file",
+                );
+            }
+            return Some((provider, Vec::new()));
+        };
+        let scheme = json!({ "kind": "token", "signature": { "from": place } });
+        match provider.with_scheme(&scheme) {
+            Ok(provider) => Some((Arc::new(provider), vec![token])),
+            Err(_) => {
+                let way_out = "is not a header's or a query parameter's name";
+                self.fault("token_in", way_out);
+                None
+            }
+        }
+    }
+
+    /// Where the sender repeats the token.
+    fn token_place(&mut self, token_in: Option<String>, path: &str) -> Option<String> {
+        let in_path = path.ends_with(TOKEN_SEGMENT);
+        let way_out = match (in_path, token_in.as_deref()) {
+            (true, None) => return Some("path:token".to_owned()),
+            (false, None) => return Some("query:token".to_owned()),
+            (true, Some(_)) => "the path already has {token}; remove one of them",
+            (false, Some("query:" | "header:")) => {
+                "names nothing: write \"query:NAME\" or \"header:NAME\""
+            }
+            (false, Some(place)) if place.starts_with("query:") || place.starts_with("header:") => {
+                return token_in;
+            }
+            (false, Some(_)) => "write \"query:NAME\" or \"header:NAME\", or put {token} into path",
+        };
+        self.fault("token_in", way_out);
+        None
+    }
+
+    fn secrets(&mut self, raw: &mut raw::Source) -> Vec<Secret> {
+        let (secret, file, list) = (
+            std::mem::take(&mut raw.secret),
+            std::mem::take(&mut raw.secret_file),
+            std::mem::take(&mut raw.secrets),
+        );
+        let given = [
+            ("secret", secret.0.is_some()),
+            ("secret_file", file.0.is_some()),
+            ("secrets", list.0.is_some()),
+        ];
+        let mut given = given.iter().filter(|(_, given)| *given).map(|(key, _)| key);
+        if let (Some(first), Some(second)) = (given.next(), given.next()) {
+            self.fault(
+                second,
+                format_args!("{first} is set too; set only one of secret, secret_file and secrets"),
+            );
+        }
+        let mut secrets = Vec::new();
+        if let Some(secret) = self.want("secret", secret) {
+            secrets.extend(self.text_secret("secret", &secret));
+        }
+        if let Some(file) = self.want("secret_file", file) {
+            secrets.extend(self.file_secret("secret_file", &file));
+        }
+        for (index, entry) in self
+            .want("secrets", list)
+            .map(|list| list.0)
+            .unwrap_or_default()
+            .into_iter()
+            .enumerate()
+        {
+            let key = format!("secrets[{index}]");
+            match entry {
+                Ok(entry) => secrets.extend(self.entry(&key, entry)),
+                Err(message) => self.fault(&key, message),
+            }
+        }
+        secrets
+    }
+
+    fn entry(&mut self, key: &str, entry: SecretEntry) -> Option<Secret> {
+        let mut secret = match (entry.file, entry.value) {
+            (Some(file), None) => self.file_secret(key, &file),
+            (None, Some(value)) => self.text_secret(key, &value),
+            (Some(_), Some(_)) | (None, None) => {
+                self.fault(key, "write one of file = \"...\" and value = \"...\"");
+                None
+            }
+        }?;
+        secret.not_after = entry
+            .not_after
+            .map(|instant| UnixMillis(instant.0.as_millisecond()));
+        Some(secret)
+    }
+
+    fn token(&mut self, raw: &mut raw::Source) -> Option<Secret> {
+        let (token, file) = (
+            std::mem::take(&mut raw.token),
+            std::mem::take(&mut raw.token_file),
+        );
+        if token.0.is_some() && file.0.is_some() {
+            self.fault(
+                "token_file",
+                "token is set too; set only one of token and token_file",
+            );
+        }
+        let text = self
+            .want("token", token)
+            .and_then(|token| self.text_secret("token", &token));
+        let file = self
+            .want("token_file", file)
+            .and_then(|file| self.file_secret("token_file", &file));
+        text.or(file)
+    }
+
+    fn text_secret(&mut self, key: &str, text: &raw::SecretText) -> Option<Secret> {
+        if text.0.trim().is_empty() {
+            self.fault(key, "is empty: without a secret anybody could sign");
+            return None;
+        }
+        Some(self.secret(key, text.0.as_bytes()))
+    }
+
+    fn file_secret(&mut self, key: &str, file: &FilePath) -> Option<Secret> {
+        let content = self
+            .reader
+            .secret_file(&format!("{}.{key}", self.key), file)?;
+        Some(self.secret(key, &content))
+    }
+
+    fn secret(&mut self, key: &str, content: &[u8]) -> Secret {
+        if content.trim_ascii() != content {
+            let warning = "begins or ends with white space, which counts as part of the secret";
+            let warning = format!("{}.{key} {warning}", self.key);
+            self.reader.warnings.push(warning);
+        }
+        Secret::new(key, content)
+    }
+
+    /// Most signatures do not cover the URL: with a shared secret, an event for one source would
+    /// verify at the other.
+    pub(super) fn claim_secret(&mut self, secret: &Secret, shared: bool) {
+        let other = self
+            .taken
+            .secrets
+            .iter()
+            .find(|(name, other, _)| name != self.name && other.expose() == secret.expose());
+        if let Some((other, _, other_shares)) = other
+            && !(shared && *other_shares)
+        {
+            let message = format!(
+                "is also the secret of source {other}: an event for one would verify at the other; if that is meant, set allow_shared_secret = true on both"
+            );
+            self.fault(&secret.label, message);
+        }
+        self.taken
+            .secrets
+            .push((self.name.to_owned(), secret.clone(), shared));
+    }
+}
