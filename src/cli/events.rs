@@ -106,7 +106,7 @@ impl List {
             .call(Method::GET, &target)
             .await?;
         if self.api.json {
-            return json(&page);
+            return out::json(&page);
         }
         let heading = [
             "RECEIVED", "SOURCE", "TYPE", "STATE", "ATTEMPTS", "LAST", "EVENT",
@@ -146,7 +146,7 @@ impl Show {
             .call(Method::GET, &target)
             .await?;
         if self.api.json {
-            return json(&event);
+            return out::json(&event);
         }
         let summary = &event.summary;
         let or_dash = |text: &Option<String>| printable(text.as_deref().unwrap_or("-"));
@@ -220,18 +220,11 @@ impl Replay {
             replayed += answer.replayed;
         }
         if self.api.json {
-            return json(&Replayed { replayed });
+            return out::json(&Replayed { replayed });
         }
         out::line(format_args!("replayed {replayed}"));
         Ok(())
     }
-}
-
-fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text =
-        serde_json::to_string_pretty(value).map_err(|error| Failure::Failed(error.to_string()))?;
-    out::line(text);
-    Ok(())
 }
 
 /// What senders and apps wrote, without what could drive the terminal.

@@ -5,6 +5,8 @@
 use std::fmt::Display;
 use std::io::Write;
 
+use super::Failure;
+
 /// A line of what was asked for.
 pub(super) fn line(text: impl Display) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
@@ -18,6 +20,13 @@ pub(super) fn error(message: &str) {
 /// What a person should know although it is no error.
 pub(super) fn warning(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "warning: {}", message.trim_end());
+}
+
+/// What was asked for, as JSON for programs.
+pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(value);
+    line(text.map_err(|error| Failure::Failed(error.to_string()))?);
+    Ok(())
 }
 
 /// Rows as columns, each as wide as its widest cell; the first row is the heading.

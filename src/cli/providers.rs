@@ -27,7 +27,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         )));
     };
     if args.json {
-        return json(&*provider);
+        return out::json(&*provider);
     }
     show(&provider);
     Ok(())
@@ -35,7 +35,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 fn list(catalogue: &Catalogue, as_json: bool) -> Result<(), Failure> {
     if as_json {
-        return json(
+        return out::json(
             &catalogue
                 .iter()
                 .map(|provider| &**provider)
@@ -138,11 +138,4 @@ fn toml_like(value: &serde_json::Value) -> String {
         | serde_json::Value::Number(_)
         | serde_json::Value::String(_) => value.to_string(),
     }
-}
-
-fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
-    let text =
-        serde_json::to_string_pretty(value).map_err(|error| Failure::Failed(error.to_string()))?;
-    out::line(text);
-    Ok(())
 }

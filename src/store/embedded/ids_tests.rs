@@ -152,7 +152,7 @@ fn an_id_out_of_time_is_new_although_still_held() {
 
 /// `cargo test --profile bench --lib ten_million -- --ignored --nocapture`
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "measures, and takes minutes; CONTRIBUTING.md says how to run it"]
 fn ten_million_ids_in_little_memory() {
     let rss = || {
         let status = std::fs::read_to_string("/proc/self/status").unwrap();

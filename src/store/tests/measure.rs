@@ -22,7 +22,7 @@ fn cpu() -> Duration {
 
 /// 256 producers, each waits for its receipt; 32 consumers mark everything delivered.
 #[test]
-#[ignore = "a measurement"]
+#[ignore = "measures, and takes minutes; CONTRIBUTING.md says how to run it"]
 fn accept_and_deliver() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
