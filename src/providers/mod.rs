@@ -4,93 +4,91 @@
 //! from a directory or from `[sources.NAME.scheme]`. This folder reads and checks the files and
 //! parses the grammars in them; what they mean for a request is `verify`'s work.
 
+mod check;
+mod one_or_many;
 mod provider;
 mod scheme;
 mod shape;
+mod signature;
 mod source;
 mod template;
 
-pub use provider::{AckRule, EventRule, Evidence, Provider, ProviderError, Sample};
+pub use check::Check;
+pub use one_or_many::OneOrMany;
+pub use provider::{AckRule, EventRule, Evidence, Provider, ProviderError, Sample, Status};
 pub use scheme::{
-    Algorithm, Encoding, KeyForm, Kind, Parse, Scheme, SignatureRule, TimeUnit, TimestampRule,
+    Algorithm, FetchForm, FetchRule, JwtAlgorithm, KeyForm, Kind, Procedure, Scheme, TimeUnit,
+    TimestampRule,
 };
-pub use shape::{SchemeFault, Shape};
-pub use source::{NotAValueSource, OneOrMany, Place, ValueSource};
+pub use shape::{JwtShape, SchemeFault, Shape, SignedShape};
+pub use signature::{Encoding, Parse, SignatureRule};
+pub use source::{NotAValueSource, Place, ValueSource};
 pub use template::{NotATemplate, Part, Piece, Template};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-/// The shipped files, by provider id.
-const EMBEDDED: [(&str, &str); 10] = [
-    ("aspect", include_str!("../../config/providers/aspect.toml")),
-    (
-        "cloudglue",
-        include_str!("../../config/providers/cloudglue.toml"),
-    ),
-    ("github", include_str!("../../config/providers/github.toml")),
-    ("hmac", include_str!("../../config/providers/hmac.toml")),
-    (
-        "jigsawstack",
-        include_str!("../../config/providers/jigsawstack.toml"),
-    ),
-    (
-        "sharpapi",
-        include_str!("../../config/providers/sharpapi.toml"),
-    ),
-    ("sieve", include_str!("../../config/providers/sieve.toml")),
-    (
-        "standard-webhooks",
-        include_str!("../../config/providers/standard-webhooks.toml"),
-    ),
-    ("stripe", include_str!("../../config/providers/stripe.toml")),
-    ("svix", include_str!("../../config/providers/svix.toml")),
-];
+// `EMBEDDED`: the shipped files as id and text, sorted by id (made by build.rs).
+include!(concat!(env!("OUT_DIR"), "/providers.rs"));
 
-/// All known providers.
+/// All known providers. The shipped ones are read when they are asked for: a start needs a few.
 #[derive(Clone, Debug, Default)]
-pub struct Catalogue(BTreeMap<String, Arc<Provider>>);
+pub struct Catalogue {
+    shipped: &'static [(&'static str, &'static str)],
+    own: BTreeMap<String, Arc<Provider>>,
+}
 
 impl Catalogue {
     /// The shipped providers; a test reads every file.
     #[must_use]
     pub fn embedded() -> Self {
-        let mut catalogue = Self::default();
-        for (id, text) in EMBEDDED {
-            #[expect(
-                clippy::expect_used,
-                reason = "the files are part of the program; tested"
-            )]
-            catalogue.insert(Provider::from_toml(id, text).expect("an embedded provider file"));
+        Self {
+            shipped: EMBEDDED,
+            own: BTreeMap::new(),
         }
-        catalogue
     }
 
     /// Adds a provider, or replaces the one with its id.
     pub fn insert(&mut self, provider: Provider) {
-        self.0.insert(provider.id.clone(), Arc::new(provider));
+        self.own.insert(provider.id.clone(), Arc::new(provider));
     }
 
     /// The provider with this id.
     #[must_use]
     pub fn get(&self, id: &str) -> Option<Arc<Provider>> {
-        self.0.get(id).cloned()
+        if let Some(own) = self.own.get(id) {
+            return Some(Arc::clone(own));
+        }
+        let at = self.shipped.binary_search_by_key(&id, |(id, _)| id).ok()?;
+        let (id, text) = self.shipped.get(at)?;
+        #[expect(
+            clippy::expect_used,
+            reason = "the files are part of the program; tested"
+        )]
+        let provider = Provider::from_toml(id, text).expect("an embedded provider file");
+        Some(Arc::new(provider))
     }
 
-    /// All providers by id.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
-        self.0.values()
+    /// All ids, in order.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        let shipped = self.shipped.iter().map(|(id, _)| *id);
+        let own = self.own.keys().map(String::as_str);
+        shipped.chain(own).collect::<BTreeSet<_>>().into_iter()
+    }
+
+    /// All providers, by id.
+    pub fn iter(&self) -> impl Iterator<Item = Arc<Provider>> {
+        self.ids().filter_map(|id| self.get(id))
     }
 
     /// The id that was probably meant.
     #[must_use]
     pub fn suggest(&self, id: &str) -> Option<&str> {
-        self.0
-            .keys()
+        self.ids()
             .map(|known| (strsim::jaro_winkler(&id.to_lowercase(), known), known))
             .filter(|(likeness, _)| *likeness > 0.8)
             .max_by(|(a, _), (b, _)| a.total_cmp(b))
-            .map(|(_, known)| known.as_str())
+            .map(|(_, known)| known)
     }
 }
 
@@ -115,8 +113,7 @@ mod tests {
             })
             .collect();
         files.sort();
-        let ids: Vec<_> = catalogue.iter().map(|provider| &provider.id).collect();
-        assert_eq!(files.iter().collect::<Vec<_>>(), ids);
+        assert_eq!(files, catalogue.ids().collect::<Vec<_>>());
         for provider in catalogue.iter() {
             assert!(!provider.samples.is_empty(), "{}", provider.id);
             assert!(!provider.docs.is_empty(), "{}", provider.id);

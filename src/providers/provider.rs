@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::scheme::Scheme;
-use super::source::{OneOrMany, Place, ValueSource};
+use super::one_or_many::OneOrMany;
+use super::source::{Place, ValueSource};
 
 /// A provider, as its file says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +21,12 @@ pub struct Provider {
     pub title: String,
     /// The provider's documentation page.
     pub docs: String,
+    /// The trade that it is in, such as `payments`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub category: String,
+    /// How sure the scheme is.
+    #[serde(default)]
+    pub status: Status,
     /// Where the operator finds the secret, in a sentence.
     #[serde(default)]
     pub secret: String,
@@ -44,6 +51,17 @@ pub struct Provider {
     /// Events as the provider documents them, for `send`, the demo and tests.
     #[serde(default, rename = "sample")]
     pub samples: Vec<Sample>,
+}
+
+/// How sure a provider's scheme is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Read in the provider's documentation or code, or checked with its own examples.
+    #[default]
+    Confirmed,
+    /// From one source that is not the provider itself.
+    Likely,
 }
 
 /// How sure a fact is that is not confirmed.
@@ -200,7 +218,12 @@ impl Provider {
         ];
         for (key, sources) in lists {
             let wrong =
-                |source: &&ValueSource| matches!(source.place, Place::Sig(_) | Place::Headers(_));
+                |source: &&ValueSource| {
+                matches!(
+                    source.place,
+                    Place::Sig(_) | Place::Headers(_) | Place::Item(_)
+                )
+            };
             if let Some(source) = sources.iter().find(wrong) {
                 let message = format!("`{}` has no value of its own here", source.as_str());
                 return Err((key.to_owned(), message));

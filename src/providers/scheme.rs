@@ -8,7 +8,10 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::source::{OneOrMany, ValueSource};
+use super::check::Check;
+use super::one_or_many::OneOrMany;
+use super::signature::{SignatureRule, is_false};
+use super::source::ValueSource;
 use super::template::Template;
 
 /// How a provider signs, as written in `[[scheme]]` or `[sources.NAME.scheme]`.
@@ -26,9 +29,9 @@ pub struct Scheme {
     /// Where the signature or token is and how it is written.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signature: Option<SignatureRule>,
-    /// What is signed.
+    /// What is signed; of several each is tried.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub content: Option<Template>,
+    pub content: Option<OneOrMany<Template>>,
     /// How the secret's text becomes key bytes; `utf8` if left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<KeyForm>,
@@ -38,6 +41,33 @@ pub struct Scheme {
     /// `token` only: the token is the hex HMAC-SHA256 of this `config:` value under the secret.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub derived_from: Option<ValueSource>,
+    /// `{url}` is tried as configured, and with and without the default port.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub url_variants: bool,
+    /// Where the public key comes from if the source has none of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetch: Option<FetchRule>,
+    /// `jwt` only: the algorithms that a token may name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub algorithms: Vec<JwtAlgorithm>,
+    /// `jwt` only: how far the clocks may differ; 60 seconds if left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leeway_seconds: Option<u32>,
+    /// `jwt` only: the greatest age of a token, by its `iat`, which is then needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_age_seconds: Option<u32>,
+    /// `each` only: the JSON pointer of the array; empty for the whole document.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub items: Option<String>,
+    /// `each` only: the scheme that every element has to satisfy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inner: Option<Box<Self>>,
+    /// `code` only: the procedure.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Procedure>,
+    /// What else must hold, checked after the signature.
+    #[serde(default, rename = "check", skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<Check>,
 }
 
 /// The way of proof.
@@ -56,6 +86,30 @@ pub enum Kind {
     Hash,
     /// A signature that a public key checks.
     Asym,
+    /// A signed token (RFC 7519).
+    Jwt,
+    /// An inner scheme for every element of a JSON array.
+    Each,
+    /// A procedure of ours: what no data can say.
+    Code,
+}
+
+impl Kind {
+    /// The name in files.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Token => "token",
+            Self::Basic => "basic",
+            Self::Mac => "mac",
+            Self::Hash => "hash",
+            Self::Asym => "asym",
+            Self::Jwt => "jwt",
+            Self::Each => "each",
+            Self::Code => "code",
+        }
+    }
 }
 
 /// The cryptography of a scheme.
@@ -74,6 +128,12 @@ pub enum Algorithm {
     Sha256,
     /// Ed25519 (RFC 8032), strict verification.
     Ed25519,
+    /// ECDSA on P-256 with SHA-256; the signature in DER.
+    EcdsaP256Sha256,
+    /// RSA PKCS #1 v1.5 with SHA-1.
+    RsaPkcs1Sha1,
+    /// RSA PKCS #1 v1.5 with SHA-256.
+    RsaPkcs1Sha256,
 }
 
 impl Algorithm {
@@ -87,16 +147,20 @@ impl Algorithm {
             Self::Sha1 => "sha1",
             Self::Sha256 => "sha256",
             Self::Ed25519 => "ed25519",
+            Self::EcdsaP256Sha256 => "ecdsa-p256-sha256",
+            Self::RsaPkcs1Sha1 => "rsa-pkcs1-sha1",
+            Self::RsaPkcs1Sha256 => "rsa-pkcs1-sha256",
         }
     }
 
-    /// Bytes of a signature.
+    /// Bytes of a signature; `None` if its length depends on the key or on chance.
     #[must_use]
-    pub fn signature_bytes(self) -> usize {
+    pub fn signature_bytes(self) -> Option<usize> {
         match self {
-            Self::HmacSha1 | Self::Sha1 => 20,
-            Self::HmacSha256 | Self::Sha256 => 32,
-            Self::HmacSha512 | Self::Ed25519 => 64,
+            Self::HmacSha1 | Self::Sha1 => Some(20),
+            Self::HmacSha256 | Self::Sha256 => Some(32),
+            Self::HmacSha512 | Self::Ed25519 => Some(64),
+            Self::EcdsaP256Sha256 | Self::RsaPkcs1Sha1 | Self::RsaPkcs1Sha256 => None,
         }
     }
 
@@ -104,95 +168,12 @@ impl Algorithm {
         match self {
             Self::HmacSha1 | Self::HmacSha256 | Self::HmacSha512 => Kind::Mac,
             Self::Sha1 | Self::Sha256 => Kind::Hash,
-            Self::Ed25519 => Kind::Asym,
+            Self::Ed25519
+            | Self::EcdsaP256Sha256
+            | Self::RsaPkcs1Sha1
+            | Self::RsaPkcs1Sha256 => Kind::Asym,
         }
     }
-}
-
-/// Where the signature is and how it is written.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct SignatureRule {
-    /// Places, tried in order.
-    #[serde(default)]
-    pub from: OneOrMany<ValueSource>,
-    /// The structure around the signature.
-    #[serde(default)]
-    pub parse: Parse,
-    /// Text in front of the signature, such as `sha256=`.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub prefix: String,
-    /// The prefix may be missing.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub prefix_optional: bool,
-    /// `kv` and `list`: keys whose values are signatures; all others are ignored. A key written
-    /// `config:name` is the operator's value.
-    #[serde(default, skip_serializing_if = "no_tags")]
-    pub tag: OneOrMany<String>,
-    /// Between items; if left out a comma (`kv`, `positional`) or a space (`list`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub separator: Option<String>,
-    /// Between key and value; if left out `=` (`kv`) or a comma (`list`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub assign: Option<String>,
-    /// The spelling of the bytes.
-    #[serde(default)]
-    pub encoding: Encoding,
-    /// Base64 without its padding is accepted too.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub padding_optional: bool,
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-fn is_false(flag: &bool) -> bool {
-    !flag
-}
-
-fn no_tags(tags: &OneOrMany<String>) -> bool {
-    tags.0.is_empty()
-}
-
-/// The structure around a signature.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Parse {
-    /// The signature alone, after the prefix.
-    #[default]
-    Raw,
-    /// `t=1,v1=SIGNATURE,v1=SIGNATURE`.
-    Kv,
-    /// `v1,SIGNATURE v1,SIGNATURE`.
-    List,
-    /// `FIELD,SIGNATURE,SIGNATURE`: the first item is `sig:0`, the others are signatures.
-    Positional,
-}
-
-impl Parse {
-    /// What separates items, and key from value, unless the file says otherwise.
-    #[must_use]
-    pub fn separators(self) -> (&'static str, &'static str) {
-        match self {
-            Self::Raw | Self::Positional => (",", ""),
-            Self::Kv => (",", "="),
-            Self::List => (" ", ","),
-        }
-    }
-}
-
-/// How signature bytes are spelled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum Encoding {
-    /// Hex, either case.
-    #[default]
-    Hex,
-    /// Standard base64 with padding; non-zero trailing bits are refused.
-    Base64,
-    /// URL-safe base64 without padding; non-zero trailing bits are refused.
-    Base64url,
 }
 
 /// How a secret's text becomes key bytes.
@@ -210,16 +191,108 @@ pub enum KeyForm {
     Hex,
     /// The SHA-1 digest of the text.
     Sha1,
+    /// The text in Unicode normalization form NFKD.
+    NfkdUtf8,
     /// An Ed25519 public key in hex.
     Ed25519Hex,
     /// An Ed25519 public key in base64 with an optional `whpk_` in front (Standard Webhooks).
     Ed25519Base64,
+    /// A public key or a certificate in PEM.
+    Pem,
+    /// A public key (DER of a `SubjectPublicKeyInfo`) in base64.
+    SpkiBase64,
+    /// A JSON Web Key or a set of them (RFC 7517).
+    Jwk,
 }
 
 impl KeyForm {
-    pub(super) fn is_public(self) -> bool {
-        matches!(self, Self::Ed25519Hex | Self::Ed25519Base64)
+    /// Whether this is a public key.
+    #[must_use]
+    pub fn is_public(self) -> bool {
+        match self {
+            Self::Ed25519Hex | Self::Ed25519Base64 | Self::Pem | Self::SpkiBase64 | Self::Jwk => {
+                true
+            }
+            Self::Utf8 | Self::Whsec | Self::Base64 | Self::Hex | Self::Sha1 | Self::NfkdUtf8 => {
+                false
+            }
+        }
     }
+}
+
+/// A signature algorithm of JSON Web Tokens (RFC 7518, section 3.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum JwtAlgorithm {
+    /// HMAC with SHA-256.
+    Hs256,
+    /// HMAC with SHA-384.
+    Hs384,
+    /// HMAC with SHA-512.
+    Hs512,
+    /// RSA PKCS #1 v1.5 with SHA-256.
+    Rs256,
+    /// RSA PKCS #1 v1.5 with SHA-384.
+    Rs384,
+    /// RSA PKCS #1 v1.5 with SHA-512.
+    Rs512,
+    /// ECDSA on P-256 with SHA-256.
+    Es256,
+}
+
+impl JwtAlgorithm {
+    /// Whether a public key checks it.
+    #[must_use]
+    pub fn is_public(self) -> bool {
+        match self {
+            Self::Hs256 | Self::Hs384 | Self::Hs512 => false,
+            Self::Rs256 | Self::Rs384 | Self::Rs512 | Self::Es256 => true,
+        }
+    }
+}
+
+/// Where a public key is fetched from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FetchRule {
+    /// What is there.
+    pub form: FetchForm,
+    /// An `https://` address, or the value source that holds it.
+    pub url: String,
+    /// The hosts that may be asked, exactly or as `*.example.com`; needed if the sender names the
+    /// address.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub hosts: Vec<String>,
+}
+
+/// What a fetched key comes as.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum FetchForm {
+    /// A JSON Web Key set.
+    Jwks,
+    /// An X.509 certificate in PEM.
+    X509,
+    /// Plaid's own interface: one key per id, asked for with the operator's credentials.
+    Plaid,
+}
+
+/// A way of signing that the language cannot say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Procedure {
+    /// Amazon SNS: canonical text out of the body, a certificate of the message's choice.
+    Sns,
+    /// Plivo, version 3: the URL rebuilt with its query in order.
+    PlivoV3,
+    /// `HubSpot`, version 3: the URL with some escapes decoded.
+    HubspotV3,
+    /// Segment's batches: the first event of the batch, written anew.
+    SegmentBatch,
+    /// Keygen: the signing string of the HTTP signatures draft.
+    Keygen,
+    /// A detached JSON Web Signature over the body (RFC 7797).
+    DetachedJws,
 }
 
 /// The signed timestamp.
@@ -239,7 +312,7 @@ pub struct TimestampRule {
 
 /// How a timestamp is written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 pub enum TimeUnit {
     /// Whole seconds since the Unix epoch.
     #[default]
@@ -248,4 +321,6 @@ pub enum TimeUnit {
     Ms,
     /// RFC 3339 text.
     Rfc3339,
+    /// RFC 3339 text without a zone: UTC.
+    IsoUtc,
 }

@@ -3,12 +3,15 @@
 //! [`Scheme::shape`] is the only way to use a scheme: it names the field that is missing, that does
 //! not fit the kind, or that would be unsafe, such as a timestamp that nothing signs.
 
-use super::scheme::{Algorithm, KeyForm, Kind, Parse, Scheme, SignatureRule, TimestampRule};
-use super::source::Place;
+use super::scheme::{
+    Algorithm, FetchRule, JwtAlgorithm, KeyForm, Kind, Procedure, Scheme, TimestampRule,
+};
+use super::signature::{Parse, SignatureRule};
+use super::source::{Place, pointer};
 use super::template::{Piece, Template};
 
 /// A scheme that makes sense: each kind with exactly what it needs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Shape<'a> {
     /// Nothing to check.
     None,
@@ -21,20 +24,68 @@ pub enum Shape<'a> {
         /// The place of the text that the token is derived from.
         derived_from: Option<&'a Place>,
     },
-    /// A signature over content.
-    Signed {
-        /// Of kind `mac`, `hash` or `asym`.
-        algorithm: Algorithm,
-        /// Where the signature is.
-        signature: &'a SignatureRule,
-        /// What it covers.
-        content: &'a Template,
+    /// A signature over content, of kind `mac`, `hash` or `asym`.
+    Signed(SignedShape<'a>),
+    /// A signed token (RFC 7519).
+    Jwt(JwtShape<'a>),
+    /// An inner scheme for every element of an array.
+    Each {
+        /// The unescaped steps of the pointer to the array.
+        items: Box<[Box<str>]>,
+        /// What every element has to satisfy.
+        inner: Box<Self>,
+    },
+    /// A procedure of ours.
+    Code {
+        /// Which.
+        procedure: Procedure,
         /// How secrets become keys.
         key: KeyForm,
-        /// The timestamp in the content.
-        timestamp: Option<&'a TimestampRule>,
+        /// Where the public key comes from if there is no secret.
+        fetch: Option<&'a FetchRule>,
+        /// How far signed timestamps may be from now.
+        tolerance_seconds: Option<u32>,
     },
 }
+
+/// A signature over content.
+#[derive(Clone, Copy, Debug)]
+pub struct SignedShape<'a> {
+    /// Of kind `mac`, `hash` or `asym`.
+    pub algorithm: Algorithm,
+    /// Where the signature is.
+    pub signature: &'a SignatureRule,
+    /// What it covers; each is tried.
+    pub content: &'a [Template],
+    /// How secrets become keys.
+    pub key: KeyForm,
+    /// The timestamp in the content.
+    pub timestamp: Option<&'a TimestampRule>,
+    /// The URL is tried with and without the default port.
+    pub url_variants: bool,
+    /// Where the public key comes from if there is no secret.
+    pub fetch: Option<&'a FetchRule>,
+}
+
+/// A signed token.
+#[derive(Clone, Copy, Debug)]
+pub struct JwtShape<'a> {
+    /// Where the token is.
+    pub signature: &'a SignatureRule,
+    /// What it may name.
+    pub algorithms: &'a [JwtAlgorithm],
+    /// How secrets become keys.
+    pub key: KeyForm,
+    /// How far the clocks may differ.
+    pub leeway_seconds: u32,
+    /// The greatest age by `iat`.
+    pub max_age_seconds: Option<u32>,
+    /// Where the public key comes from if there is no secret.
+    pub fetch: Option<&'a FetchRule>,
+}
+
+/// How far clocks may differ where a scheme does not say.
+const LEEWAY_SECONDS: u32 = 60;
 
 /// A field of a scheme that is missing, does not fit, or would be unsafe.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,44 +110,88 @@ impl Scheme {
     /// # Errors
     /// The first field that is missing, does not fit the kind, or would be unsafe.
     pub fn shape(&self) -> Result<Shape<'_>, SchemeFault> {
+        self.refuse_strangers()?;
+        self.sound_checks()?;
         match self.kind {
-            Kind::None => {
-                self.refuse_content()?;
-                match self.signature {
-                    Some(_) => fault("signature", "kind `none` has no signature; set kind"),
-                    None => Ok(Shape::None),
-                }
-            }
+            Kind::None => Ok(Shape::None),
             Kind::Token | Kind::Basic => self.token(),
             Kind::Mac | Kind::Hash | Kind::Asym => self.signed(),
+            Kind::Jwt => self.jwt(),
+            Kind::Each => self.each(),
+            Kind::Code => self.procedure(),
         }
     }
 
-    fn refuse_content(&self) -> Result<(), SchemeFault> {
-        let present = [
-            ("algorithm", self.algorithm.is_some()),
-            ("content", self.content.is_some()),
-            ("timestamp", self.timestamp.is_some()),
-            ("key", self.key.is_some()),
-        ];
-        match present.into_iter().find(|(_, present)| *present) {
-            Some((key, _)) => fault(
-                key,
-                "only the kinds mac, hash and asym have this; remove it",
+    /// Refuses fields that belong to other kinds.
+    fn refuse_strangers(&self) -> Result<(), SchemeFault> {
+        use Kind::{Asym, Basic, Code, Each, Hash, Jwt, Mac, None, Token};
+        const SIGNED: &[Kind] = &[Mac, Hash, Asym];
+        let fields: [(&'static str, bool, &[Kind]); 14] = [
+            ("algorithm", self.algorithm.is_some(), SIGNED),
+            ("content", self.content.is_some(), SIGNED),
+            ("url_variants", self.url_variants, SIGNED),
+            (
+                "signature",
+                self.signature.is_some(),
+                &[Token, Basic, Mac, Hash, Asym, Jwt],
             ),
-            None => Ok(()),
+            (
+                "timestamp",
+                self.timestamp.is_some(),
+                &[Mac, Hash, Asym, Code],
+            ),
+            ("key", self.key.is_some(), &[Mac, Hash, Asym, Jwt, Code]),
+            ("fetch", self.fetch.is_some(), &[Asym, Jwt, Code]),
+            ("derived_from", self.derived_from.is_some(), &[Token]),
+            ("algorithms", !self.algorithms.is_empty(), &[Jwt]),
+            ("leeway_seconds", self.leeway_seconds.is_some(), &[Jwt]),
+            ("max_age_seconds", self.max_age_seconds.is_some(), &[Jwt]),
+            ("items", self.items.is_some(), &[Each]),
+            ("inner", self.inner.is_some(), &[Each]),
+            ("code", self.code.is_some(), &[Code]),
+        ];
+        let stranger = fields
+            .into_iter()
+            .find(|(_, present, kinds)| *present && !kinds.contains(&self.kind));
+        match stranger {
+            Some((key, _, kinds)) => {
+                let kinds: Vec<_> = kinds.iter().map(|kind| kind.as_str()).collect();
+                let kinds = kinds.join(", ");
+                fault(
+                    key,
+                    format!("is for kind {kinds} only; remove it or set kind"),
+                )
+            }
+            Option::None if self.kind == None && !self.checks.is_empty() => {
+                fault("check", "kind `none` checks nothing; set kind")
+            }
+            Option::None => Ok(()),
         }
+    }
+
+    fn sound_checks(&self) -> Result<(), SchemeFault> {
+        for check in &self.checks {
+            if check.equals.is_some() == check.equals_value.is_some() {
+                return fault("check", "set equals or equals_value, and not both");
+            }
+            let claim = matches!(check.from.place, Place::Claim(_));
+            if claim && self.kind != Kind::Jwt {
+                return fault("check.from", "jwt:claim is for kind `jwt`");
+            }
+            if matches!(check.from.place, Place::Headers(_) | Place::Item(_)) {
+                return fault("check.from", "must be one value");
+            }
+        }
+        Ok(())
     }
 
     fn token(&self) -> Result<Shape<'_>, SchemeFault> {
-        self.refuse_content()?;
         let basic = self.kind == Kind::Basic;
         let signature = self.signature_rule()?;
         if signature.parse != Parse::Raw {
             return fault("signature.parse", "a token stands alone; remove parse");
         }
         let derived_from = match self.derived_from.as_ref().map(|source| &source.place) {
-            Some(_) if basic => return fault("derived_from", "only kind `token` has this"),
             Some(place @ Place::Config(_)) => Some(place),
             Some(_) => return fault("derived_from", "must be a config:name"),
             None => None,
@@ -118,12 +213,20 @@ impl Scheme {
                 "is missing, such as \"header:X-Signature\"",
             );
         }
-        if rule.from.0.iter().any(|from| {
+        let own = |place: &Place| {
             matches!(
-                from.place,
-                Place::Sig(_) | Place::Config(_) | Place::BodySha256
+                place,
+                Place::Sig(_)
+                    | Place::Config(_)
+                    | Place::Claim(_)
+                    | Place::BodySha256
+                    | Place::BodySha256Base64
+                    | Place::UrlSha256
             )
-        }) {
+        };
+        let body = |place: &Place| *place == Place::Body && self.kind != Kind::Jwt;
+        let mut places = rule.from.0.iter().map(|from| &from.place);
+        if places.any(|place| own(place) || body(place)) {
             return fault("signature.from", "must be a place that the sender fills");
         }
         let tagged = matches!(rule.parse, Parse::Kv | Parse::List);
@@ -136,6 +239,7 @@ impl Scheme {
         for (key, text) in [
             ("signature.separator", &rule.separator),
             ("signature.assign", &rule.assign),
+            ("signature.groups", &rule.groups),
         ] {
             if text.as_ref().is_some_and(String::is_empty) {
                 return fault(key, "is empty");
@@ -156,13 +260,15 @@ impl Scheme {
                 format!("`{name}` is of another kind; set kind"),
             );
         }
-        let Some(content) = &self.content else {
+        let content = self.content.as_ref().map_or(&[][..], |content| &content.0);
+        if content.is_empty() {
             return fault("content", "is missing, such as \"{timestamp}.{body}\"");
-        };
-        if self.derived_from.is_some() {
-            return fault("derived_from", "only kind `token` has this");
         }
-        if content.covers(&Piece::Secret) != (self.kind == Kind::Hash) {
+        let secret = |template: &Template| template.covers(&Piece::Secret);
+        if content
+            .iter()
+            .any(|template| secret(template) != (self.kind == Kind::Hash))
+        {
             return fault("content", "{secret} is for kind `hash`, and needed there");
         }
         let key = self.key.unwrap_or_default();
@@ -170,28 +276,136 @@ impl Scheme {
             let way_out = "kind `asym`, and only that, takes a public key, such as ed25519_base64";
             return fault("key", way_out);
         }
+        self.sound_fetch()?;
         let timestamp = self.timestamp.as_ref();
-        if timestamp.is_some_and(|rule| rule.from.0.is_empty()) {
-            return fault(
-                "timestamp.from",
-                "is missing, such as \"header:X-Timestamp\"",
-            );
+        for template in content {
+            sound_timestamp(timestamp, template)?;
         }
-        let (stamped, placed) = (timestamp.is_some(), content.covers(&Piece::Timestamp));
-        let in_body = |rule: &TimestampRule| {
-            content.covers_body() && rule.from.0.iter().all(|from| from.place.is_in_body())
-        };
-        if stamped != placed && !timestamp.is_some_and(in_body) {
-            let way_out = "{timestamp} in content and the timestamp rule need each other: a \
-                           timestamp that is not signed proves nothing";
-            return fault(if stamped { "timestamp" } else { "content" }, way_out);
-        }
-        Ok(Shape::Signed {
+        Ok(Shape::Signed(SignedShape {
             algorithm,
             signature,
             content,
             key,
             timestamp,
+            url_variants: self.url_variants,
+            fetch: self.fetch.as_ref(),
+        }))
+    }
+
+    fn jwt(&self) -> Result<Shape<'_>, SchemeFault> {
+        let signature = self.signature_rule()?;
+        if signature.parse != Parse::Raw {
+            return fault("signature.parse", "a token stands alone; remove parse");
+        }
+        let key = self.key.unwrap_or_default();
+        let Some(first) = self.algorithms.first() else {
+            return fault("algorithms", "is missing, such as [\"RS256\"]");
+        };
+        let mixed = |algorithm: &JwtAlgorithm| algorithm.is_public() != first.is_public();
+        if self.algorithms.iter().any(mixed) {
+            let way_out = "shared secrets (HS...) and public keys (RS..., ES...) must not mix: a \
+                           public key could be taken for a secret; make two variants";
+            return fault("algorithms", way_out);
+        }
+        if key.is_public() != first.is_public() {
+            let way_out = "does not fit the algorithms: HS... takes a secret, the others a public \
+                           key, such as jwk";
+            return fault("key", way_out);
+        }
+        self.sound_fetch()?;
+        Ok(Shape::Jwt(JwtShape {
+            signature,
+            algorithms: &self.algorithms,
+            key,
+            leeway_seconds: self.leeway_seconds.unwrap_or(LEEWAY_SECONDS),
+            max_age_seconds: self.max_age_seconds,
+            fetch: self.fetch.as_ref(),
+        }))
+    }
+
+    fn each(&self) -> Result<Shape<'_>, SchemeFault> {
+        let Some(items) = self.items.as_deref() else {
+            return fault(
+                "items",
+                "is missing: the pointer to the array, such as \"/value\"",
+            );
+        };
+        let items = match items {
+            "" => Box::default(),
+            text => match pointer(text) {
+                Some(items) => items,
+                None => return fault("items", "must be a JSON pointer, such as \"/value\""),
+            },
+        };
+        let Some(inner) = &self.inner else {
+            return fault("inner", "is missing: the scheme of every element");
+        };
+        if !matches!(inner.kind, Kind::Token | Kind::Mac | Kind::Hash) {
+            return fault("inner", "must be of kind token, mac or hash");
+        }
+        if !inner.checks.is_empty() {
+            return fault("inner", "has no checks of its own; put them outside");
+        }
+        let inner = Box::new(inner.shape()?);
+        Ok(Shape::Each { items, inner })
+    }
+
+    fn procedure(&self) -> Result<Shape<'_>, SchemeFault> {
+        let Some(procedure) = self.code else {
+            return fault("code", "is missing: the procedure");
+        };
+        self.sound_fetch()?;
+        let timestamp = self.timestamp.as_ref();
+        Ok(Shape::Code {
+            procedure,
+            key: self.key.unwrap_or_default(),
+            fetch: self.fetch.as_ref(),
+            tolerance_seconds: timestamp.and_then(|rule| rule.tolerance_seconds),
         })
+    }
+
+    /// Whether keys are fetched from a place that the sender cannot choose freely.
+    fn sound_fetch(&self) -> Result<(), SchemeFault> {
+        let Some(fetch) = &self.fetch else {
+            return Ok(());
+        };
+        if fetch.url.starts_with("https://") || fetch.url.starts_with("config:") {
+            return Ok(());
+        }
+        let named_by_sender = fetch.url.parse::<Place>().is_ok();
+        if !named_by_sender {
+            return fault("fetch.url", "must be an https:// address or a value source");
+        }
+        match fetch.hosts.is_empty() {
+            true => fault("fetch.hosts", "is missing: the sender names the address"),
+            false => Ok(()),
+        }
+    }
+}
+
+/// A timestamp has to be part of what is signed: in its place, as the same value, or in the body.
+fn sound_timestamp(rule: Option<&TimestampRule>, content: &Template) -> Result<(), SchemeFault> {
+    let placed = content.covers(&Piece::Timestamp);
+    let way_out = "{timestamp} in content and the timestamp rule need each other: a timestamp \
+                   that is not signed proves nothing";
+    let Some(rule) = rule else {
+        return match placed {
+            true => fault("content", way_out),
+            false => Ok(()),
+        };
+    };
+    if rule.from.0.is_empty() {
+        return fault(
+            "timestamp.from",
+            "is missing, such as \"header:X-Timestamp\"",
+        );
+    }
+    let signed = |place: &Place| {
+        content.covers(&Piece::Value(place.clone()))
+            || (content.covers_body() && place.is_in_body())
+    };
+    match placed || rule.from.0.iter().all(|from| signed(&from.place)) {
+        true => Ok(()),
+        false => fault("timestamp", way_out),
     }
 }

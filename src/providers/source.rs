@@ -4,25 +4,29 @@
 //! when a provider file is read, never per request. Finding the value is `verify`'s work.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::str::FromStr;
 
 use http::HeaderName;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::de::{self, SeqAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A place in a request, or beside it, that holds a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `header:Name`.
     Header(HeaderName),
+    /// `header:{config:name}`: the header that the operator names.
+    NamedHeader(Box<str>),
     /// `headers:Prefix-`: all headers whose name is the prefix (kept in lower case) and a number.
     Headers(Box<str>),
     /// `query:name`, percent-decoded; a plus sign stays a plus sign.
     Query(Box<str>),
+    /// `query:{config:name}`: the parameter that the operator names.
+    NamedQuery(Box<str>),
     /// `json:/pointer` (RFC 6901), unescaped: a string, an integer or a boolean of the body.
     Json(Box<[Box<str>]>),
+    /// `item:/pointer`: the same in one element of a scheme of kind `each`.
+    Item(Box<[Box<str>]>),
     /// `form:name`: a field of an `application/x-www-form-urlencoded` body.
     Form(Box<str>),
     /// `sig:key`: a field of the signature header; in a positional header the index from 0.
@@ -31,31 +35,61 @@ pub enum Place {
     Config(Box<str>),
     /// `path:token`: the last path segment of a source whose path ends in `{token}`.
     PathToken,
+    /// `jwt:name`: a claim of the token that was verified.
+    Claim(Box<str>),
+    /// `body`: all of it.
+    Body,
     /// `body_sha256`: SHA-256 of the body, in lower-case hex.
     BodySha256,
+    /// `body_sha256_base64`: SHA-256 of the body, in base64.
+    BodySha256Base64,
+    /// `url_sha256`: SHA-256 of the URL as the sender writes it, in lower-case hex.
+    UrlSha256,
 }
 
 impl Place {
     /// The header's name, if it is one header.
     #[must_use]
     pub fn header(&self) -> Option<&HeaderName> {
-        match self {
-            Self::Header(name) => Some(name),
-            Self::Headers(_)
-            | Self::Query(_)
-            | Self::Json(_)
-            | Self::Form(_)
-            | Self::Sig(_)
-            | Self::Config(_)
-            | Self::PathToken
-            | Self::BodySha256 => None,
+        if let Self::Header(name) = self {
+            return Some(name);
+        }
+        None
+    }
+
+    /// The name of the operator's value that this place is, or that names it.
+    #[must_use]
+    pub fn config_name(&self) -> Option<&str> {
+        if let Self::Config(name) | Self::NamedHeader(name) | Self::NamedQuery(name) = self {
+            return Some(name);
+        }
+        None
+    }
+
+    /// This place with the operator's name for it filled in; `None` if that is not a name.
+    #[must_use]
+    pub fn named(&self, value: impl Fn(&str) -> Option<String>) -> Option<Self> {
+        if let Self::NamedHeader(name) = self {
+            Some(Self::Header(value(name)?.parse().ok()?))
+        } else if let Self::NamedQuery(name) = self {
+            Some(Self::Query(value(name)?.into()))
+        } else {
+            Some(self.clone())
         }
     }
 
     /// Whether the value is made of the body alone.
     #[must_use]
     pub fn is_in_body(&self) -> bool {
-        matches!(self, Self::Json(_) | Self::Form(_) | Self::BodySha256)
+        matches!(
+            self,
+            Self::Json(_)
+                | Self::Item(_)
+                | Self::Form(_)
+                | Self::Body
+                | Self::BodySha256
+                | Self::BodySha256Base64
+        )
     }
 }
 
@@ -73,7 +107,8 @@ pub struct ValueSource {
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{0}` is not a value source: use header:Name, headers:Prefix-, query:name, json:/pointer, \
-     form:name, sig:key, config:name, path:token or body_sha256"
+     item:/pointer, form:name, sig:key, jwt:claim, config:name, path:token, body, body_sha256, \
+     body_sha256_base64 or url_sha256"
 )]
 pub struct NotAValueSource(String);
 
@@ -82,8 +117,12 @@ impl FromStr for Place {
 
     fn from_str(text: &str) -> Result<Self, NotAValueSource> {
         let wrong = || NotAValueSource(text.to_owned());
-        if text == "body_sha256" {
-            return Ok(Self::BodySha256);
+        match text {
+            "body" => return Ok(Self::Body),
+            "body_sha256" => return Ok(Self::BodySha256),
+            "body_sha256_base64" => return Ok(Self::BodySha256Base64),
+            "url_sha256" => return Ok(Self::UrlSha256),
+            _ => {}
         }
         let (kind, name) = text.split_once(':').ok_or_else(wrong)?;
         let named = || {
@@ -92,12 +131,20 @@ impl FromStr for Place {
                 .ok_or_else(wrong)
         };
         match kind {
+            "header" if name.starts_with('{') => config_name(name)
+                .map(Self::NamedHeader)
+                .ok_or_else(wrong),
+            "query" if name.starts_with('{') => {
+                config_name(name).map(Self::NamedQuery).ok_or_else(wrong)
+            }
             "header" => name.parse().map(Self::Header).map_err(|_| wrong()),
             "headers" => HeaderName::from_str(name)
                 .map(|prefix| Self::Headers(prefix.as_str().into()))
                 .map_err(|_| wrong()),
             "query" => named().map(Self::Query),
             "json" => pointer(name).map(Self::Json).ok_or_else(wrong),
+            "item" => pointer(name).map(Self::Item).ok_or_else(wrong),
+            "jwt" => named().map(Self::Claim),
             "form" => named().map(Self::Form),
             "sig" => named().map(Self::Sig),
             "config" => named().map(Self::Config),
@@ -107,8 +154,14 @@ impl FromStr for Place {
     }
 }
 
+/// The name in `{config:name}`.
+fn config_name(text: &str) -> Option<Box<str>> {
+    let name = text.strip_prefix("{config:")?.strip_suffix('}')?;
+    (!name.is_empty()).then(|| name.into())
+}
+
 /// The unescaped steps of a JSON pointer that points into a document (not at all of it).
-fn pointer(text: &str) -> Option<Box<[Box<str>]>> {
+pub(super) fn pointer(text: &str) -> Option<Box<[Box<str>]>> {
     let steps = text.strip_prefix('/')?.split('/');
     let unescape = |step: &str| step.replace("~1", "/").replace("~0", "~").into_boxed_str();
     Some(steps.map(unescape).collect())
@@ -158,67 +211,10 @@ impl JsonSchema for ValueSource {
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
         json_schema!({
             "type": "string",
-            "description": "header:Name, headers:Prefix-, query:name, json:/pointer, form:name, \
-                            sig:key, config:name, path:token or body_sha256; `?` at the end: optional"
+            "description": "header:Name, headers:Prefix-, query:name, json:/pointer, item:/pointer, \
+                            form:name, sig:key, jwt:claim, config:name, path:token, body, \
+                            body_sha256, body_sha256_base64 or url_sha256; `?` at the end: optional"
         })
-    }
-}
-
-/// One value or a list of them; a list is tried in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct OneOrMany<T>(pub Vec<T>);
-
-impl<T> Default for OneOrMany<T> {
-    fn default() -> Self {
-        Self(Vec::new())
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMany<T> {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
-        struct Either<T>(std::marker::PhantomData<T>);
-
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for Either<T> {
-            type Value = OneOrMany<T>;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a string or a list of strings")
-            }
-
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Self::Value, E> {
-                let one = T::deserialize(de::value::StrDeserializer::new(text))?;
-                Ok(OneOrMany(vec![one]))
-            }
-
-            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
-                let mut many = Vec::new();
-                while let Some(next) = list.next_element()? {
-                    many.push(next);
-                }
-                Ok(OneOrMany(many))
-            }
-        }
-        from.deserialize_any(Either(std::marker::PhantomData))
-    }
-}
-
-impl<T: Serialize> Serialize for OneOrMany<T> {
-    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        match self.0.as_slice() {
-            [one] => one.serialize(to),
-            many => many.serialize(to),
-        }
-    }
-}
-
-impl<T: JsonSchema> JsonSchema for OneOrMany<T> {
-    fn schema_name() -> Cow<'static, str> {
-        format!("OneOrMany_{}", T::schema_name()).into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let one = generator.subschema_for::<T>();
-        json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
     }
 }
 
@@ -238,17 +234,11 @@ mod tests {
             "json:a",
             "query:",
             "path:x",
-            "jwt:sub",
-            "body",
+            "jwt:",
+            "header:{config:}",
+            "cookie:x",
         ] {
             assert!(wrong.parse::<ValueSource>().is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn one_value_or_a_list_reads_the_same() {
-        let one: OneOrMany<ValueSource> = serde_json::from_str(r#""query:a""#).unwrap();
-        let many: OneOrMany<ValueSource> = serde_json::from_str(r#"["query:a"]"#).unwrap();
-        assert_eq!(one, many);
     }
 }

@@ -11,7 +11,7 @@ use std::str::FromStr;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::source::Place;
+use super::source::{Place, ValueSource};
 
 /// What one piece of the content is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub enum Piece {
     Body,
     /// `{body_sha256_hex}`.
     BodySha256Hex,
+    /// `{body_crc32_dec}`: CRC-32 (IEEE 802.3) of the body, in decimal.
+    BodyCrc32Dec,
     /// `{timestamp}`: as received.
     Timestamp,
     /// `{secret}`: only in schemes of kind `hash`.
@@ -36,6 +38,12 @@ pub enum Piece {
     PathQuery,
     /// `{sorted_form}`: form fields sorted by name, names and values joined; repeats of a pair once.
     SortedForm,
+    /// `{signed_header_values:SOURCE,JOINT}`: the values of the headers that the source names,
+    /// separated by spaces there and by the joint here.
+    SignedHeaderValues(Place, Box<str>),
+    /// `{signed_header_pairs:SOURCE}`: `name:value` of the headers that the source names, separated
+    /// by commas there and by semicolons here.
+    SignedHeaderPairs(Place),
     /// Any value source.
     Value(Place),
 }
@@ -47,6 +55,10 @@ pub struct Part {
     pub piece: Piece,
     /// `|lower`: ASCII lower case.
     pub lower: bool,
+    /// `?`: an absent value is an empty one.
+    pub optional: bool,
+    /// The optional segment, `[...]` in the text, that this is part of.
+    pub segment: Option<usize>,
     /// Texts of the template that separate this value from its neighbours.
     pub delimiters: Vec<Box<str>>,
 }
@@ -61,14 +73,17 @@ pub struct Template {
 /// The text is not a content template.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotATemplate {
-    /// A brace without its partner, or nothing at all.
-    #[error("a content template needs at least one placeholder and balanced braces: `{0}`")]
+    /// A brace or bracket without its partner, or nothing at all.
+    #[error(
+        "a content template needs at least one placeholder, and balanced braces and brackets: `{0}`"
+    )]
     Braces(String),
     /// An unknown placeholder.
     #[error(
         "`{{{0}}}` is not a placeholder: use {{body}}, {{body_sha256_hex}}, {{timestamp}}, \
-         {{secret}}, {{method}}, {{url}}, {{path}}, {{path_query}}, {{sorted_form}} or a value \
-         source such as {{header:Name}}, each with |lower if needed"
+         {{body_crc32_dec}}, {{secret}}, {{method}}, {{url}}, {{path}}, {{path_query}}, \
+         {{sorted_form}}, {{signed_header_values:SOURCE,JOINT}}, {{signed_header_pairs:SOURCE}} or \
+         a value source such as {{header:Name}}, each with |lower if needed"
     )]
     Placeholder(String),
 }
@@ -80,10 +95,12 @@ impl Template {
         &self.parts
     }
 
-    /// Whether a piece is part of the content.
+    /// Whether a piece is always part of the content.
     #[must_use]
     pub fn covers(&self, piece: &Piece) -> bool {
-        self.parts.iter().any(|part| part.piece == *piece)
+        let always = |part: &&Part| part.segment.is_none();
+        let mut parts = self.parts.iter().filter(always);
+        parts.any(|part| part.piece == *piece)
     }
 
     /// Whether the content depends on every byte of the body.
@@ -98,13 +115,16 @@ impl Template {
     }
 }
 
-fn placeholder(inside: &str) -> Result<Part, NotATemplate> {
+fn placeholder(inside: &str, segment: Option<usize>) -> Result<Part, NotATemplate> {
+    let wrong = || NotATemplate::Placeholder(inside.to_owned());
     let (name, lower) = inside
         .strip_suffix("|lower")
         .map_or((inside, false), |name| (name, true));
+    let mut optional = false;
     let piece = match name {
         "body" => Piece::Body,
         "body_sha256_hex" => Piece::BodySha256Hex,
+        "body_crc32_dec" => Piece::BodyCrc32Dec,
         "timestamp" => Piece::Timestamp,
         "secret" => Piece::Secret,
         "method" => Piece::Method,
@@ -112,17 +132,28 @@ fn placeholder(inside: &str) -> Result<Part, NotATemplate> {
         "path" => Piece::Path,
         "path_query" => Piece::PathQuery,
         "sorted_form" => Piece::SortedForm,
-        // Several values have no single place in a text.
-        source => match source.parse() {
-            Ok(Place::Headers(_)) | Err(_) => {
-                return Err(NotATemplate::Placeholder(inside.to_owned()));
+        other => {
+            if let Some(inside) = other.strip_prefix("signed_header_values:") {
+                let (names, joint) = inside.split_once(',').ok_or_else(wrong)?;
+                Piece::SignedHeaderValues(names.parse().map_err(|_| wrong())?, joint.into())
+            } else if let Some(names) = other.strip_prefix("signed_header_pairs:") {
+                Piece::SignedHeaderPairs(names.parse().map_err(|_| wrong())?)
+            } else {
+                let source: ValueSource = other.parse().map_err(|_| wrong())?;
+                optional = source.optional;
+                // Several values have no single place in a text; a claim is known only afterwards.
+                if matches!(source.place, Place::Headers(_) | Place::Claim(_)) {
+                    return Err(wrong());
+                }
+                Piece::Value(source.place)
             }
-            Ok(place) => Piece::Value(place),
-        },
+        }
     };
     Ok(Part {
         piece,
         lower,
+        optional,
+        segment,
         delimiters: Vec::new(),
     })
 }
@@ -131,19 +162,37 @@ impl FromStr for Template {
     type Err = NotATemplate;
 
     fn from_str(text: &str) -> Result<Self, NotATemplate> {
-        let braces = || NotATemplate::Braces(text.to_owned());
+        let unbalanced = || NotATemplate::Braces(text.to_owned());
         let mut parts = Vec::new();
+        let (mut segments, mut segment) = (0, None);
         let mut rest = text;
-        while let Some((before, after)) = rest.split_once('{') {
-            let (inside, behind) = after.split_once('}').ok_or_else(braces)?;
-            push_text(&mut parts, before);
-            parts.push(placeholder(inside)?);
-            rest = behind;
+        while let Some(at) = rest.find(['{', '}', '[', ']']) {
+            let (before, marked) = rest.split_at_checked(at).ok_or_else(unbalanced)?;
+            push_text(&mut parts, before, segment);
+            let (mark, after) = marked.split_at_checked(1).ok_or_else(unbalanced)?;
+            rest = match (mark, segment) {
+                ("{", _) => {
+                    let (inside, behind) = after.split_once('}').ok_or_else(unbalanced)?;
+                    parts.push(placeholder(inside, segment)?);
+                    behind
+                }
+                ("[", None) => {
+                    segments += 1;
+                    segment = Some(segments);
+                    after
+                }
+                ("]", Some(_)) => {
+                    segment = None;
+                    after
+                }
+                _ => return Err(unbalanced()),
+            };
         }
-        if parts.is_empty() || rest.contains('}') {
-            return Err(braces());
+        push_text(&mut parts, rest, segment);
+        let placeholders = parts.iter().any(|p| !matches!(p.piece, Piece::Text(_)));
+        if !placeholders || segment.is_some() {
+            return Err(unbalanced());
         }
-        push_text(&mut parts, rest);
         forbid_delimiters(&mut parts);
         Ok(Self {
             parts,
@@ -152,11 +201,13 @@ impl FromStr for Template {
     }
 }
 
-fn push_text(parts: &mut Vec<Part>, text: &str) {
+fn push_text(parts: &mut Vec<Part>, text: &str, segment: Option<usize>) {
     if !text.is_empty() {
         parts.push(Part {
             piece: Piece::Text(text.into()),
             lower: false,
+            optional: false,
+            segment,
             delimiters: Vec::new(),
         });
     }
@@ -227,6 +278,18 @@ mod tests {
     }
 
     #[test]
+    fn a_segment_in_brackets_may_be_left_out_and_covers_nothing() {
+        let template: Template = "[id:{query:id|lower};]ts:{timestamp};".parse().unwrap();
+        let segments: Vec<_> = template.parts().iter().map(|p| p.segment).collect();
+        assert_eq!(
+            segments,
+            [Some(1), Some(1), Some(1), None, None, None]
+        );
+        assert!(template.covers(&Piece::Timestamp));
+        assert!(!template.covers(&Piece::Value(Place::Query("id".into()))));
+    }
+
+    #[test]
     fn broken_templates_are_refused() {
         for wrong in [
             "",
@@ -236,6 +299,10 @@ mod tests {
             "{body}}",
             "{nonsense}",
             "{headers:X-}",
+            "{jwt:sub}",
+            "[{body}",
+            "{body}]",
+            "[[{body}]]",
         ] {
             assert!(wrong.parse::<Template>().is_err(), "{wrong}");
         }

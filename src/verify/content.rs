@@ -1,11 +1,11 @@
 //! The signed content of a request: a template filled with borrowed slices.
 
-use std::borrow::Cow;
+use http::HeaderName;
 
 use super::rejection::{Reason, Rejection};
 use super::signature::Fields;
 use super::view::{Ambiguous, Bytes, View, sha256_hex};
-use crate::providers::{Part, Piece, Template};
+use crate::providers::{Part, Piece, Place, Template};
 
 /// Fills the template. The timestamp is passed in, so that what is checked is what is signed.
 ///
@@ -18,49 +18,121 @@ pub(super) fn fill<'a>(
     timestamp: Option<&'a [u8]>,
 ) -> Result<Vec<Option<Bytes<'a>>>, Rejection> {
     let mut content = Vec::with_capacity(template.parts().len());
+    // The optional segment we are in and where it began; one that was given up.
+    let (mut segment, mut start, mut skipped) = (None, 0, None);
     for part in template.parts() {
-        let value = value(part, view, fields, timestamp)?;
-        content.push(match value {
-            Some(value) if part.lower => Some(Cow::Owned(value.to_ascii_lowercase())),
-            value => value,
-        });
+        if part.segment.is_some() && part.segment == skipped {
+            continue;
+        }
+        if part.segment != segment {
+            (segment, start) = (part.segment, content.len());
+        }
+        match value(part, view, fields, timestamp)? {
+            Found::Secret => content.push(None),
+            Found::Value(value) => content.push(Some(checked(part, value)?)),
+            Found::Absent if part.segment.is_some() => {
+                content.truncate(start);
+                skipped = part.segment;
+            }
+            Found::Absent if part.optional => {}
+            Found::Absent => return Err(Reason::NoHeader.because("a signed value is missing")),
+        }
     }
     Ok(content)
 }
 
-/// One piece; `None` stands for the secret.
+/// What stands for a piece.
+enum Found<'a> {
+    Value(Bytes<'a>),
+    Absent,
+    Secret,
+}
+
 fn value<'a>(
     part: &'a Part,
     view: &View<'a>,
     fields: Option<&Fields<'a>>,
     timestamp: Option<&'a [u8]>,
-) -> Result<Option<Bytes<'a>>, Rejection> {
+) -> Result<Found<'a>, Rejection> {
+    let find = |place: &Place| match view.find(place, fields) {
+        Ok(value) => Ok(value),
+        Err(Ambiguous) => Err(Reason::Malformed.because("a signed value is there twice")),
+    };
     let (path, _) = view.path_and_query();
     let value: Bytes<'a> = match &part.piece {
-        Piece::Secret => return Ok(None),
+        Piece::Secret => return Ok(Found::Secret),
         Piece::Text(text) => text.as_bytes().into(),
         Piece::Body => view.body.into(),
         Piece::BodySha256Hex => sha256_hex(view.body).into_bytes().into(),
+        Piece::BodyCrc32Dec => crc32fast::hash(view.body).to_string().into_bytes().into(),
         Piece::Method => view.method.as_str().as_bytes().into(),
-        Piece::Url => [view.public_url, view.target].concat().into_bytes().into(),
+        Piece::Url => view.url().into_bytes().into(),
         Piece::Path => path.as_bytes().into(),
         Piece::PathQuery => view.target.as_bytes().into(),
         Piece::SortedForm => sorted_form(view).into(),
         Piece::Timestamp => timestamp.unwrap_or_default().into(),
-        Piece::Value(place) => match view.find(place, fields) {
-            Ok(Some(value)) => value,
-            Ok(None) => return Err(Reason::NoHeader.because("a signed value is missing")),
-            Err(Ambiguous) => {
-                return Err(Reason::Malformed.because("a signed value is there twice"));
-            }
+        Piece::SignedHeaderValues(names, joint) => {
+            let Some(names) = find(names)? else {
+                return Ok(Found::Absent);
+            };
+            let headers = signed_headers(view, &names, b' ')?;
+            let values: Vec<_> = headers.into_iter().map(|(_, value)| value).collect();
+            values.join(joint.as_bytes()).into()
+        }
+        Piece::SignedHeaderPairs(names) => {
+            let Some(names) = find(names)? else {
+                return Ok(Found::Absent);
+            };
+            let headers = signed_headers(view, &names, b',')?;
+            let pairs = headers.iter().map(|(name, value)| [name, *value].join(&b':'));
+            pairs.collect::<Vec<_>>().join(&b';').into()
+        }
+        Piece::Value(place) => match find(place)? {
+            Some(value) => value,
+            None => return Ok(Found::Absent),
         },
     };
+    Ok(Found::Value(value))
+}
+
+/// The value with its filter applied, unless it could be mistaken for more than one value.
+fn checked<'a>(part: &Part, value: Bytes<'a>) -> Result<Bytes<'a>, Rejection> {
     let contains = |text: &[u8]| value.windows(text.len()).any(|part| part == text);
     if part.delimiters.iter().any(|text| contains(text.as_bytes())) {
         let detail = "a signed value contains the text that separates it from the next one";
         return Err(Reason::Malformed.because(detail));
     }
-    Ok(Some(value))
+    Ok(match part.lower {
+        true => value.to_ascii_lowercase().into(),
+        false => value,
+    })
+}
+
+/// Most headers that a sender may name as signed.
+const SIGNED_HEADERS_MAX: usize = 32;
+
+/// Name (as it was written) and value of the headers that the sender signed too.
+fn signed_headers<'a, 'n>(
+    view: &View<'a>,
+    names: &'n [u8],
+    separator: u8,
+) -> Result<Vec<(&'n [u8], &'a [u8])>, Rejection> {
+    let names = names.split(|byte| *byte == separator).map(<[u8]>::trim_ascii);
+    let mut found = Vec::new();
+    for name in names.filter(|name| !name.is_empty()) {
+        if found.len() == SIGNED_HEADERS_MAX {
+            return Err(Reason::Malformed.because("too many headers are named as signed"));
+        }
+        let header = HeaderName::from_bytes(name)
+            .map_err(|_| Reason::Malformed.because("a signed header has no header's name"))?;
+        let mut values = view.headers.get_all(header).iter();
+        match (values.next(), values.next()) {
+            (Some(value), None) => found.push((name, value.as_bytes().trim_ascii())),
+            (None, _) => return Err(Reason::NoHeader.because("a signed header is missing")),
+            _ => return Err(Reason::Malformed.because("a signed header is there twice")),
+        }
+    }
+    Ok(found)
 }
 
 /// Form fields sorted by name, then value; names and values joined; repeats of a pair once.

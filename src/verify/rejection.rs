@@ -24,6 +24,12 @@ pub enum Reason {
     Future,
     /// No secret makes this signature or token.
     Mismatch,
+    /// The signature is right, but a value beside it is not what it has to be.
+    Check,
+    /// The public key that the sender names, or should have, is not known.
+    UnknownKey,
+    /// The public key could not be fetched: nothing is known about the request yet.
+    KeyUnavailable,
     /// Every secret of the source is past its `not_after`.
     Expired,
     /// The sender's address is not in `allow_from`.
@@ -38,6 +44,9 @@ impl Reason {
         Self::Stale,
         Self::Future,
         Self::Mismatch,
+        Self::Check,
+        Self::UnknownKey,
+        Self::KeyUnavailable,
         Self::Expired,
         Self::Address,
     ];
@@ -51,8 +60,22 @@ impl Reason {
             Self::Stale => "stale",
             Self::Future => "future",
             Self::Mismatch => "mismatch",
+            Self::Check => "check",
+            Self::UnknownKey => "unknown_key",
+            Self::KeyUnavailable => "key_unavailable",
             Self::Expired => "expired",
             Self::Address => "address",
+        }
+    }
+
+    /// How much a reason says: of several ways to verify, the one that came furthest is told.
+    pub(super) fn weight(self) -> u8 {
+        match self {
+            Self::NoHeader => 0,
+            Self::Malformed => 1,
+            Self::Mismatch | Self::Expired | Self::UnknownKey => 2,
+            Self::Check | Self::Stale | Self::Future | Self::Address => 3,
+            Self::KeyUnavailable => 4,
         }
     }
 
@@ -63,4 +86,24 @@ impl Reason {
             detail: detail.into(),
         }
     }
+}
+
+/// The first success of several attempts; otherwise the rejection that says most, the first of
+/// those. `None` if there was no attempt.
+pub(super) fn first_success<T>(
+    attempts: impl IntoIterator<Item = Result<T, Rejection>>,
+) -> Option<Result<T, Rejection>> {
+    let mut telling: Option<Rejection> = None;
+    for attempt in attempts {
+        match attempt {
+            Ok(success) => return Some(Ok(success)),
+            Err(rejection) => {
+                let weight = telling.as_ref().map(|earlier| earlier.reason.weight());
+                if weight.is_none_or(|weight| rejection.reason.weight() > weight) {
+                    telling = Some(rejection);
+                }
+            }
+        }
+    }
+    telling.map(Err)
 }

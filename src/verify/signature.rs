@@ -12,21 +12,29 @@ use super::rejection::{Reason, Rejection};
 use super::view::{Ambiguous, Bytes, View};
 use crate::providers::{Encoding, Parse, Place, SignatureRule};
 
-/// Longest signature of any algorithm, in bytes.
-const SIGNATURE_MAX_BYTES: usize = 64;
+/// Longest signature of an algorithm whose signatures are all of one length, in bytes.
+const EXACT_MAX_BYTES: usize = 64;
+
+/// Longest signature of any other algorithm: RSA with 8192 bits.
+const LONG_MAX_BYTES: usize = 1024;
 
 /// Most signatures that one request may offer.
 const SIGNATURES_MAX: usize = 16;
 
 /// A decoded signature.
-pub(super) struct Signature {
-    bytes: [u8; SIGNATURE_MAX_BYTES],
-    length: usize,
+pub(super) enum Signature {
+    /// Of an algorithm whose signatures are all of one length.
+    Exact([u8; EXACT_MAX_BYTES], usize),
+    /// Of any other.
+    Long(Box<[u8]>),
 }
 
 impl Signature {
     pub(super) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.length).unwrap_or_default()
+        match self {
+            Self::Exact(bytes, length) => bytes.get(..*length).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
     }
 }
 
@@ -41,7 +49,8 @@ pub(super) struct Reader {
     assign: Box<str>,
     encoding: Encoding,
     padding_optional: bool,
-    length: usize,
+    groups: Option<Box<str>>,
+    length: Option<usize>,
 }
 
 /// The values of the signature's places, for `sig:` fields and for the signatures themselves.
@@ -51,10 +60,11 @@ pub(super) struct Fields<'a> {
 }
 
 impl Reader {
-    /// Compiles a rule for signatures of `length` bytes; `value` resolves `config:` tags.
+    /// Compiles a rule for signatures of `length` bytes, or of any length; `value` resolves names
+    /// that the operator gives.
     pub(super) fn new(
         rule: &SignatureRule,
-        length: usize,
+        length: Option<usize>,
         value: impl Fn(&str) -> Option<String>,
     ) -> Self {
         let (separator, assign) = rule.parse.separators();
@@ -63,7 +73,12 @@ impl Reader {
             None => Some(tag.clone()),
         };
         Self {
-            from: rule.from.0.iter().map(|from| from.place.clone()).collect(),
+            from: rule
+                .from
+                .0
+                .iter()
+                .filter_map(|from| from.place.named(&value))
+                .collect(),
             parse: rule.parse,
             prefix: rule.prefix.as_str().into(),
             prefix_optional: rule.prefix_optional,
@@ -78,6 +93,7 @@ impl Reader {
             assign: rule.assign.as_deref().unwrap_or(assign).into(),
             encoding: rule.encoding,
             padding_optional: rule.padding_optional,
+            groups: rule.groups.as_deref().map(Into::into),
             length,
         }
     }
@@ -118,14 +134,18 @@ impl Reader {
 
     fn decode(&self, text: &[u8]) -> Option<Signature> {
         let text = self.unprefixed(text)?;
+        let Some(length) = self.length else {
+            // Hex is the longest spelling.
+            let bytes = (text.len() <= 2 * LONG_MAX_BYTES).then(|| self.decode_long(text))??;
+            let usable = !bytes.is_empty() && bytes.len() <= LONG_MAX_BYTES;
+            return usable.then(|| Signature::Long(bytes.into()));
+        };
         // Room for what base64 may write before it knows the exact length.
-        let mut room = [0; SIGNATURE_MAX_BYTES + 8];
-        let length = match (self.encoding, self.padding_optional) {
+        let mut room = [0; EXACT_MAX_BYTES + 8];
+        let decoded = match (self.encoding, self.padding_optional) {
             (Encoding::Hex, _) => {
-                let room = room.get_mut(..self.length)?;
-                hex::decode_to_slice(text, room)
-                    .ok()
-                    .map(|()| self.length)?
+                let room = room.get_mut(..length)?;
+                hex::decode_to_slice(text, room).ok().map(|()| length)?
             }
             (Encoding::Base64, false) => STANDARD.decode_slice(text, &mut room).ok()?,
             (Encoding::Base64, true) => STANDARD_PAD_INDIFFERENT
@@ -137,7 +157,17 @@ impl Reader {
                 .ok()?,
         };
         let bytes = *room.first_chunk()?;
-        (length == self.length).then_some(Signature { bytes, length })
+        (decoded == length).then_some(Signature::Exact(bytes, length))
+    }
+
+    fn decode_long(&self, text: &[u8]) -> Option<Vec<u8>> {
+        match (self.encoding, self.padding_optional) {
+            (Encoding::Hex, _) => hex::decode(text).ok(),
+            (Encoding::Base64, false) => STANDARD.decode(text).ok(),
+            (Encoding::Base64, true) => STANDARD_PAD_INDIFFERENT.decode(text).ok(),
+            (Encoding::Base64url, false) => URL_SAFE_NO_PAD.decode(text).ok(),
+            (Encoding::Base64url, true) => URL_SAFE_PAD_INDIFFERENT.decode(text).ok(),
+        }
     }
 
     /// A signature and the `sig:` fields of its header as the sender writes them.
@@ -162,6 +192,22 @@ impl Reader {
 }
 
 impl<'a> Fields<'a> {
+    /// Each group with the fields of its own; all values are one group unless the rule says so.
+    pub(super) fn groups(self) -> Vec<Self> {
+        let Some(separator) = self.reader.groups.as_deref() else {
+            return vec![self];
+        };
+        let groups = self.values.iter().flat_map(|value| {
+            let parts = split(value, separator.as_bytes());
+            parts.filter(|part| !part.trim_ascii().is_empty())
+        });
+        let group = |text: &[u8]| Self {
+            values: vec![Bytes::Owned(text.to_vec())],
+            reader: self.reader,
+        };
+        groups.take(SIGNATURES_MAX).map(group).collect()
+    }
+
     /// The first value, as it came.
     pub(super) fn first(&self) -> &[u8] {
         self.values

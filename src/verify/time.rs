@@ -47,6 +47,7 @@ impl TimeRule {
                     .and_then(|text| text.parse::<jiff::Timestamp>().ok());
                 (at.map(jiff::Timestamp::as_millisecond), now.0)
             }
+            TimeUnit::IsoUtc => (utc(text), now.0),
         };
         let Some(at) = at else {
             return Err(Reason::Malformed.because("the timestamp is not in the expected form"));
@@ -71,6 +72,7 @@ impl TimeRule {
             TimeUnit::S => at.seconds().to_string(),
             TimeUnit::Ms => at.0.to_string(),
             TimeUnit::Rfc3339 => at.rfc3339(),
+            TimeUnit::IsoUtc => at.rfc3339().trim_end_matches('Z').to_owned(),
         }
     }
 }
@@ -79,6 +81,17 @@ impl TimeRule {
 fn ends_with_zone(text: &str) -> bool {
     let offset = text.as_bytes().last_chunk::<6>();
     text.ends_with('Z') || offset.is_some_and(|o| matches!(o, [b'+' | b'-', _, _, b':', _, _]))
+}
+
+/// An RFC 3339 text that leaves out its zone.
+fn utc(text: &[u8]) -> Option<i64> {
+    let text = std::str::from_utf8(text).ok()?;
+    let (_, time) = text.split_once('T')?;
+    if time.contains(['Z', 'z', '+', '-', '[']) {
+        return None;
+    }
+    let at: jiff::Timestamp = format!("{text}Z").parse().ok()?;
+    Some(at.as_millisecond())
 }
 
 /// A number of digits and nothing else.
@@ -151,6 +164,21 @@ mod tests {
             check(TimeUnit::Rfc3339, "2025-01-01T00:00:00", now),
             Some(Reason::Malformed)
         );
+    }
+
+    #[test]
+    fn a_time_without_a_zone_is_utc_and_has_none() {
+        let now = 1_735_689_600_999;
+        for (text, expected) in [
+            ("2025-01-01T00:00:00", None),
+            ("2025-01-01T00:00:00.123456", None),
+            ("2024-12-31T23:00:00", Some(Reason::Stale)),
+            ("2025-01-01T00:00:00Z", Some(Reason::Malformed)),
+            ("2025-01-01T00:00:00+01:00", Some(Reason::Malformed)),
+            ("2025-01-01", Some(Reason::Malformed)),
+        ] {
+            assert_eq!(check(TimeUnit::IsoUtc, text, now), expected, "{text}");
+        }
     }
 
     #[test]

@@ -6,6 +6,8 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, Method};
 use percent_encoding::percent_decode;
@@ -28,6 +30,8 @@ pub(super) struct View<'a> {
     pub(super) values: &'a BTreeMap<String, String>,
     /// The URL in front of the target, as senders write it, without a slash at the end.
     pub(super) public_url: &'a str,
+    /// The element that is being looked at, of a body that is taken element by element.
+    pub(super) item: &'a [u8],
 }
 
 /// Two different values stand at one place.
@@ -51,7 +55,13 @@ impl<'a> View<'a> {
             path_token: received.path_token.as_deref(),
             values,
             public_url,
+            item: &[],
         }
+    }
+
+    /// The URL as the sender writes it.
+    pub(super) fn url(&self) -> String {
+        [self.public_url, self.target].concat()
     }
 
     /// Path and query; the query is empty if there is none.
@@ -81,20 +91,23 @@ impl<'a> View<'a> {
                 self.form()
                     .filter_map(|(key, value)| (*key == *name.as_bytes()).then_some(value)),
             ),
-            Place::Json(pointer) => {
-                let mut tree = Tree::default();
-                let slot = tree.add(pointer);
-                Ok(tree.read(self.body).take(slot).map(|text| match text {
-                    Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
-                    Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-                }))
-            }
+            Place::Json(pointer) => Ok(json(pointer, self.body)),
+            Place::Item(pointer) => Ok(json(pointer, self.item)),
             Place::Sig(key) => fields.map_or(Ok(None), |fields| fields.field(key)),
             Place::Config(name) => Ok(self.values.get(&**name).map(|v| v.as_bytes().into())),
             Place::PathToken => Ok(self.path_token.map(|token| token.as_bytes().into())),
-            Place::BodySha256 => Ok(Some(Cow::Owned(sha256_hex(self.body).into_bytes()))),
-            // Several values; only the signature reader asks for them.
-            Place::Headers(_) => Ok(None),
+            Place::Body => Ok(Some(self.body.into())),
+            Place::BodySha256 => Ok(Some(sha256_hex(self.body).into_bytes().into())),
+            Place::BodySha256Base64 => {
+                let text = STANDARD.encode(Sha256::digest(self.body));
+                Ok(Some(text.into_bytes().into()))
+            }
+            Place::UrlSha256 => Ok(Some(sha256_hex(self.url().as_bytes()).into_bytes().into())),
+            // Several values, known only to the signature reader; values of a token, known only
+            // once it is verified; names that were resolved when the source was set up.
+            Place::Headers(_) | Place::Claim(_) | Place::NamedHeader(_) | Place::NamedQuery(_) => {
+                Ok(None)
+            }
         }
     }
 
@@ -107,16 +120,30 @@ impl<'a> View<'a> {
         })
     }
 
-    /// The decoded fields of the body, if it is a form.
-    pub(super) fn form(&self) -> impl Iterator<Item = (Bytes<'a>, Bytes<'a>)> + use<'a> {
+    /// Whether the body says that it is a form.
+    pub(super) fn is_form(&self) -> bool {
         let form_type = b"application/x-www-form-urlencoded";
-        let is_form = self.headers.get(CONTENT_TYPE).is_some_and(|value| {
+        self.headers.get(CONTENT_TYPE).is_some_and(|value| {
             let start = value.as_bytes().get(..form_type.len());
             start.is_some_and(|start| start.eq_ignore_ascii_case(form_type))
-        });
-        let body = if is_form { self.body } else { b"" };
+        })
+    }
+
+    /// The decoded fields of the body, if it is a form.
+    pub(super) fn form(&self) -> impl Iterator<Item = (Bytes<'a>, Bytes<'a>)> + use<'a> {
+        let body = if self.is_form() { self.body } else { b"" };
         pairs(body).map(|(key, value)| (form_decode(key), form_decode(value)))
     }
+}
+
+/// The one value at a pointer into a JSON text.
+fn json<'a>(pointer: &[Box<str>], text: &'a [u8]) -> Option<Bytes<'a>> {
+    let mut tree = Tree::default();
+    let slot = tree.add(pointer);
+    Some(match tree.read(text).take(slot)? {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    })
 }
 
 /// The one value, `None` if there is none; equal repeats are one.
