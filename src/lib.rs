@@ -24,6 +24,7 @@ pub mod shutdown;
 pub mod ingress;
 pub mod server;
 
+pub mod keys;
 pub mod providers;
 pub mod verify;
 
