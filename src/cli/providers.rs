@@ -35,8 +35,9 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
 
 fn list(catalogue: &Catalogue, as_json: bool) -> Result<(), Failure> {
     if as_json {
+        let providers: Vec<_> = catalogue.iter().collect();
         return out::json(
-            &catalogue
+            &providers
                 .iter()
                 .map(|provider| &**provider)
                 .collect::<Vec<_>>(),

@@ -154,7 +154,7 @@ mod tests {
             ),
             (json!({ "algorithm": "md5" }), "scheme.algorithm: "),
             (json!({ "algorithm": "ed25519" }), "scheme.algorithm: "),
-            (json!({ "kind": "jwt" }), "scheme.kind: "),
+            (json!({ "kind": "jws" }), "scheme.kind: "),
             (
                 json!({ "content": "{timestamp}.{body}" }),
                 "scheme.content: ",

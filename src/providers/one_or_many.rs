@@ -75,4 +75,5 @@ mod tests {
         let one: OneOrMany<ValueSource> = serde_json::from_str(r#""query:a""#).unwrap();
         let many: OneOrMany<ValueSource> = serde_json::from_str(r#"["query:a"]"#).unwrap();
         assert_eq!(one, many);
-    }}
+    }
+}

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::scheme::Scheme;
 use super::one_or_many::OneOrMany;
+use super::scheme::Scheme;
 use super::source::{Place, ValueSource};
 
 /// A provider, as its file says.
@@ -217,8 +217,7 @@ impl Provider {
             ("event.type", &event.kind.0),
         ];
         for (key, sources) in lists {
-            let wrong =
-                |source: &&ValueSource| {
+            let wrong = |source: &&ValueSource| {
                 matches!(
                     source.place,
                     Place::Sig(_) | Place::Headers(_) | Place::Item(_)

@@ -120,6 +120,8 @@ pub enum Algorithm {
     HmacSha1,
     /// HMAC with SHA-256.
     HmacSha256,
+    /// HMAC with SHA-384.
+    HmacSha384,
     /// HMAC with SHA-512.
     HmacSha512,
     /// SHA-1 digest.
@@ -143,6 +145,7 @@ impl Algorithm {
         match self {
             Self::HmacSha1 => "hmac-sha1",
             Self::HmacSha256 => "hmac-sha256",
+            Self::HmacSha384 => "hmac-sha384",
             Self::HmacSha512 => "hmac-sha512",
             Self::Sha1 => "sha1",
             Self::Sha256 => "sha256",
@@ -159,6 +162,7 @@ impl Algorithm {
         match self {
             Self::HmacSha1 | Self::Sha1 => Some(20),
             Self::HmacSha256 | Self::Sha256 => Some(32),
+            Self::HmacSha384 => Some(48),
             Self::HmacSha512 | Self::Ed25519 => Some(64),
             Self::EcdsaP256Sha256 | Self::RsaPkcs1Sha1 | Self::RsaPkcs1Sha256 => None,
         }
@@ -166,12 +170,11 @@ impl Algorithm {
 
     pub(super) fn kind(self) -> Kind {
         match self {
-            Self::HmacSha1 | Self::HmacSha256 | Self::HmacSha512 => Kind::Mac,
+            Self::HmacSha1 | Self::HmacSha256 | Self::HmacSha384 | Self::HmacSha512 => Kind::Mac,
             Self::Sha1 | Self::Sha256 => Kind::Hash,
-            Self::Ed25519
-            | Self::EcdsaP256Sha256
-            | Self::RsaPkcs1Sha1
-            | Self::RsaPkcs1Sha256 => Kind::Asym,
+            Self::Ed25519 | Self::EcdsaP256Sha256 | Self::RsaPkcs1Sha1 | Self::RsaPkcs1Sha256 => {
+                Kind::Asym
+            }
         }
     }
 }

@@ -131,9 +131,9 @@ impl FromStr for Place {
                 .ok_or_else(wrong)
         };
         match kind {
-            "header" if name.starts_with('{') => config_name(name)
-                .map(Self::NamedHeader)
-                .ok_or_else(wrong),
+            "header" if name.starts_with('{') => {
+                config_name(name).map(Self::NamedHeader).ok_or_else(wrong)
+            }
             "query" if name.starts_with('{') => {
                 config_name(name).map(Self::NamedQuery).ok_or_else(wrong)
             }

@@ -281,10 +281,7 @@ mod tests {
     fn a_segment_in_brackets_may_be_left_out_and_covers_nothing() {
         let template: Template = "[id:{query:id|lower};]ts:{timestamp};".parse().unwrap();
         let segments: Vec<_> = template.parts().iter().map(|p| p.segment).collect();
-        assert_eq!(
-            segments,
-            [Some(1), Some(1), Some(1), None, None, None]
-        );
+        assert_eq!(segments, [Some(1), Some(1), Some(1), None, None, None]);
         assert!(template.covers(&Piece::Timestamp));
         assert!(!template.covers(&Piece::Value(Place::Query("id".into()))));
     }

@@ -84,7 +84,9 @@ fn value<'a>(
                 return Ok(Found::Absent);
             };
             let headers = signed_headers(view, &names, b',')?;
-            let pairs = headers.iter().map(|(name, value)| [name, *value].join(&b':'));
+            let pairs = headers
+                .iter()
+                .map(|(name, value)| [name, *value].join(&b':'));
             pairs.collect::<Vec<_>>().join(&b';').into()
         }
         Piece::Value(place) => match find(place)? {
@@ -117,7 +119,9 @@ fn signed_headers<'a, 'n>(
     names: &'n [u8],
     separator: u8,
 ) -> Result<Vec<(&'n [u8], &'a [u8])>, Rejection> {
-    let names = names.split(|byte| *byte == separator).map(<[u8]>::trim_ascii);
+    let names = names
+        .split(|byte| *byte == separator)
+        .map(<[u8]>::trim_ascii);
     let mut found = Vec::new();
     for name in names.filter(|name| !name.is_empty()) {
         if found.len() == SIGNED_HEADERS_MAX {

@@ -44,18 +44,20 @@ enum Fetch {
 impl FactRule {
     /// Compiles a provider's rule; `key` is the source's own and goes before the provider's.
     ///
-    /// Of several id places those count that `content` covers, if there are such: beside a signed
+    /// Of several id places those count that `contents` cover, if there are such: beside a signed
     /// id anybody could add an unsigned one and make a copy look new.
     pub(super) fn new(
         event: &EventRule,
         key: Option<&[ValueSource]>,
-        content: Option<&Template>,
+        contents: &[Template],
     ) -> Self {
+        let covers = |content: &Template, place: &Place| match place.is_in_body() {
+            true => content.covers_body(),
+            false => content.covers(&Piece::Value(place.clone())),
+        };
         let is_signed = |source: &ValueSource| {
-            content.is_some_and(|content| match source.place.is_in_body() {
-                true => content.covers_body(),
-                false => content.covers(&Piece::Value(source.place.clone())),
-            })
+            let mut contents = contents.iter().peekable();
+            contents.peek().is_some() && contents.all(|content| covers(content, &source.place))
         };
         let mut tree = Tree::default();
         let mut fetch = |source: &ValueSource| {

@@ -19,7 +19,7 @@ use crate::providers::{Algorithm, KeyForm};
 use crate::secret::Secret;
 
 /// Issued keys are read as leniently as senders read them; what they sign is not.
-const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
+pub(super) const KEY_BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)

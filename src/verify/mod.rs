@@ -8,10 +8,14 @@
 //!
 //! What this does not do: decide on duplicates (the store), choose the answer (ingress), fetch keys.
 
+mod check;
 mod content;
 mod facts;
+mod items;
 mod json;
 mod key;
+mod proof;
+mod public;
 mod rejection;
 mod rule;
 mod sign;
@@ -40,9 +44,10 @@ use ipnet::IpNet;
 
 use crate::clock::UnixMillis;
 use crate::event::{EventId, Received, SourceName};
-use crate::providers::{Piece, Place, Provider, ValueSource};
+use crate::providers::{Place, Provider, ValueSource};
 use crate::secret::Secret;
-use rule::{Proof, Rule};
+use proof::Evidence;
+use rule::Rule;
 use verified::Facts;
 use view::View;
 
@@ -129,7 +134,7 @@ impl Verifier {
         }
         let mut token_parameters = Vec::new();
         let mut credential_headers = vec![http::header::AUTHORIZATION];
-        for place in rules.iter().flat_map(Rule::token_places) {
+        for place in rules.iter().flat_map(|rule| rule.proof.token_places()) {
             credential_headers.extend(place.header().cloned());
             if let Place::Query(name) = place {
                 token_parameters.push(name.clone());
@@ -158,7 +163,7 @@ impl Verifier {
         let view = View::of(&received, &self.values, &self.public_url);
         let (rule, outcome) = self.check(&view, received.peer, now);
         let (secret, observed) = match outcome {
-            Ok(secret) => (secret, None),
+            Ok(evidence) => (evidence.secret, None),
             Err(rejection) if self.observe => (None, Some(rejection)),
             Err(rejection) => return Err(rejection),
         };
@@ -184,7 +189,7 @@ impl Verifier {
         view: &View<'_>,
         peer: Option<IpAddr>,
         now: UnixMillis,
-    ) -> (&Rule, Result<Option<Arc<str>>, Rejection>) {
+    ) -> (&Rule, Result<Evidence, Rejection>) {
         #[expect(
             clippy::indexing_slicing,
             reason = "`new` refuses a source without rules"
@@ -200,10 +205,9 @@ impl Verifier {
                 break;
             };
             let next = other.check(view, now);
-            // A scheme that found its signature says more than one that did not.
-            let no_news = |rejection: &Rejection| {
-                rejection.reason == Reason::NoHeader || earlier.reason != Reason::NoHeader
-            };
+            // A scheme that came further says more than one that did not find its signature.
+            let no_news =
+                |rejection: &Rejection| rejection.reason.weight() <= earlier.reason.weight();
             if !next.as_ref().is_err_and(no_news) {
                 (rule, outcome) = (other, next);
             }
@@ -253,23 +257,7 @@ impl Verifier {
     pub fn protection(&self) -> String {
         let mut text = String::new();
         for rule in &self.rules {
-            let sentence = match &rule.proof {
-                Proof::Nothing => "no proof: whoever reaches the path is believed".to_owned(),
-                Proof::Token(_) | Proof::Basic(_) => {
-                    format!("a {} that does not cover the body", rule.label)
-                }
-                Proof::Signed(signed) => {
-                    let body = signed.content.covers_body();
-                    let time = signed.content.covers(&Piece::Timestamp);
-                    let covered = match (body, time) {
-                        (true, true) => "timestamp and body",
-                        (true, false) => "the body, without a timestamp",
-                        (false, true) => "a timestamp, not the body",
-                        (false, false) => "neither timestamp nor body",
-                    };
-                    format!("{} over {covered}", rule.label)
-                }
-            };
+            let sentence = rule.proof.protection(rule.label);
             if !text.contains(&sentence) {
                 let joint = if text.is_empty() { "" } else { " or " };
                 let _ = write!(text, "{joint}{sentence}");

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+
+use super::key::KEY_BASE64;
 use super::rejection::{Reason, Rejection};
 use super::signature::Signature;
 use crate::clock::UnixMillis;
 use crate::keys::{PublicForm, PublicKey, SignatureAlgorithm};
-use crate::providers::{Algorithm, JwtAlgorithm, KeyForm};
+use crate::providers::{Algorithm, KeyForm};
 use crate::secret::Secret;
 
 /// A public key and what people call it.
@@ -54,18 +57,16 @@ impl PublicKeys {
                 }
             }
             if pinned.len() == known {
-                return Err(fault("is a key of another kind than the scheme's algorithm"));
+                return Err(fault(
+                    "is a key of another kind than the scheme's algorithm",
+                ));
             }
         }
         Ok(Self(pinned))
     }
 
     /// The label of the first active key that one of the signatures is from.
-    pub(super) fn verify(
-        &self,
-        claim: &Claim<'_>,
-        now: UnixMillis,
-    ) -> Result<Arc<str>, Rejection> {
+    pub(super) fn verify(&self, claim: &Claim<'_>, now: UnixMillis) -> Result<Arc<str>, Rejection> {
         let active: Vec<_> = self
             .0
             .iter()
@@ -135,7 +136,9 @@ fn parse(text: &[u8], form: KeyForm) -> Result<Vec<PublicKey>, &'static str> {
             Err("is the sender's private key; the receiver needs the public one, whpk_")
         }
         KeyForm::Ed25519Base64 => ed25519(
-            lenient_base64(text.strip_prefix(b"whpk_").unwrap_or(text)),
+            KEY_BASE64
+                .decode(text.strip_prefix(b"whpk_").unwrap_or(text))
+                .ok(),
             "must be an Ed25519 public key: base64, with or without whpk_ in front",
         ),
         KeyForm::Pem => PublicKey::parse(text, PublicForm::Pem),

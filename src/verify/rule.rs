@@ -1,26 +1,22 @@
-//! One scheme of one source, compiled: what is checked for a request, in which order.
-//!
-//! Signature first, then the timestamp that it covers. All active secrets are tried, whether one
-//! matches or not, so that neither their number nor which one matched shows in the time it takes.
+//! One scheme of one source, compiled: what is checked for a request.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
-use super::content::fill;
+use super::check::CheckRule;
 use super::facts::FactRule;
 use super::key::Key;
-use super::rejection::{Reason, Rejection};
-use super::signature::{Fields, Reader};
+use super::proof::{Evidence, Proof, Signed, SigningKeys, Token};
+use super::public::{PublicKeys, signature_algorithm};
+use super::rejection::Rejection;
+use super::signature::Reader;
 use super::time::TimeRule;
-use super::view::{Ambiguous, Bytes, View};
+use super::view::View;
 use super::{Config, Fault};
 use crate::clock::UnixMillis;
 use crate::providers::{
-    Algorithm, KeyForm, Piece, Place, Scheme, Shape, SignatureRule, Template, ValueSource,
+    Algorithm, Check, KeyForm, Piece, Place, Scheme, Shape, SignatureRule, SignedShape, ValueSource,
 };
 use crate::secret::Secret;
 
@@ -30,22 +26,7 @@ pub(super) struct Rule {
     pub(super) label: &'static str,
     pub(super) facts: FactRule,
     pub(super) proof: Proof,
-    keys: Vec<Key>,
-}
-
-/// The way of proof.
-pub(super) enum Proof {
-    Nothing,
-    Token(Reader),
-    Basic(Reader),
-    Signed(Signed),
-}
-
-/// Where a signature is and what it covers.
-pub(super) struct Signed {
-    pub(super) reader: Reader,
-    pub(super) content: Template,
-    pub(super) time: Option<TimeRule>,
+    checks: Vec<CheckRule>,
 }
 
 impl Rule {
@@ -61,181 +42,139 @@ impl Rule {
         let shape = scheme
             .shape()
             .map_err(|fault| vec![Fault::new(format!("scheme.{}", fault.key), fault.message)])?;
-        let mut faults = missing_values(&shape, config);
+        let mut faults = missing_values(&shape, &scheme.checks, config);
         faults.extend(unusable_secrets(&shape, &config.secrets));
         if !faults.is_empty() {
             return Err(faults);
         }
-        let (proof, label) = compile(&shape, config);
-        let mut keys = Vec::new();
-        for secret in &config.secrets {
-            match key(&shape, secret, &config.values) {
-                Ok(key) => keys.push(key),
-                Err(message) => faults.push(Fault::new(&*secret.label, message)),
-            }
-        }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        let content = match &proof {
-            Proof::Signed(signed) => Some(&signed.content),
-            Proof::Nothing | Proof::Token(_) | Proof::Basic(_) => None,
-        };
+        let (proof, label) = compile(&shape, config)?;
+        let contents = proof.contents();
+        let checks = scheme.checks.iter();
         Ok(Self {
             label,
-            facts: FactRule::new(&config.provider.event, dedup_key, content),
+            facts: FactRule::new(&config.provider.event, dedup_key, contents),
+            checks: checks
+                .map(|check| CheckRule::new(check, contents))
+                .collect(),
             proof,
-            keys,
         })
     }
 
-    /// Checks a request; the label of the secret that matched.
-    pub(super) fn check(
-        &self,
-        view: &View<'_>,
-        now: UnixMillis,
-    ) -> Result<Option<Arc<str>>, Rejection> {
-        match &self.proof {
-            Proof::Nothing => Ok(None),
-            Proof::Token(reader) => {
-                let fields = reader.fields(view)?;
-                let token = reader.unprefixed(fields.first()).ok_or_else(not_a_token)?;
-                self.matching(now, |key| key.is_token(token)).map(Some)
-            }
-            Proof::Basic(reader) => {
-                let fields = reader.fields(view)?;
-                let login = basic_login(fields.first()).ok_or_else(not_a_token)?;
-                self.matching(now, |key| key.is_token(&login)).map(Some)
-            }
-            Proof::Signed(signed) => self.check_signed(signed, view, now).map(Some),
+    /// Checks a request.
+    pub(super) fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Evidence, Rejection> {
+        let evidence = self.proof.check(view, now)?;
+        for check in &self.checks {
+            check.check(view)?;
         }
-    }
-
-    fn check_signed(
-        &self,
-        signed: &Signed,
-        view: &View<'_>,
-        now: UnixMillis,
-    ) -> Result<Arc<str>, Rejection> {
-        let fields = signed.reader.fields(view)?;
-        let signatures = fields.signatures()?;
-        // A timestamp in the body is read after the signature held, any other is part of the content.
-        let placed = signed.content.covers(&Piece::Timestamp);
-        let received = match &signed.time {
-            Some(time) if placed => Some(timestamp(time, view, &fields)?),
-            _ => None,
-        };
-        let content = fill(&signed.content, view, Some(&fields), received.as_deref())?;
-        let secret = self.matching(now, |key| key.verifies(&content, &signatures))?;
-        match (&signed.time, &received) {
-            (Some(time), Some(received)) => time.check(received, now)?,
-            (Some(time), None) => time.check(&timestamp(time, view, &fields)?, now)?,
-            (None, _) => {}
-        }
-        Ok(secret)
-    }
-
-    /// The label of the first active key that matches; all are tried.
-    fn matching(
-        &self,
-        now: UnixMillis,
-        mut matches: impl FnMut(&Key) -> bool,
-    ) -> Result<Arc<str>, Rejection> {
-        let mut label = None;
-        let mut active = false;
-        for key in self.keys.iter().filter(|key| key.is_active(now)) {
-            active = true;
-            if matches(key) && label.is_none() {
-                label = Some(Arc::clone(&key.label));
-            }
-        }
-        match (label, active) {
-            (Some(label), _) => Ok(label),
-            (None, true) => Err(Reason::Mismatch.because("no secret of this source matches")),
-            (None, false) => Err(Reason::Expired.because("every secret is past its not_after")),
-        }
-    }
-
-    /// Where a secret travels as it is; such places are kept from logs, API and app.
-    pub(super) fn token_places(&self) -> &[Place] {
-        match &self.proof {
-            Proof::Token(reader) | Proof::Basic(reader) => reader.places(),
-            Proof::Nothing | Proof::Signed(_) => &[],
-        }
+        Ok(evidence)
     }
 }
 
-fn not_a_token() -> Rejection {
-    Reason::Malformed.because("the token does not have the expected form")
+fn reader(rule: &SignatureRule, length: Option<usize>, config: &Config) -> Reader {
+    Reader::new(rule, length, |name| config.values.get(name).cloned())
 }
 
-/// `user:password` of a basic authentication header (RFC 7617).
-fn basic_login(header: &[u8]) -> Option<Vec<u8>> {
-    let (scheme, login) = header.split_at_checked(b"Basic ".len())?;
-    let login = login.trim_ascii();
-    scheme
-        .eq_ignore_ascii_case(b"Basic ")
-        .then(|| STANDARD.decode(login).ok())?
-}
-
-fn timestamp<'a>(
-    time: &TimeRule,
-    view: &View<'a>,
-    fields: &Fields<'a>,
-) -> Result<Bytes<'a>, Rejection> {
-    for place in &time.from {
-        match view.find(place, Some(fields)) {
-            Ok(Some(timestamp)) => return Ok(timestamp),
-            Ok(None) => {}
-            Err(Ambiguous) => {
-                return Err(Reason::Malformed.because("there are two different timestamps"));
-            }
-        }
-    }
-    Err(Reason::NoHeader.because("the timestamp is missing"))
-}
-
-fn compile(shape: &Shape<'_>, config: &Config) -> (Proof, &'static str) {
-    let reader = |signature: &SignatureRule, length| {
-        Reader::new(signature, length, |name| config.values.get(name).cloned())
-    };
+fn compile(shape: &Shape<'_>, config: &Config) -> Result<(Proof, &'static str), Vec<Fault>> {
     match shape {
-        Shape::None => (Proof::Nothing, "unsigned"),
+        Shape::None => Ok((Proof::Nothing, "unsigned")),
         Shape::Token {
             signature,
-            basic: true,
-            ..
-        } => (Proof::Basic(reader(signature, 0)), "basic"),
-        Shape::Token { signature, .. } => (Proof::Token(reader(signature, 0)), "token"),
-        Shape::Signed {
-            algorithm,
-            signature,
-            content,
-            timestamp,
-            ..
+            basic,
+            derived_from,
         } => {
-            let signed = Signed {
-                reader: reader(signature, algorithm.signature_bytes()),
-                content: (*content).clone(),
-                time: timestamp.map(|rule| TimeRule::new(rule, config.tolerance)),
+            let key = |secret: &Secret| {
+                let token = wire_token(*derived_from, secret, &config.values)?;
+                Ok(Key::token(secret, &token))
             };
-            (Proof::Signed(signed), algorithm.as_str())
+            let token = Token {
+                reader: reader(signature, None, config),
+                basic: *basic,
+                keys: each_secret(&config.secrets, key)?,
+            };
+            let label = if *basic { "basic" } else { "token" };
+            Ok((Proof::Token(token), label))
         }
+        Shape::Signed(signed) => {
+            let label = signed.algorithm.as_str();
+            Ok((Proof::Signed(compile_signed(signed, config)?), label))
+        }
+        Shape::Each { items, inner } => {
+            let (inner, label) = compile(inner, config)?;
+            let (items, inner) = (items.clone(), Box::new(inner));
+            Ok((Proof::Each { items, inner }, label))
+        }
+        Shape::Jwt(_) | Shape::Code { .. } => todo!(),
     }
 }
 
-fn key(
-    shape: &Shape<'_>,
-    secret: &Secret,
-    values: &BTreeMap<String, String>,
-) -> Result<Key, &'static str> {
-    match shape {
-        Shape::Signed { algorithm, key, .. } => Key::new(secret, *algorithm, *key),
-        Shape::Token { derived_from, .. } => {
-            let token = wire_token(*derived_from, secret, values)?;
-            Ok(Key::token(secret, &token))
+fn compile_signed(shape: &SignedShape<'_>, config: &Config) -> Result<Signed, Vec<Fault>> {
+    let secrets = &config.secrets;
+    let keys = match signature_algorithm(shape.algorithm) {
+        None => SigningKeys::Shared(each_secret(secrets, |secret| {
+            Key::new(secret, shape.algorithm, shape.key)
+        })?),
+        Some(algorithm) => {
+            let suits = |key: &crate::keys::PublicKey| key.suits(algorithm);
+            let keys = PublicKeys::pinned(secrets, shape.key, suits)
+                .map_err(|(label, message)| vec![Fault::new(label, message)])?;
+            SigningKeys::Public(algorithm, keys)
         }
-        Shape::None => Ok(Key::token(secret, secret.expose())),
+    };
+    let public_url = config.public_url.as_deref().unwrap_or_default();
+    Ok(Signed {
+        reader: reader(shape.signature, shape.algorithm.signature_bytes(), config),
+        contents: shape.content.to_vec(),
+        time: shape
+            .timestamp
+            .map(|rule| TimeRule::new(rule, config.tolerance)),
+        other_urls: if shape.url_variants {
+            other_port_spelling(public_url.trim_end_matches('/'))
+        } else {
+            Vec::new()
+        },
+        keys,
+    })
+}
+
+/// The address with its default port left out or put in.
+fn other_port_spelling(url: &str) -> Vec<Box<str>> {
+    let port = match url.split_once("://") {
+        Some(("https", _)) => ":443",
+        Some(("http", _)) => ":80",
+        _ => return Vec::new(),
+    };
+    let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    let other = match authority.strip_suffix(port) {
+        Some(bare) => format!("{scheme}{bare}{path}"),
+        None if has_port(authority) => return Vec::new(),
+        None => format!("{scheme}{authority}{port}{path}"),
+    };
+    vec![other.into()]
+}
+
+fn has_port(authority: &str) -> bool {
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    let behind_brackets = host.rsplit(']').next().unwrap_or_default();
+    behind_brackets.contains(':')
+}
+
+/// One key of each secret, or all faults.
+fn each_secret(
+    secrets: &[Secret],
+    key: impl Fn(&Secret) -> Result<Key, &'static str>,
+) -> Result<Vec<Key>, Vec<Fault>> {
+    let (mut keys, mut faults) = (Vec::new(), Vec::new());
+    for secret in secrets {
+        match key(secret) {
+            Ok(key) => keys.push(key),
+            Err(message) => faults.push(Fault::new(&*secret.label, message)),
+        }
+    }
+    if faults.is_empty() {
+        Ok(keys)
+    } else {
+        Err(faults)
     }
 }
 
@@ -257,29 +196,76 @@ pub(super) fn wire_token(
     Ok(Zeroizing::new(token.into_bytes()))
 }
 
-/// `config:` values that the scheme uses and the source does not set, and the public URL.
-fn missing_values(shape: &Shape<'_>, config: &Config) -> Vec<Fault> {
-    let mut names: Vec<&str> = Vec::new();
-    let mut faults = Vec::new();
-    match shape {
-        Shape::None => {}
-        Shape::Token { derived_from, .. } => names.extend(derived_from.and_then(config_name)),
-        Shape::Signed {
-            content, signature, ..
-        } => {
-            let tags = signature.tag.0.iter();
-            names.extend(tags.filter_map(|tag| tag.strip_prefix("config:")));
-            for part in content.parts() {
-                if let Piece::Value(place) = &part.piece {
-                    names.extend(config_name(place));
+/// What the scheme needs from the operator, beside secrets.
+#[derive(Default)]
+struct Needs<'a> {
+    values: Vec<&'a str>,
+    public_url: bool,
+}
+
+impl<'a> Needs<'a> {
+    fn place(&mut self, place: &'a Place) {
+        self.values.extend(place.config_name());
+        self.public_url |= *place == Place::UrlSha256;
+    }
+
+    fn signature(&mut self, rule: &'a SignatureRule) {
+        let tags = rule.tag.0.iter();
+        self.values
+            .extend(tags.filter_map(|tag| tag.strip_prefix("config:")));
+        rule.from.0.iter().for_each(|from| self.place(&from.place));
+    }
+
+    fn shape(&mut self, shape: &Shape<'a>) {
+        match shape {
+            Shape::None => {}
+            Shape::Token {
+                signature,
+                derived_from,
+                ..
+            } => {
+                self.signature(signature);
+                self.values
+                    .extend(derived_from.and_then(Place::config_name));
+            }
+            Shape::Signed(signed) => {
+                self.signature(signed.signature);
+                for part in signed.content.iter().flat_map(|content| content.parts()) {
+                    self.public_url |= part.piece == Piece::Url;
+                    if let Piece::Value(place) = &part.piece
+                        && !part.optional
+                        && part.segment.is_none()
+                    {
+                        self.place(place);
+                    }
                 }
             }
-            if content.covers(&Piece::Url) && config.public_url.is_none() {
-                let way_out = "the sender signs the URL: set server.public_url to the address as \
-                               the sender writes it";
-                faults.push(Fault::new("scheme.content", way_out));
+            Shape::Each { inner, .. } => self.shape(inner),
+            Shape::Jwt(_) | Shape::Code { .. } => todo!(),
+        }
+    }
+
+    fn checks(&mut self, checks: &'a [Check]) {
+        for check in checks {
+            self.place(&check.from.place);
+            let expected = check.equals_value.as_ref();
+            if let Some(expected) = expected {
+                self.place(&expected.place);
             }
         }
+    }
+}
+
+/// `config:` values that the scheme uses and the source does not set, and the public URL.
+fn missing_values(shape: &Shape<'_>, checks: &[Check], config: &Config) -> Vec<Fault> {
+    let mut needs = Needs::default();
+    needs.shape(shape);
+    needs.checks(checks);
+    let mut faults = Vec::new();
+    if needs.public_url && config.public_url.is_none() {
+        let way_out = "the sender signs the URL: set server.public_url to the address as the \
+                       sender writes it";
+        faults.push(Fault::new("scheme.content", way_out));
     }
     let is_set = |name: &str| {
         config
@@ -287,19 +273,12 @@ fn missing_values(shape: &Shape<'_>, config: &Config) -> Vec<Fault> {
             .get(name)
             .is_some_and(|value| !value.is_empty())
     };
-    let missing = names.into_iter().filter(|name| !is_set(name));
+    let missing = needs.values.into_iter().filter(|name| !is_set(name));
     faults.extend(missing.map(|name| {
         let way_out = format!("is missing: the scheme uses the value `{name}`");
         Fault::new(format!("values.{name}"), way_out)
     }));
     faults
-}
-
-fn config_name(place: &Place) -> Option<&str> {
-    let Place::Config(name) = place else {
-        return None;
-    };
-    Some(name)
 }
 
 fn unusable_secrets(shape: &Shape<'_>, secrets: &[Secret]) -> Vec<Fault> {

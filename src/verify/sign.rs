@@ -19,7 +19,7 @@ use super::time::TimeRule;
 use super::view::View;
 use crate::clock::UnixMillis;
 use crate::providers::{
-    Algorithm, KeyForm, Piece, Place, Provider, Shape, SignatureRule, Template, TimestampRule,
+    Algorithm, Piece, Place, Provider, Shape, SignatureRule, SignedShape, Template,
 };
 use crate::secret::Secret;
 
@@ -71,11 +71,18 @@ impl Unsigned {
                 self.url = format!("{path}/{text}{mark}{query}");
             }
             Place::Headers(_)
+            | Place::NamedHeader(_)
+            | Place::NamedQuery(_)
             | Place::Json(_)
+            | Place::Item(_)
             | Place::Form(_)
             | Place::Sig(_)
             | Place::Config(_)
-            | Place::BodySha256 => {
+            | Place::Claim(_)
+            | Place::Body
+            | Place::BodySha256
+            | Place::BodySha256Base64
+            | Place::UrlSha256 => {
                 return Err(
                     "signing a request whose signature is not in a header, the query or \
                             the path is not possible"
@@ -121,21 +128,9 @@ pub fn sign(
             };
             request.put(first_place(signature)?, &token)
         }
-        Shape::Signed {
-            algorithm,
-            signature,
-            content,
-            key,
-            timestamp,
-        } => {
-            let signer = Signer {
-                algorithm,
-                signature,
-                content,
-                key,
-                timestamp,
-            };
-            signer.sign(secret, values, request, at)
+        Shape::Signed(shape) => Signer(shape).sign(secret, values, request, at),
+        Shape::Jwt(_) | Shape::Each { .. } | Shape::Code { .. } => {
+            Err("signing with this kind of scheme is not possible".to_owned())
         }
     }
 }
@@ -149,8 +144,8 @@ fn first_place(signature: &SignatureRule) -> Result<&Place, String> {
 
 /// Headers that carry the id: those that are signed, otherwise the first that the provider uses.
 fn add_id(provider: &Provider, shape: &Shape<'_>, request: &mut Unsigned, id: &str) {
-    if let Shape::Signed { content, .. } = shape {
-        for part in content.parts() {
+    if let Shape::Signed(signed) = shape {
+        for part in signed.content.iter().flat_map(|content| content.parts()) {
             if let Piece::Value(Place::Header(name)) = &part.piece {
                 request.header_if_missing(name, id);
             }
@@ -169,14 +164,8 @@ fn add_id(provider: &Provider, shape: &Shape<'_>, request: &mut Unsigned, id: &s
     }
 }
 
-/// A scheme with a signature, taken apart.
-struct Signer<'a> {
-    algorithm: Algorithm,
-    signature: &'a SignatureRule,
-    content: &'a Template,
-    key: KeyForm,
-    timestamp: Option<&'a TimestampRule>,
-}
+/// A scheme with a signature.
+struct Signer<'a>(SignedShape<'a>);
 
 impl Signer<'_> {
     fn sign(
@@ -186,7 +175,7 @@ impl Signer<'_> {
         request: &mut Unsigned,
         at: UnixMillis,
     ) -> Result<(), String> {
-        let time = self.timestamp.map(|rule| TimeRule::new(rule, None));
+        let time = self.0.timestamp.map(|rule| TimeRule::new(rule, None));
         let timestamp = time.as_ref().map(|time| time.write(at));
         let mut field = None;
         let place = time.as_ref().and_then(|time| time.from.first());
@@ -207,25 +196,33 @@ impl Signer<'_> {
             path_token: None,
             values,
             public_url: base,
+            item: &[],
         };
         let timestamp = timestamp.as_deref().map(str::as_bytes);
-        let content = fill(self.content, &view, None, timestamp)
+        let content = fill(self.content()?, &view, None, timestamp)
             .map_err(|rejection| rejection.detail.into_owned())?;
-        let bytes = if self.algorithm == Algorithm::Ed25519 {
+        let bytes = if self.0.algorithm == Algorithm::Ed25519 {
             let seed = private_key(secret.expose())
                 .ok_or("the private key must be whsk_ and base64 of 32 or 64 bytes")?;
             let signature = SigningKey::from_bytes(&seed).sign(&joined(&content));
             signature.to_bytes().to_vec()
         } else {
-            let key = Key::new(secret, self.algorithm, self.key)?;
+            let key = Key::new(secret, self.0.algorithm, self.0.key)?;
             let (bytes, length) = key.compute(&content);
             bytes.get(..length).unwrap_or_default().to_vec()
         };
-        let reader = Reader::new(self.signature, bytes.len(), |name| {
+        let reader = Reader::new(self.0.signature, Some(bytes.len()), |name| {
             values.get(name).cloned()
         });
         let text = reader.write(&bytes, field);
-        request.put(first_place(self.signature)?, &text)
+        request.put(first_place(self.0.signature)?, &text)
+    }
+}
+
+impl<'a> Signer<'a> {
+    fn content(&self) -> Result<&'a Template, String> {
+        let first = self.0.content.first();
+        first.ok_or_else(|| "scheme.content is empty".to_owned())
     }
 }
 

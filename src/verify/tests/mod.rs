@@ -91,7 +91,7 @@ impl Sender {
             let mut variants: Vec<_> = provider.schemes.iter().map(|s| s.variant.clone()).collect();
             variants.dedup();
             for variant in variants {
-                senders.push(Self::new(provider, variant.as_deref()));
+                senders.push(Self::new(&provider, variant.as_deref()));
             }
         }
         senders

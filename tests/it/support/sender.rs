@@ -33,7 +33,7 @@ pub(crate) fn everyone() -> Vec<Sender> {
         for scheme in &provider.schemes {
             if !known.contains(&scheme.variant) {
                 known.push(scheme.variant.clone());
-                senders.push(Sender::of(provider, scheme));
+                senders.push(Sender::of(&provider, scheme));
             }
         }
     }

@@ -1,0 +1,237 @@
+//! The ways of proof, compiled: what of a request shows who sent it.
+//!
+//! Signature first, then the timestamp that it covers.
+
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::content::fill;
+use super::items::items;
+use super::key::{Key, joined, matching};
+use super::public::{Claim, PublicKeys};
+use super::rejection::{Reason, Rejection, first_success};
+use super::signature::{Fields, Reader};
+use super::time::TimeRule;
+use super::view::{Ambiguous, Bytes, View};
+use crate::clock::UnixMillis;
+use crate::keys::SignatureAlgorithm;
+use crate::providers::{Piece, Place, Template};
+
+/// The way of proof.
+pub(super) enum Proof {
+    Nothing,
+    Token(Token),
+    Signed(Signed),
+    Each {
+        items: Box<[Box<str>]>,
+        inner: Box<Self>,
+    },
+}
+
+/// A secret that travels as it is.
+pub(super) struct Token {
+    pub(super) reader: Reader,
+    /// HTTP basic authentication.
+    pub(super) basic: bool,
+    pub(super) keys: Vec<Key>,
+}
+
+/// Where a signature is and what it covers.
+pub(super) struct Signed {
+    pub(super) reader: Reader,
+    pub(super) contents: Vec<Template>,
+    pub(super) time: Option<TimeRule>,
+    /// Other ways to write the public URL, beside the configured one.
+    pub(super) other_urls: Vec<Box<str>>,
+    pub(super) keys: SigningKeys,
+}
+
+/// What checks a signature over content.
+pub(super) enum SigningKeys {
+    Shared(Vec<Key>),
+    Public(SignatureAlgorithm, PublicKeys),
+}
+
+/// What a proof gives beside that it holds.
+pub(super) struct Evidence {
+    /// The label of the secret that matched.
+    pub(super) secret: Option<Arc<str>>,
+}
+
+impl Evidence {
+    fn of(secret: Arc<str>) -> Self {
+        Self {
+            secret: Some(secret),
+        }
+    }
+}
+
+impl Proof {
+    /// Checks a request.
+    pub(super) fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Evidence, Rejection> {
+        match self {
+            Self::Nothing => Ok(Evidence { secret: None }),
+            Self::Token(token) => token.check(view, now).map(Evidence::of),
+            Self::Signed(signed) => signed.check(view, now).map(Evidence::of),
+            Self::Each { items, inner } => each(items, inner, view, now),
+        }
+    }
+
+    /// Where a secret travels as it is; such places are kept from logs, API and app.
+    pub(super) fn token_places(&self) -> &[Place] {
+        match self {
+            Self::Token(token) => token.reader.places(),
+            Self::Each { inner, .. } => inner.token_places(),
+            Self::Nothing | Self::Signed(_) => &[],
+        }
+    }
+
+    /// What this proves, in a sentence for people; `label` is the scheme's.
+    pub(super) fn protection(&self, label: &str) -> String {
+        match self {
+            Self::Nothing => "no proof: whoever reaches the path is believed".to_owned(),
+            Self::Token(_) => format!("a {label} that does not cover the body"),
+            Self::Each { inner, .. } => {
+                let inner = inner.protection(label);
+                format!("for every element of the body {inner}")
+            }
+            Self::Signed(signed) => {
+                let every = |piece: fn(&Template) -> bool| signed.contents.iter().all(piece);
+                let body = every(Template::covers_body);
+                let time = signed.time.is_some();
+                let covered = match (body, time) {
+                    (true, true) => "timestamp and body",
+                    (true, false) => "the body, without a timestamp",
+                    (false, true) => "a timestamp, not the body",
+                    (false, false) => "neither timestamp nor body",
+                };
+                format!("{label} over {covered}")
+            }
+        }
+    }
+
+    /// What the signature covers.
+    pub(super) fn contents(&self) -> &[Template] {
+        match self {
+            Self::Signed(signed) => &signed.contents,
+            Self::Nothing | Self::Token(_) | Self::Each { .. } => &[],
+        }
+    }
+}
+
+/// Every element has to satisfy the inner scheme, and there has to be one.
+fn each(
+    pointer: &[Box<str>],
+    inner: &Proof,
+    view: &View<'_>,
+    now: UnixMillis,
+) -> Result<Evidence, Rejection> {
+    let elements = items(view.body, pointer)
+        .ok_or_else(|| Reason::Malformed.because("the body has no array of signed elements"))?;
+    let mut last = None;
+    for item in elements {
+        last = Some(inner.check(&View { item, ..*view }, now)?);
+    }
+    last.ok_or_else(|| Reason::NoHeader.because("the body has no signed element"))
+}
+
+impl Token {
+    fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Arc<str>, Rejection> {
+        let not_a_token = || Reason::Malformed.because("the token does not have the expected form");
+        let fields = self.reader.fields(view)?;
+        if self.basic {
+            let login = basic_login(fields.first()).ok_or_else(not_a_token)?;
+            return matching(&self.keys, now, |key| key.is_token(&login));
+        }
+        let token = self.reader.unprefixed(fields.first());
+        let token = token.ok_or_else(not_a_token)?;
+        matching(&self.keys, now, |key| key.is_token(token))
+    }
+}
+
+/// `user:password` of a basic authentication header (RFC 7617).
+fn basic_login(header: &[u8]) -> Option<Vec<u8>> {
+    let (scheme, login) = header.split_at_checked(b"Basic ".len())?;
+    let login = login.trim_ascii();
+    scheme
+        .eq_ignore_ascii_case(b"Basic ")
+        .then(|| STANDARD.decode(login).ok())?
+}
+
+impl Signed {
+    fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Arc<str>, Rejection> {
+        let groups = self.reader.fields(view)?.groups();
+        let urls = std::iter::once(view.public_url).chain(self.other_urls.iter().map(|url| &**url));
+        let urls: Vec<_> = urls.collect();
+        let ways = groups.iter().flat_map(|fields| {
+            let urls = &urls;
+            self.contents.iter().flat_map(move |content| {
+                urls.iter().map(move |public_url| {
+                    let view = View {
+                        public_url,
+                        ..*view
+                    };
+                    self.check_one(fields, content, &view, now)
+                })
+            })
+        });
+        let nothing = || Err(Reason::NoHeader.because("the signature is missing"));
+        first_success(ways).unwrap_or_else(nothing)
+    }
+
+    fn check_one<'a>(
+        &'a self,
+        fields: &Fields<'a>,
+        content: &'a Template,
+        view: &View<'a>,
+        now: UnixMillis,
+    ) -> Result<Arc<str>, Rejection> {
+        let signatures = fields.signatures()?;
+        // A timestamp in the body is read after the signature held, any other is part of the content.
+        let placed = content.covers(&Piece::Timestamp);
+        let received = match &self.time {
+            Some(time) if placed => Some(timestamp(time, view, fields)?),
+            _ => None,
+        };
+        let content = fill(content, view, Some(fields), received.as_deref())?;
+        let secret = match &self.keys {
+            SigningKeys::Shared(keys) => {
+                matching(keys, now, |key| key.verifies(&content, &signatures))?
+            }
+            SigningKeys::Public(algorithm, keys) => keys.verify(
+                &Claim {
+                    algorithm: *algorithm,
+                    kid: None,
+                    message: &joined(&content),
+                    signatures: &signatures,
+                },
+                now,
+            )?,
+        };
+        match (&self.time, &received) {
+            (Some(time), Some(received)) => time.check(received, now)?,
+            (Some(time), None) => time.check(&timestamp(time, view, fields)?, now)?,
+            (None, _) => {}
+        }
+        Ok(secret)
+    }
+}
+
+fn timestamp<'a>(
+    time: &TimeRule,
+    view: &View<'a>,
+    fields: &Fields<'a>,
+) -> Result<Bytes<'a>, Rejection> {
+    for place in &time.from {
+        match view.find(place, Some(fields)) {
+            Ok(Some(timestamp)) => return Ok(timestamp),
+            Ok(None) => {}
+            Err(Ambiguous) => {
+                return Err(Reason::Malformed.because("there are two different timestamps"));
+            }
+        }
+    }
+    Err(Reason::NoHeader.because("the timestamp is missing"))
+}
