@@ -244,6 +244,20 @@ pub enum JwtAlgorithm {
 }
 
 impl JwtAlgorithm {
+    /// What tokens and files call it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Hs256 => "HS256",
+            Self::Hs384 => "HS384",
+            Self::Hs512 => "HS512",
+            Self::Rs256 => "RS256",
+            Self::Rs384 => "RS384",
+            Self::Rs512 => "RS512",
+            Self::Es256 => "ES256",
+        }
+    }
+
     /// Whether a public key checks it.
     #[must_use]
     pub fn is_public(self) -> bool {

@@ -2,8 +2,9 @@
 
 use subtle::ConstantTimeEq as _;
 
+use super::jwt::Claims;
 use super::rejection::{Reason, Rejection};
-use super::view::View;
+use super::view::{Ambiguous, View};
 use crate::providers::{Check, Piece, Place, Template};
 
 /// A check that is made after the signature held.
@@ -41,25 +42,35 @@ impl CheckRule {
     }
 
     /// Whether the value is what it has to be.
-    pub(super) fn check(&self, view: &View<'_>) -> Result<(), Rejection> {
-        let value = view.find(&self.from, None);
-        let missing = || Reason::NoHeader.because(format!("{} is missing", self.name));
-        let Some(value) = value.map_err(|_| self.wrong())? else {
-            let bare = view.body.is_empty() || (self.forms_are_signed && view.is_form());
-            let may_be_absent = self.optional || (self.without_body && bare);
-            return may_be_absent.then_some(()).ok_or_else(missing);
+    pub(super) fn check(&self, view: &View<'_>, claims: Option<&Claims>) -> Result<(), Rejection> {
+        let expected = match &self.expected {
+            Expected::Text(text) => Some(text.as_bytes().into()),
+            Expected::Value(place) => view.find(place, None).ok().flatten(),
         };
-        let holds = match &self.expected {
-            Expected::Text(text) => value.ct_eq(text.as_bytes()).into(),
-            Expected::Value(place) => match view.find(place, None) {
-                Ok(Some(expected)) => value.ct_eq(&expected).into(),
-                _ => false,
+        let equals = |value: &[u8]| {
+            let equal = expected.as_deref().map(|expected| value.ct_eq(expected));
+            equal.is_some_and(Into::into)
+        };
+        let holds = match (&self.from, claims) {
+            (Place::Claim(name), Some(claims)) => claims.any(name, |text| equals(text.as_bytes())),
+            (place, _) => match view.find(place, None) {
+                Ok(value) => value.map(|value| equals(&value)),
+                Err(Ambiguous) => Some(false),
             },
         };
-        if holds { Ok(()) } else { Err(self.wrong()) }
+        match holds {
+            Some(true) => Ok(()),
+            Some(false) => {
+                let detail = format!("{} is not what it has to be", self.name);
+                Err(Reason::Check.because(detail))
+            }
+            None if self.optional || (self.without_body && self.is_bare(view)) => Ok(()),
+            None => Err(Reason::NoHeader.because(format!("{} is missing", self.name))),
+        }
     }
 
-    fn wrong(&self) -> Rejection {
-        Reason::Check.because(format!("{} is not what it has to be", self.name))
+    /// Whether there is no body, or none that the signature leaves out.
+    fn is_bare(&self, view: &View<'_>) -> bool {
+        view.body.is_empty() || (self.forms_are_signed && view.is_form())
     }
 }

@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 
 use super::json::{Tree, Values, is_usable};
+use super::jwt::Claims;
 use super::view::{View, sha256_hex};
 use crate::providers::{EventRule, Piece, Place, Template, ValueSource};
 
@@ -95,13 +96,18 @@ impl FactRule {
         }
     }
 
-    /// Reads the facts of a request that was verified.
-    pub(super) fn read(&self, view: &View<'_>) -> Found {
+    /// Reads the facts of a request that was verified, and of the token that verified it.
+    pub(super) fn read(&self, view: &View<'_>, claims: Option<&Claims>) -> Found {
         let json = self.tree.read(view.body);
+        let sight = Sight {
+            json: &json,
+            view,
+            claims,
+        };
         let id = self
             .id
             .iter()
-            .find_map(|(number, fetch)| Some((*number, text(fetch, &json, view)?)));
+            .find_map(|(number, fetch)| Some((*number, sight.text(fetch)?)));
         let dedup_id = if self.key.is_empty() {
             id.as_ref().map(|(number, id)| {
                 let mut dedup_id = vec![rule::ID, *number];
@@ -109,9 +115,9 @@ impl FactRule {
                 dedup_id
             })
         } else {
-            self.compose(&json, view)
+            self.compose(&sight)
         };
-        let kind = self.kind.iter().find_map(|fetch| text(fetch, &json, view));
+        let kind = self.kind.iter().find_map(|fetch| sight.text(fetch));
         Found {
             dedup_id: dedup_id.unwrap_or_else(|| body_id(view.body)),
             provider_event_id: id.map(|(_, id)| id.into()),
@@ -120,10 +126,10 @@ impl FactRule {
     }
 
     /// All parts of the key; `None` if one that is needed is absent.
-    fn compose(&self, json: &Values<'_>, view: &View<'_>) -> Option<Vec<u8>> {
+    fn compose(&self, sight: &Sight<'_>) -> Option<Vec<u8>> {
         let mut dedup_id = vec![self.key_rule];
         for (fetch, optional) in &self.key {
-            match text(fetch, json, view) {
+            match sight.text(fetch) {
                 Some(text) => push(&mut dedup_id, text.as_bytes()),
                 // No value is this long.
                 None if *optional => dedup_id.extend(u32::MAX.to_le_bytes()),
@@ -131,6 +137,28 @@ impl FactRule {
             }
         }
         Some(dedup_id)
+    }
+}
+
+/// Where facts are looked for.
+struct Sight<'a> {
+    json: &'a Values<'a>,
+    view: &'a View<'a>,
+    claims: Option<&'a Claims>,
+}
+
+impl<'a> Sight<'a> {
+    /// A usable text: ambiguous, over-long and otherwise odd values count as absent.
+    fn text(&self, fetch: &Fetch) -> Option<Cow<'a, str>> {
+        let text = match fetch {
+            Fetch::Json(slot) => Cow::Borrowed(self.json.text(*slot)?),
+            Fetch::Other(Place::Claim(name)) => Cow::Owned(self.claims?.text(name)?),
+            Fetch::Other(place) => match self.view.find(place, None).ok()?? {
+                Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).ok()?),
+                Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).ok()?),
+            },
+        };
+        is_usable(&text).then_some(text)
     }
 }
 
@@ -151,16 +179,4 @@ fn push(dedup_id: &mut Vec<u8>, value: &[u8]) {
     let length = u32::try_from(value.len()).unwrap_or(u32::MAX);
     dedup_id.extend(length.to_le_bytes());
     dedup_id.extend(value);
-}
-
-/// A usable text: ambiguous, over-long and otherwise odd values count as absent.
-fn text<'v>(fetch: &Fetch, json: &'v Values<'_>, view: &View<'v>) -> Option<Cow<'v, str>> {
-    let text = match fetch {
-        Fetch::Json(slot) => Cow::Borrowed(json.text(*slot)?),
-        Fetch::Other(place) => match view.find(place, None).ok()?? {
-            Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).ok()?),
-            Cow::Owned(bytes) => Cow::Owned(String::from_utf8(bytes).ok()?),
-        },
-    };
-    is_usable(&text).then_some(text)
 }

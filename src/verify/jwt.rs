@@ -24,6 +24,7 @@ use subtle::ConstantTimeEq as _;
 use super::rejection::{Reason, Rejection};
 use crate::clock::UnixMillis;
 use crate::keys::{PublicKey, SignatureAlgorithm};
+use crate::providers::JwtAlgorithm;
 
 /// The longest token; some providers send the event itself as one.
 const TOKEN_BYTES_MAX: usize = 256 * 1024;
@@ -32,41 +33,14 @@ const HEADER_BYTES_MAX: usize = 4 * 1024;
 /// The longest name of a key.
 const KID_BYTES_MAX: usize = 256;
 
-/// The algorithms that a scheme can allow.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum JwtAlgorithm {
-    Hs256,
-    Hs384,
-    Hs512,
-    Rs256,
-    Rs384,
-    Rs512,
-    Es256,
-}
-
-impl JwtAlgorithm {
-    /// What tokens call it.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Hs256 => "HS256",
-            Self::Hs384 => "HS384",
-            Self::Hs512 => "HS512",
-            Self::Rs256 => "RS256",
-            Self::Rs384 => "RS384",
-            Self::Rs512 => "RS512",
-            Self::Es256 => "ES256",
-        }
-    }
-
-    /// What a public key has to verify; `None` if a shared secret does.
-    pub(super) fn public(self) -> Option<SignatureAlgorithm> {
-        match self {
-            Self::Hs256 | Self::Hs384 | Self::Hs512 => None,
-            Self::Rs256 => Some(SignatureAlgorithm::RsaPkcs1Sha256),
-            Self::Rs384 => Some(SignatureAlgorithm::RsaPkcs1Sha384),
-            Self::Rs512 => Some(SignatureAlgorithm::RsaPkcs1Sha512),
-            Self::Es256 => Some(SignatureAlgorithm::EcdsaP256Sha256Fixed),
-        }
+/// What a public key has to verify; `None` if a shared secret does.
+pub(super) fn public(algorithm: JwtAlgorithm) -> Option<SignatureAlgorithm> {
+    match algorithm {
+        JwtAlgorithm::Hs256 | JwtAlgorithm::Hs384 | JwtAlgorithm::Hs512 => None,
+        JwtAlgorithm::Rs256 => Some(SignatureAlgorithm::RsaPkcs1Sha256),
+        JwtAlgorithm::Rs384 => Some(SignatureAlgorithm::RsaPkcs1Sha384),
+        JwtAlgorithm::Rs512 => Some(SignatureAlgorithm::RsaPkcs1Sha512),
+        JwtAlgorithm::Es256 => Some(SignatureAlgorithm::EcdsaP256Sha256Fixed),
     }
 }
 
@@ -83,7 +57,7 @@ pub(super) struct Token<'a> {
 pub(super) struct Genuine<'t>(&'t Token<'t>);
 
 /// The claims of a genuine token.
-pub(super) struct Claims<'t>(Object<'t>);
+pub(super) struct Claims(Object);
 
 impl<'a> Token<'a> {
     /// Takes a token apart.
@@ -114,7 +88,7 @@ impl<'a> Token<'a> {
         let name = header.string("alg")?;
         let algorithm = allowed
             .iter()
-            .find(|allowed| name.as_deref() == Some(allowed.name()))
+            .find(|allowed| name.as_deref() == Some(allowed.as_str()))
             .ok_or_else(|| malformed("the token's algorithm is not one of the scheme's"))?;
         let kid = header.string("kid")?;
         if kid.as_ref().is_some_and(|kid| kid.len() > KID_BYTES_MAX) {
@@ -127,11 +101,6 @@ impl<'a> Token<'a> {
             algorithm: *algorithm,
             kid,
         })
-    }
-
-    /// The one of the allowed algorithms that it has.
-    pub(super) fn algorithm(&self) -> JwtAlgorithm {
-        self.algorithm
     }
 
     /// The key that it says it was signed with.
@@ -148,7 +117,7 @@ impl<'a> Token<'a> {
     /// The proof that the owner of the public key signed it; never for HS*, nor with a key that has
     /// another name.
     pub(super) fn signed_by(&self, key: &PublicKey) -> Option<Genuine<'_>> {
-        let algorithm = self.algorithm.public()?;
+        let algorithm = public(self.algorithm)?;
         if let (Some(wanted), Some(has)) = (self.kid(), key.kid())
             && wanted != has
         {
@@ -159,31 +128,31 @@ impl<'a> Token<'a> {
     }
 }
 
-impl<'t> Genuine<'t> {
+impl Genuine<'_> {
     /// Reads the claims.
     ///
     /// # Errors
     /// The payload is not one JSON object whose names are all different.
-    pub(super) fn claims(self) -> Result<Claims<'t>, Rejection> {
+    pub(super) fn claims(self) -> Result<Claims, Rejection> {
         let claims = Object::read(&self.0.payload);
         let claims = claims.ok_or_else(|| malformed("the token's claims are not a JSON object"))?;
         Ok(Claims(claims))
     }
 }
 
-impl Claims<'_> {
+impl Claims {
     /// A claim that is a string, an integer or a boolean, as text.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         scalar(&self.0.value(name)?)
     }
 
-    /// Whether a claim, or one element of it if it is an array, is this text; `None` if it is absent.
-    pub(super) fn matches(&self, name: &str, expected: &str) -> Option<bool> {
-        let is_expected = |value: &Value| scalar(value).is_some_and(|text| text == expected);
+    /// Whether a claim, or one element of it if it is an array, is as wanted; `None` if it is absent.
+    pub(super) fn any(&self, name: &str, wanted: impl Fn(&str) -> bool) -> Option<bool> {
+        let is_wanted = |value: &Value| scalar(value).is_some_and(|text| wanted(&text));
         let value = self.0.value(name)?;
         let elements = value.as_array().map(Vec::as_slice);
         let values = elements.unwrap_or(std::slice::from_ref(&value));
-        Some(values.iter().any(is_expected))
+        Some(values.iter().any(is_wanted))
     }
 
     /// Checks `exp`, `nbf` and `iat`, where they are present, against `now` (wall time). Clocks may
@@ -235,11 +204,11 @@ impl Claims<'_> {
 }
 
 /// The members of a JSON object, not yet read.
-struct Object<'a>(BTreeMap<String, &'a RawValue>);
+struct Object(BTreeMap<String, Box<RawValue>>);
 
-impl<'a> Object<'a> {
+impl Object {
     /// `None` if the text is not an object, or has a name twice.
-    fn read(text: &'a [u8]) -> Option<Self> {
+    fn read(text: &[u8]) -> Option<Self> {
         serde_json::from_slice(text).ok()
     }
 
@@ -259,7 +228,7 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
+impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
         json.deserialize_map(Members)
     }
@@ -268,15 +237,15 @@ impl<'de: 'a, 'a> Deserialize<'de> for Object<'a> {
 struct Members;
 
 impl<'de> Visitor<'de> for Members {
-    type Value = Object<'de>;
+    type Value = Object;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object, A::Error> {
         let mut members = BTreeMap::new();
-        while let Some((name, value)) = map.next_entry::<String, &RawValue>()? {
+        while let Some((name, value)) = map.next_entry::<String, Box<RawValue>>()? {
             if members.insert(name, value).is_some() {
                 return Err(A::Error::custom("a name occurs twice"));
             }
@@ -287,7 +256,7 @@ impl<'de> Visitor<'de> for Members {
 
 /// A token with these claims, a JSON object; `None` unless the algorithm is one of HS*.
 pub(super) fn issue(algorithm: JwtAlgorithm, secret: &[u8], claims: &str) -> Option<String> {
-    let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, algorithm.name());
+    let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, algorithm.as_str());
     let [header, claims] = [&*header, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
     let signed = format!("{header}.{claims}");
     let signature = URL_SAFE_NO_PAD.encode(tag(algorithm, secret, signed.as_bytes())?);

@@ -78,7 +78,7 @@ fn fault(token: &str, allowed: &[JwtAlgorithm]) -> Option<Rejection> {
     Token::parse(token.as_bytes(), allowed).err()
 }
 
-fn with_claims<T>(claims: &str, read: impl Fn(Claims<'_>) -> T) -> T {
+fn with_claims<T>(claims: &str, read: impl Fn(Claims) -> T) -> T {
     let token = issue(Hs256, SECRET, claims).unwrap();
     let token = Token::parse(token.as_bytes(), &[Hs256]).unwrap();
     read(token.signed_with_secret(SECRET).unwrap().claims().unwrap())
@@ -109,11 +109,11 @@ fn published_tokens_hold_with_each_hmac() {
     ] {
         let text = format!("{header}.{payload}.{signature}");
         let token = Token::parse(text.as_bytes(), &ALL).unwrap();
-        assert_eq!(token.algorithm(), algorithm);
+        assert_eq!(token.algorithm, algorithm);
         assert!(token.signed_with_secret(b"another").is_none());
         assert!(token.signed_with_secret(b"").is_none());
         let claims = token.signed_with_secret(secret).unwrap().claims().unwrap();
-        assert_eq!(claims.matches("iss", "MessageBird"), Some(true));
+        assert_eq!(claims.any("iss", |text| text == "MessageBird"), Some(true));
         let leeway = Duration::from_secs(5);
         assert_eq!(claims.check_time(NOW, leeway, None), Ok(()));
         let text = issue(algorithm, secret, r#"{"iss":"MessageBird"}"#).unwrap();
@@ -131,7 +131,7 @@ fn public_keys_check_rsa_and_ecdsa() {
         (Rs512, &sign::RSA_PKCS1_SHA512),
     ] {
         for says in [Rs256, Rs384, Rs512, Es256] {
-            let text = rsa(&format!(r#"{{"alg":"{}"}}"#, says.name()), encoding);
+            let text = rsa(&format!(r#"{{"alg":"{}"}}"#, says.as_str()), encoding);
             let token = Token::parse(text.as_bytes(), &ALL).unwrap();
             assert_eq!(
                 token.signed_by(&key).is_some(),
@@ -182,7 +182,7 @@ fn a_public_key_is_never_a_shared_secret() {
 #[test]
 fn the_algorithm_is_one_of_the_schemes() {
     for algorithm in ALL {
-        let text = hs256(&format!(r#"{{"alg":"{}"}}"#, algorithm.name()), "{}");
+        let text = hs256(&format!(r#"{{"alg":"{}"}}"#, algorithm.as_str()), "{}");
         for allowed in ALL {
             let refused = fault(&text, &[allowed]).is_some();
             assert_eq!(refused, allowed != algorithm, "{algorithm:?} {allowed:?}");
@@ -284,7 +284,7 @@ fn claims_that_two_readers_could_read_differently_are_malformed() {
         assert_eq!(reason, Some(Reason::Malformed), "{claims}");
     }
     assert_eq!(
-        with_claims(&deep, |claims| claims.matches("a", "1")),
+        with_claims(&deep, |claims| claims.any("a", |text| text == "1")),
         Some(false)
     );
 }
@@ -318,7 +318,7 @@ fn claims_are_compared_as_text_and_arrays_by_element() {
         ("z", "null", Some(false)),
         ("absent", "", None),
     ] {
-        let matches = with_claims(claims, |claims| claims.matches(name, expected));
+        let matches = with_claims(claims, |claims| claims.any(name, |text| text == expected));
         assert_eq!(matches, outcome, "{name}");
     }
 }

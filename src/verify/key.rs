@@ -41,6 +41,8 @@ enum Proof {
     HmacSha384(Hmac<Sha384>),
     HmacSha512(Hmac<Sha512>),
     Digest(Algorithm, Zeroizing<Vec<u8>>),
+    /// The bytes themselves: the message says which of the allowed HMACs it is.
+    Bare(Zeroizing<Vec<u8>>),
     /// SHA-256 of a token, so that neither its bytes nor its length show in the time it takes.
     Token([u8; 32]),
 }
@@ -59,9 +61,6 @@ impl Key {
         form: KeyForm,
     ) -> Result<Self, &'static str> {
         let bytes = decode(secret.expose(), form)?;
-        if bytes.is_empty() {
-            return Err("the key is empty");
-        }
         let proof = match algorithm {
             Algorithm::HmacSha1 => Proof::HmacSha1(keyed(&bytes)?),
             Algorithm::HmacSha256 => Proof::HmacSha256(keyed(&bytes)?),
@@ -79,6 +78,25 @@ impl Key {
     /// Prepares a secret that travels as it is; `token` is its wire form.
     pub(super) fn token(secret: &Secret, token: &[u8]) -> Self {
         Self::with(secret, Proof::Token(Sha256::digest(token).into()))
+    }
+
+    /// Prepares a secret for the HMAC that a message names.
+    ///
+    /// # Errors
+    /// What form is expected, if the secret does not have it.
+    pub(super) fn bare(secret: &Secret, form: KeyForm) -> Result<Self, &'static str> {
+        Ok(Self::with(
+            secret,
+            Proof::Bare(decode(secret.expose(), form)?),
+        ))
+    }
+
+    /// The bytes of a key that is not bound to one algorithm.
+    pub(super) fn bytes(&self) -> Option<&[u8]> {
+        if let Proof::Bare(bytes) = &self.proof {
+            return Some(bytes);
+        }
+        None
     }
 
     fn with(secret: &Secret, proof: Proof) -> Self {
@@ -107,7 +125,8 @@ impl Key {
         }) && !expected.is_empty()
     }
 
-    /// The signature that this key makes, and its length; nothing for a token.
+    /// The signature that this key makes, and its length; nothing for a token or a key that is
+    /// not bound to one algorithm.
     pub(super) fn compute(&self, content: &Content<'_>) -> ([u8; 64], usize) {
         match &self.proof {
             Proof::HmacSha1(mac) => padded(&mac_of(mac, content)),
@@ -116,33 +135,44 @@ impl Key {
             Proof::HmacSha512(mac) => padded(&mac_of(mac, content)),
             Proof::Digest(Algorithm::Sha1, secret) => padded(&digest_of::<Sha1>(secret, content)),
             Proof::Digest(_, secret) => padded(&digest_of::<Sha256>(secret, content)),
-            Proof::Token(_) => ([0; 64], 0),
+            Proof::Token(_) | Proof::Bare(_) => ([0; 64], 0),
         }
     }
 }
 
-/// The label of the first active key that matches; all are tried, so that neither their number nor
-/// which one matched shows in the time it takes.
-pub(super) fn matching(
+/// The first active key that `matches`: what people call it, and what that gave. All are tried, so
+/// that neither their number nor which one matched shows in the time it takes.
+pub(super) fn first<T>(
     keys: &[Key],
     now: UnixMillis,
-    mut matches: impl FnMut(&Key) -> bool,
-) -> Result<Arc<str>, Rejection> {
-    let (mut label, mut active) = (None, false);
+    mut matches: impl FnMut(&Key) -> Option<T>,
+) -> Result<(Arc<str>, T), Rejection> {
+    let (mut found, mut active) = (None, false);
     for key in keys {
         if key.not_after.is_some_and(|end| now > end) {
             continue;
         }
         active = true;
-        if matches(key) && label.is_none() {
-            label = Some(Arc::clone(&key.label));
+        let matched = matches(key);
+        if found.is_none() {
+            found = matched.map(|matched| (Arc::clone(&key.label), matched));
         }
     }
-    match (label, active) {
-        (Some(label), _) => Ok(label),
+    match (found, active) {
+        (Some(found), _) => Ok(found),
         (None, true) => Err(Reason::Mismatch.because("no secret of this source matches")),
         (None, false) => Err(Reason::Expired.because("every secret is past its not_after")),
     }
+}
+
+/// The label of the first active key that matches; all are tried.
+pub(super) fn matching(
+    keys: &[Key],
+    now: UnixMillis,
+    mut matches: impl FnMut(&Key) -> bool,
+) -> Result<Arc<str>, Rejection> {
+    let (label, ()) = first(keys, now, |key| matches(key).then_some(()))?;
+    Ok(label)
 }
 
 /// The content in one piece.
@@ -182,7 +212,7 @@ fn padded(tag: &impl AsRef<[u8]>) -> ([u8; 64], usize) {
 }
 
 /// The key bytes of a secret's text.
-fn decode(text: &[u8], form: KeyForm) -> Result<Zeroizing<Vec<u8>>, &'static str> {
+pub(super) fn decode(text: &[u8], form: KeyForm) -> Result<Zeroizing<Vec<u8>>, &'static str> {
     let spaced = text.trim_ascii() != text;
     let problem = |expected: &'static str| {
         if spaced {
@@ -214,7 +244,10 @@ fn decode(text: &[u8], form: KeyForm) -> Result<Zeroizing<Vec<u8>>, &'static str
         | KeyForm::SpkiBase64
         | KeyForm::Jwk => return Err("is a public key's form"),
     };
-    Ok(Zeroizing::new(bytes))
+    match bytes.is_empty() {
+        true => Err("the key is empty"),
+        false => Ok(Zeroizing::new(bytes)),
+    }
 }
 
 /// The 32-byte seed of a private key in the Standard Webhooks form `whsk_` and base64 (32 bytes,

@@ -167,12 +167,12 @@ impl Verifier {
     pub fn verify(&self, received: Received, now: UnixMillis) -> Result<Verified, Rejection> {
         let view = View::of(&received, &self.values, &self.public_url);
         let (rule, outcome) = self.check(&view, received.peer, now);
-        let (secret, observed) = match outcome {
-            Ok(evidence) => (evidence.secret, None),
-            Err(rejection) if self.observe => (None, Some(rejection)),
+        let (evidence, observed) = match outcome {
+            Ok(evidence) => (evidence, None),
+            Err(rejection) if self.observe => (Evidence::default(), Some(rejection)),
             Err(rejection) => return Err(rejection),
         };
-        let mut found = rule.facts.read(&view);
+        let mut found = rule.facts.read(&view, evidence.claims.as_ref());
         if observed.is_some() {
             found.dedup_id = facts::observed_id(EventId::new(now).as_bytes());
         }
@@ -181,7 +181,7 @@ impl Verifier {
             provider_event_id: found.provider_event_id,
             event_type: found.event_type,
             scheme: observed.as_ref().map_or(rule.label, |_| "observe"),
-            secret,
+            secret: evidence.secret,
             target: self.without_tokens(&received),
             observed,
         };

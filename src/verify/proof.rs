@@ -3,27 +3,30 @@
 //! Signature first, then the timestamp that it covers.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::content::fill;
 use super::items::items;
-use super::key::{Key, joined, matching};
-use super::public::{Claim, PublicKeys};
+use super::jwt::{self, Claims};
+use super::key::{self, Key, joined, matching};
+use super::public::PublicKeys;
 use super::rejection::{Reason, Rejection, first_success};
-use super::signature::{Fields, Reader};
+use super::signature::{Fields, Reader, Signature};
 use super::time::TimeRule;
 use super::view::{Ambiguous, Bytes, View};
 use crate::clock::UnixMillis;
-use crate::keys::SignatureAlgorithm;
-use crate::providers::{Piece, Place, Template};
+use crate::keys::{PublicKey, SignatureAlgorithm};
+use crate::providers::{JwtAlgorithm, Piece, Place, Template};
 
 /// The way of proof.
 pub(super) enum Proof {
     Nothing,
     Token(Token),
     Signed(Signed),
+    Jwt(Jwt),
     Each {
         items: Box<[Box<str>]>,
         inner: Box<Self>,
@@ -54,16 +57,35 @@ pub(super) enum SigningKeys {
     Public(SignatureAlgorithm, PublicKeys),
 }
 
+/// Where a signed token is and what it has to be.
+pub(super) struct Jwt {
+    pub(super) reader: Reader,
+    pub(super) allowed: Vec<JwtAlgorithm>,
+    pub(super) leeway: Duration,
+    pub(super) max_age: Option<Duration>,
+    pub(super) keys: TokenKeys,
+}
+
+/// What checks a signed token.
+pub(super) enum TokenKeys {
+    Shared(Vec<Key>),
+    Public(PublicKeys),
+}
+
 /// What a proof gives beside that it holds.
+#[derive(Default)]
 pub(super) struct Evidence {
     /// The label of the secret that matched.
     pub(super) secret: Option<Arc<str>>,
+    /// What a signed token says.
+    pub(super) claims: Option<Claims>,
 }
 
 impl Evidence {
     fn of(secret: Arc<str>) -> Self {
         Self {
             secret: Some(secret),
+            claims: None,
         }
     }
 }
@@ -72,9 +94,10 @@ impl Proof {
     /// Checks a request.
     pub(super) fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Evidence, Rejection> {
         match self {
-            Self::Nothing => Ok(Evidence { secret: None }),
+            Self::Nothing => Ok(Evidence::default()),
             Self::Token(token) => token.check(view, now).map(Evidence::of),
             Self::Signed(signed) => signed.check(view, now).map(Evidence::of),
+            Self::Jwt(jwt) => jwt.check(view, now),
             Self::Each { items, inner } => each(items, inner, view, now),
         }
     }
@@ -83,6 +106,8 @@ impl Proof {
     pub(super) fn token_places(&self) -> &[Place] {
         match self {
             Self::Token(token) => token.reader.places(),
+            // Good for anything until it expires, but of no more use once it is verified.
+            Self::Jwt(jwt) => jwt.reader.places(),
             Self::Each { inner, .. } => inner.token_places(),
             Self::Nothing | Self::Signed(_) => &[],
         }
@@ -93,6 +118,7 @@ impl Proof {
         match self {
             Self::Nothing => "no proof: whoever reaches the path is believed".to_owned(),
             Self::Token(_) => format!("a {label} that does not cover the body"),
+            Self::Jwt(_) => "a signed token".to_owned(),
             Self::Each { inner, .. } => {
                 let inner = inner.protection(label);
                 format!("for every element of the body {inner}")
@@ -116,7 +142,7 @@ impl Proof {
     pub(super) fn contents(&self) -> &[Template] {
         match self {
             Self::Signed(signed) => &signed.contents,
-            Self::Nothing | Self::Token(_) | Self::Each { .. } => &[],
+            Self::Nothing | Self::Token(_) | Self::Jwt(_) | Self::Each { .. } => &[],
         }
     }
 }
@@ -200,15 +226,15 @@ impl Signed {
             SigningKeys::Shared(keys) => {
                 matching(keys, now, |key| key.verifies(&content, &signatures))?
             }
-            SigningKeys::Public(algorithm, keys) => keys.verify(
-                &Claim {
-                    algorithm: *algorithm,
-                    kid: None,
-                    message: &joined(&content),
-                    signatures: &signatures,
-                },
-                now,
-            )?,
+            SigningKeys::Public(algorithm, keys) => {
+                let message = joined(&content);
+                let verifies = |key: &PublicKey| {
+                    let mut bytes = signatures.iter().map(Signature::as_bytes);
+                    let found = bytes.any(|bytes| key.verifies(*algorithm, &message, bytes));
+                    found.then_some(())
+                };
+                keys.first(None, now, verifies)?.0
+            }
         };
         match (&self.time, &received) {
             (Some(time), Some(received)) => time.check(received, now)?,
@@ -216,6 +242,28 @@ impl Signed {
             (None, _) => {}
         }
         Ok(secret)
+    }
+}
+
+impl Jwt {
+    fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Evidence, Rejection> {
+        let fields = self.reader.fields(view)?;
+        let text = self.reader.unprefixed(fields.first());
+        let text =
+            text.ok_or_else(|| Reason::Malformed.because("the token does not have its prefix"))?;
+        let token = jwt::Token::parse(text, &self.allowed)?;
+        let (secret, genuine) = match &self.keys {
+            TokenKeys::Shared(keys) => {
+                key::first(keys, now, |key| token.signed_with_secret(key.bytes()?))?
+            }
+            TokenKeys::Public(keys) => keys.first(token.kid(), now, |key| token.signed_by(key))?,
+        };
+        let claims = genuine.claims()?;
+        claims.check_time(now, self.leeway, self.max_age)?;
+        Ok(Evidence {
+            secret: Some(secret),
+            claims: Some(claims),
+        })
     }
 }
 

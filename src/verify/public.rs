@@ -6,7 +6,6 @@ use base64::Engine as _;
 
 use super::key::KEY_BASE64;
 use super::rejection::{Reason, Rejection};
-use super::signature::Signature;
 use crate::clock::UnixMillis;
 use crate::keys::{PublicForm, PublicKey, SignatureAlgorithm};
 use crate::providers::{Algorithm, KeyForm};
@@ -21,15 +20,6 @@ struct Pinned {
 
 /// The public keys of a source.
 pub(super) struct PublicKeys(Vec<Pinned>);
-
-/// What is to be verified: all that a key needs.
-pub(super) struct Claim<'a> {
-    pub(super) algorithm: SignatureAlgorithm,
-    /// The name of the key, if the sender gives one.
-    pub(super) kid: Option<&'a str>,
-    pub(super) message: &'a [u8],
-    pub(super) signatures: &'a [Signature],
-}
 
 impl PublicKeys {
     /// Reads the source's keys; `suits` says whether one can be used with the scheme.
@@ -65,41 +55,30 @@ impl PublicKeys {
         Ok(Self(pinned))
     }
 
-    /// The label of the first active key that one of the signatures is from.
-    pub(super) fn verify(&self, claim: &Claim<'_>, now: UnixMillis) -> Result<Arc<str>, Rejection> {
-        let active: Vec<_> = self
-            .0
-            .iter()
-            .filter(|pinned| pinned.not_after.is_none_or(|end| now <= end))
-            .collect();
-        if active.is_empty() {
+    /// The first active key that `verifies`: what people call it, and what that gave. Only the key
+    /// with the name that the sender gives is asked, as far as both give one.
+    pub(super) fn first<T>(
+        &self,
+        kid: Option<&str>,
+        now: UnixMillis,
+        verifies: impl Fn(&PublicKey) -> Option<T>,
+    ) -> Result<(Arc<str>, T), Rejection> {
+        let active = |pinned: &&Pinned| pinned.not_after.is_none_or(|end| now <= end);
+        let mut active = self.0.iter().filter(active).peekable();
+        if active.peek().is_none() {
             return Err(Reason::Expired.because("every key is past its not_after"));
         }
-        let mut named = active
-            .into_iter()
-            .filter(|pinned| claim.may_be_from(&pinned.key))
-            .peekable();
+        let named = |pinned: &&Pinned| {
+            let names = kid.zip(pinned.key.kid());
+            names.is_none_or(|(wanted, known)| wanted == known)
+        };
+        let mut named = active.filter(named).peekable();
         if named.peek().is_none() {
             return Err(Reason::UnknownKey.because("none of the source's keys has that name"));
         }
-        let found = named.find(|pinned| claim.is_from(&pinned.key));
-        found
-            .map(|pinned| Arc::clone(&pinned.label))
+        named
+            .find_map(|pinned| Some((Arc::clone(&pinned.label), verifies(&pinned.key)?)))
             .ok_or_else(|| Reason::Mismatch.because("no key of this source made the signature"))
-    }
-}
-
-impl Claim<'_> {
-    /// Whether sender and key agree on the key's name, as far as both give one.
-    fn may_be_from(&self, key: &PublicKey) -> bool {
-        let names = self.kid.zip(key.kid());
-        names.is_none_or(|(claimed, known)| claimed == known)
-    }
-
-    fn is_from(&self, key: &PublicKey) -> bool {
-        self.signatures
-            .iter()
-            .any(|signature| key.verifies(self.algorithm, self.message, signature.as_bytes()))
     }
 }
 

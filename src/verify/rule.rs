@@ -1,13 +1,15 @@
 //! One scheme of one source, compiled: what is checked for a request.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use zeroize::Zeroizing;
 
 use super::check::CheckRule;
 use super::facts::FactRule;
+use super::jwt;
 use super::key::Key;
-use super::proof::{Evidence, Proof, Signed, SigningKeys, Token};
+use super::proof::{Evidence, Jwt, Proof, Signed, SigningKeys, Token, TokenKeys};
 use super::public::{PublicKeys, signature_algorithm};
 use super::rejection::Rejection;
 use super::signature::Reader;
@@ -15,8 +17,10 @@ use super::time::TimeRule;
 use super::view::View;
 use super::{Config, Fault};
 use crate::clock::UnixMillis;
+use crate::keys::PublicKey;
 use crate::providers::{
-    Algorithm, Check, KeyForm, Piece, Place, Scheme, Shape, SignatureRule, SignedShape, ValueSource,
+    Algorithm, Check, JwtShape, KeyForm, Piece, Place, Scheme, Shape, SignatureRule, SignedShape,
+    ValueSource,
 };
 use crate::secret::Secret;
 
@@ -64,7 +68,7 @@ impl Rule {
     pub(super) fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Evidence, Rejection> {
         let evidence = self.proof.check(view, now)?;
         for check in &self.checks {
-            check.check(view)?;
+            check.check(view, evidence.claims.as_ref())?;
         }
         Ok(evidence)
     }
@@ -103,7 +107,8 @@ fn compile(shape: &Shape<'_>, config: &Config) -> Result<(Proof, &'static str), 
             let (items, inner) = (items.clone(), Box::new(inner));
             Ok((Proof::Each { items, inner }, label))
         }
-        Shape::Jwt(_) | Shape::Code { .. } => todo!(),
+        Shape::Jwt(jwt) => Ok((Proof::Jwt(compile_jwt(jwt, config)?), "jwt")),
+        Shape::Code { .. } => todo!(),
     }
 }
 
@@ -114,7 +119,7 @@ fn compile_signed(shape: &SignedShape<'_>, config: &Config) -> Result<Signed, Ve
             Key::new(secret, shape.algorithm, shape.key)
         })?),
         Some(algorithm) => {
-            let suits = |key: &crate::keys::PublicKey| key.suits(algorithm);
+            let suits = |key: &PublicKey| key.suits(algorithm);
             let keys = PublicKeys::pinned(secrets, shape.key, suits)
                 .map_err(|(label, message)| vec![Fault::new(label, message)])?;
             SigningKeys::Public(algorithm, keys)
@@ -132,6 +137,29 @@ fn compile_signed(shape: &SignedShape<'_>, config: &Config) -> Result<Signed, Ve
         } else {
             Vec::new()
         },
+        keys,
+    })
+}
+
+fn compile_jwt(shape: &JwtShape<'_>, config: &Config) -> Result<Jwt, Vec<Fault>> {
+    let secrets = &config.secrets;
+    let keys = match shape.key.is_public() {
+        false => TokenKeys::Shared(each_secret(secrets, |secret| Key::bare(secret, shape.key))?),
+        true => {
+            let algorithms = shape.algorithms.iter();
+            let algorithms: Vec<_> = algorithms.filter_map(|name| jwt::public(*name)).collect();
+            let suits = |key: &PublicKey| algorithms.iter().any(|name| key.suits(*name));
+            let keys = PublicKeys::pinned(secrets, shape.key, suits)
+                .map_err(|(label, message)| vec![Fault::new(label, message)])?;
+            TokenKeys::Public(keys)
+        }
+    };
+    let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+    Ok(Jwt {
+        reader: reader(shape.signature, None, config),
+        allowed: shape.algorithms.to_vec(),
+        leeway: seconds(shape.leeway_seconds),
+        max_age: shape.max_age_seconds.map(seconds),
         keys,
     })
 }
@@ -241,7 +269,8 @@ impl<'a> Needs<'a> {
                 }
             }
             Shape::Each { inner, .. } => self.shape(inner),
-            Shape::Jwt(_) | Shape::Code { .. } => todo!(),
+            Shape::Jwt(jwt) => self.signature(jwt.signature),
+            Shape::Code { .. } => todo!(),
         }
     }
 
