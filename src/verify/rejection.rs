@@ -28,6 +28,8 @@ pub enum Reason {
     Expired,
     /// The sender's address is not in `allow_from`.
     Address,
+    /// The source has no secret yet: the provider has not handed one over.
+    NoSecret,
 }
 
 impl Reason {
@@ -40,6 +42,7 @@ impl Reason {
         Self::Mismatch,
         Self::Expired,
         Self::Address,
+        Self::NoSecret,
     ];
 
     /// The metric label.
@@ -53,11 +56,12 @@ impl Reason {
             Self::Mismatch => "mismatch",
             Self::Expired => "expired",
             Self::Address => "address",
+            Self::NoSecret => "no_secret",
         }
     }
 
     /// The rejection for this reason.
-    pub(super) fn because(self, detail: impl Into<Cow<'static, str>>) -> Rejection {
+    pub fn because(self, detail: impl Into<Cow<'static, str>>) -> Rejection {
         Rejection {
             reason: self,
             detail: detail.into(),

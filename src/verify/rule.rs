@@ -10,6 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use zeroize::Zeroizing;
 
+use super::challenge::could_be_an_answer;
 use super::content::fill;
 use super::facts::FactRule;
 use super::key::Key;
@@ -31,6 +32,8 @@ pub(super) struct Rule {
     pub(super) facts: FactRule,
     pub(super) proof: Proof,
     keys: Vec<Key>,
+    /// Whoever asks gets hashes under the same keys: see [`could_be_an_answer`].
+    signs_answers: bool,
 }
 
 /// The way of proof.
@@ -62,7 +65,7 @@ impl Rule {
             .shape()
             .map_err(|fault| vec![Fault::new(format!("scheme.{}", fault.key), fault.message)])?;
         let mut faults = missing_values(&shape, config);
-        faults.extend(unusable_secrets(&shape, &config.secrets));
+        faults.extend(unusable_secrets(&shape, config));
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -86,6 +89,7 @@ impl Rule {
             facts: FactRule::new(&config.provider.event, dedup_key, content),
             proof,
             keys,
+            signs_answers: signs_answers(config),
         })
     }
 
@@ -127,6 +131,10 @@ impl Rule {
         };
         let content = fill(&signed.content, view, Some(&fields), received.as_deref())?;
         let secret = self.matching(now, |key| key.verifies(&content, &signatures))?;
+        if self.signs_answers && could_be_an_answer(&content) {
+            let detail = "the signed content could come from the answer to a handshake";
+            return Err(Reason::Malformed.because(detail));
+        }
         match (&signed.time, &received) {
             (Some(time), Some(received)) => time.check(received, now)?,
             (Some(time), None) => time.check(&timestamp(time, view, &fields)?, now)?,
@@ -151,6 +159,9 @@ impl Rule {
         }
         match (label, active) {
             (Some(label), _) => Ok(label),
+            (None, _) if self.keys.is_empty() => {
+                Err(Reason::NoSecret.because("the provider has not handed over a secret yet"))
+            }
             (None, true) => Err(Reason::Mismatch.because("no secret of this source matches")),
             (None, false) => Err(Reason::Expired.because("every secret is past its not_after")),
         }
@@ -302,9 +313,15 @@ fn config_name(place: &Place) -> Option<&str> {
     Some(name)
 }
 
-fn unusable_secrets(shape: &Shape<'_>, secrets: &[Secret]) -> Vec<Fault> {
-    let signs = !matches!(shape, Shape::None);
-    if signs && secrets.is_empty() {
+/// Whether the provider's handshakes have anybody's values signed.
+fn signs_answers(config: &Config) -> bool {
+    let mut challenges = config.provider.challenges.iter();
+    challenges.any(|challenge| challenge.is_unsigned() && challenge.uses_secret())
+}
+
+fn unusable_secrets(shape: &Shape<'_>, config: &Config) -> Vec<Fault> {
+    let (signs, secrets) = (!matches!(shape, Shape::None), &config.secrets);
+    if signs && secrets.is_empty() && !config.capture {
         let way_out = "is missing: set secret, secret_file or secrets";
         return vec![Fault::new("secret", way_out)];
     }

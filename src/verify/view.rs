@@ -120,7 +120,7 @@ impl<'a> View<'a> {
 }
 
 /// The one value, `None` if there is none; equal repeats are one.
-fn only<'a>(mut values: impl Iterator<Item = Bytes<'a>>) -> Result<Option<Bytes<'a>>, Ambiguous> {
+pub(super) fn only<'a>(mut values: impl Iterator<Item = Bytes<'a>>) -> Result<Option<Bytes<'a>>, Ambiguous> {
     let first = values.next();
     match values.all(|other| first.as_ref() == Some(&other)) {
         true => Ok(first),
@@ -144,7 +144,7 @@ pub(super) fn decodes_to(text: &[u8], name: &str) -> bool {
     percent_decode(text).eq(name.bytes())
 }
 
-fn form_decode(text: &[u8]) -> Bytes<'_> {
+pub(super) fn form_decode(text: &[u8]) -> Bytes<'_> {
     if !text.contains(&b'+') {
         return percent_decode(text).into();
     }
