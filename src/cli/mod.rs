@@ -13,6 +13,7 @@ mod out;
 mod providers;
 mod run;
 mod send;
+mod sources;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ enum Command {
     Providers(providers::Args),
     /// Look at events of a running gate, and replay them
     Events(events::Args),
+    /// Look after secrets that providers hand over
+    Sources(sources::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Send(args) => send::run(&args),
         Command::Providers(args) => providers::run(&args),
         Command::Events(args) => events::run(args),
+        Command::Sources(args) => sources::run(args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {

@@ -20,7 +20,7 @@ use crate::metrics::Metrics;
 use crate::net::{Address, Listener};
 use crate::server::{self, Server};
 use crate::shutdown::Stage;
-use crate::store::{Store, StoreError};
+use crate::store::{CapturedSecrets, Store, StoreError};
 
 mod store_metrics;
 
@@ -41,6 +41,9 @@ pub enum StartError {
     /// The TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] server::TlsError),
+    /// A captured secret cannot be read or used.
+    #[error(transparent)]
+    Captured(#[from] ingress::CaptureError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address} ({key}): {source}; is another process using it?")]
     Listen {
@@ -82,6 +85,7 @@ impl Gateway {
             Some(server::Metrics::new(&metrics)),
         )?;
 
+        let captured = CapturedSecrets::beside(&config.store.path);
         let store = open_store(config.store, clock.clone()).await?;
         let names: Vec<_> = config
             .ingress
@@ -99,9 +103,11 @@ impl Gateway {
         let gate = Arc::new(Gate::new(
             config.ingress,
             store.clone(),
+            captured,
             clock.clone(),
             ingress::Metrics::new(&metrics),
         ));
+        restore_captured(&gate).await?;
 
         let listening = addresses(&listeners);
         let admin_listening = addresses(&admin_listeners);
@@ -123,6 +129,7 @@ impl Gateway {
             health,
             token,
             credential_headers,
+            gate: Arc::clone(&gate),
         };
         serve_admin(admin, admin_listeners, &admin_stage)?;
 
@@ -207,6 +214,14 @@ async fn open_store(config: crate::store::Config, clock: Clock) -> Result<Store,
     let runtime = tokio::runtime::Handle::current();
     let opened = tokio::task::spawn_blocking(move || Store::open(config, clock, &runtime)).await;
     opened.unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string().into())))
+}
+
+/// Reading files happens on a thread that may block.
+async fn restore_captured(gate: &Arc<Gate>) -> Result<(), StartError> {
+    let gate = Arc::clone(gate);
+    let restored = tokio::task::spawn_blocking(move || gate.restore_captured()).await;
+    restored.map_err(|panic| StoreError::Fatal(panic.to_string().into()))??;
+    Ok(())
 }
 
 fn serve_admin(admin: Admin, listeners: Vec<Listener>, stage: &Stage) -> Result<(), StartError> {

@@ -1,6 +1,7 @@
 //! What a sender is told. No other file chooses a status for a sender.
 //!
-//! Success is only reachable with a [`Receipt`], which only the store makes, after the commit.
+//! An event is only acknowledged with a [`Receipt`], which only the store makes, after the commit.
+//! A handshake, in which there is no event, is answered with a [`Reply`], which only `verify` makes.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -8,12 +9,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower_http::request_id::{MakeRequestId, RequestId};
 
 use crate::store::{Receipt, ReceiptKind};
+use crate::verify::Reply;
 
 /// When a sender should come back after our own trouble.
 const RETRY_SOON: Duration = Duration::from_secs(5);
@@ -25,7 +27,7 @@ pub(super) enum Refusal {
     Malformed(&'static str),
     /// No source has this path.
     NotFound,
-    /// The source takes POST only.
+    /// Events are sent with POST, and this is no handshake either.
     Method,
     /// The body did not arrive in time.
     Slow,
@@ -40,8 +42,15 @@ pub(super) enum Refusal {
 }
 
 /// The success that the provider asks for; the receipt proves that it is deserved.
-pub(super) fn stored(receipt: &Receipt, status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+pub(super) fn stored(
+    receipt: &Receipt,
+    (status, body): (StatusCode, Bytes),
+) -> Response<Full<Bytes>> {
+    let mut response = if body.is_empty() {
+        Response::new(Full::default())
+    } else {
+        plain(status, body)
+    };
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(receipt.event_id().to_string()) {
@@ -52,6 +61,19 @@ pub(super) fn stored(receipt: &Receipt, status: StatusCode) -> Response<Full<Byt
         ReceiptKind::Duplicate => "duplicate",
     };
     headers.insert("hookgate-status", HeaderValue::from_static(kind));
+    response
+}
+
+/// The answer to a handshake; what it repeats must not be taken for anything but text.
+pub(super) fn challenged(reply: Reply) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::OK);
+    let (headers, body) = reply.into_parts();
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
@@ -120,8 +142,8 @@ pub fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response<Full<Bytes>
     plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
 }
 
-fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(
         CONTENT_TYPE,

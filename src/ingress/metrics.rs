@@ -6,8 +6,9 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
 use super::ack::Refusal;
+use super::gate::Taken;
 use crate::metrics::ACK_BUCKETS;
-use crate::store::{Receipt, ReceiptKind};
+use crate::store::ReceiptKind;
 use crate::verify::Reason;
 
 /// How a request ended.
@@ -16,15 +17,17 @@ enum Outcome {
     Stored,
     Duplicate,
     Conflict,
+    Challenge,
     Rejected,
     Limited,
     Unavailable,
 }
 
 impl Outcome {
-    fn of(result: &Result<Receipt, Refusal>) -> Self {
+    fn of(result: &Result<Taken, Refusal>) -> Self {
         match result {
-            Ok(receipt) => match receipt.kind() {
+            Ok(Taken::Answered(_)) => Self::Challenge,
+            Ok(Taken::Stored(receipt)) => match receipt.kind() {
                 ReceiptKind::Stored => Self::Stored,
                 ReceiptKind::Duplicate => Self::Duplicate,
                 ReceiptKind::Conflict => Self::Conflict,
@@ -42,10 +45,11 @@ impl Outcome {
         }
     }
 
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Stored,
         Self::Duplicate,
         Self::Conflict,
+        Self::Challenge,
         Self::Rejected,
         Self::Limited,
         Self::Unavailable,
@@ -56,6 +60,7 @@ impl Outcome {
             Self::Stored => "stored",
             Self::Duplicate => "duplicate",
             Self::Conflict => "conflict",
+            Self::Challenge => "challenge",
             Self::Rejected => "rejected",
             Self::Limited => "limited",
             Self::Unavailable => "unavailable",
@@ -163,7 +168,7 @@ pub(super) struct SourceMetrics {
 
 impl SourceMetrics {
     /// One request more, answered after `took`.
-    pub(super) fn count(&self, result: &Result<Receipt, Refusal>, took: Duration) {
+    pub(super) fn count(&self, result: &Result<Taken, Refusal>, took: Duration) {
         self.ack_duration.observe(took.as_secs_f64());
         let outcome = Outcome::of(result);
         let counted = Outcome::ALL

@@ -2,9 +2,10 @@
 //!
 //! The order of checks is fixed: connection caps (in `server`) → head limits (in `server`) → path,
 //! method, host → body size, budget and deadlines →
-//! signature, timestamp, id → the source's rate → durable commit → answer.
+//! handshake or signature, timestamp, id → the source's rate → durable commit → answer.
 
 mod ack;
+mod capture;
 mod gate;
 mod limits;
 mod metrics;
@@ -26,6 +27,7 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
 pub use ack::after_panic;
+pub use capture::CaptureError;
 pub use gate::Gate;
 pub use limits::Rate;
 pub use metrics::Metrics;

@@ -4,15 +4,18 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::StatusCode;
 
 use super::limits::{Rate, SourceRate};
 use super::metrics::{Metrics, SourceMetrics};
 use crate::event::SourceName;
+use crate::secret::Secret;
 use crate::verify::{Rejection, Verified, Verifier};
 
 /// Last segment of a path that carries the source's token.
@@ -50,12 +53,16 @@ pub struct SourceConfig {
 pub(super) struct Source {
     pub(super) name: SourceName,
     pub(super) body_bytes_max: usize,
-    pub(super) verifier: Arc<Verifier>,
+    /// Replaced when a secret is handed over.
+    pub(super) verifier: ArcSwap<Verifier>,
+    /// The secret that was handed over, if the source waits for one.
+    pub(super) captured: Mutex<Option<Secret>>,
     pub(super) metrics: SourceMetrics,
     rate: Option<SourceRate>,
     rejection_lines: Lines,
     /// Apart, so that forgers cannot silence what an operator must see.
     trouble_lines: Lines,
+    handshake_lines: Lines,
 }
 
 impl Source {
@@ -64,16 +71,25 @@ impl Source {
             metrics: metrics.source(config.name.as_str(), &config.secret_labels),
             name: config.name,
             body_bytes_max: config.body_bytes_max,
-            verifier: config.verifier,
+            verifier: ArcSwap::new(config.verifier),
+            captured: Mutex::default(),
             rate: config.rate.map(SourceRate::new),
             rejection_lines: Lines::new(),
             trouble_lines: Lines::new(),
+            handshake_lines: Lines::new(),
         }
     }
 
-    /// The status that the provider takes for success.
-    pub(super) fn ack_status(&self) -> StatusCode {
-        StatusCode::from_u16(self.verifier.ack_status()).unwrap_or(StatusCode::OK)
+    /// What checks requests now.
+    pub(super) fn verifier(&self) -> Arc<Verifier> {
+        self.verifier.load_full()
+    }
+
+    /// The status and the body that the provider takes for success.
+    pub(super) fn ack(&self) -> (StatusCode, Bytes) {
+        let verifier = self.verifier.load();
+        let status = StatusCode::from_u16(verifier.ack_status()).unwrap_or(StatusCode::OK);
+        (status, verifier.ack_body())
     }
 
     /// One more verified event; otherwise the time after which there is room for it.
@@ -109,6 +125,13 @@ impl Source {
             let peer = peer.map(tracing::field::display);
             tracing::warn!(source = %self.name, reason = rejection.reason.as_str(), detail = %rejection.detail,
                 peer, unlogged, "rejected");
+        });
+    }
+
+    pub(super) fn note_handshake(&self, peer: Option<IpAddr>, what: &str) {
+        self.handshake_lines.write(|unlogged| {
+            let peer = peer.map(tracing::field::display);
+            tracing::info!(source = %self.name, peer, unlogged, "{what}");
         });
     }
 
@@ -166,6 +189,10 @@ impl Sources {
             };
         }
         sources
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Source>> {
+        self.exact.values().chain(self.with_token.values())
     }
 
     /// The source at `path`, and the token if the path carries one.

@@ -6,8 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::challenge::Challenge;
 use super::one_or_many::OneOrMany;
-use super::scheme::Scheme;
+use super::scheme::{Kind, Scheme};
 use super::source::{Place, ValueSource};
 
 /// A provider, as its file says.
@@ -45,6 +46,9 @@ pub struct Provider {
     /// The answer it needs.
     #[serde(default)]
     pub ack: AckRule,
+    /// Handshakes that are answered without the app.
+    #[serde(default, rename = "challenge", skip_serializing_if = "Vec::is_empty")]
+    pub challenges: Vec<Challenge>,
     /// Facts that are not confirmed, by key (`retry`, `event.id`): not to be printed as certain.
     #[serde(default)]
     pub evidence: BTreeMap<String, Evidence>,
@@ -103,6 +107,9 @@ pub struct AckRule {
     /// How long the provider waits for the answer.
     #[serde(default)]
     pub timeout_seconds: Option<u32>,
+    /// The text that it wants to read; left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
 }
 
 fn ok() -> u16 {
@@ -115,6 +122,7 @@ impl Default for AckRule {
             status: ok(),
             exactly: false,
             timeout_seconds: None,
+            body: None,
         }
     }
 }
@@ -210,6 +218,7 @@ impl Provider {
             let message = "must be a success, 200 to 299".to_owned();
             return Err(("ack.status".to_owned(), message));
         }
+        self.check_answers()?;
         let event = &self.event;
         let lists = [
             ("event.id", &event.id.0),
@@ -226,6 +235,29 @@ impl Provider {
             if let Some(source) = sources.iter().find(wrong) {
                 let message = format!("`{}` has no value of its own here", source.as_str());
                 return Err((key.to_owned(), message));
+            }
+        }
+        Ok(())
+    }
+
+    /// What senders are told: for events, and in handshakes.
+    fn check_answers(&self) -> Result<(), (String, String)> {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+        if let Some(text) = &self.ack.body
+            && (text.is_empty() || text.len() > 256 || !text.bytes().all(is_plain))
+        {
+            let message = "must be a line of ASCII text, at most 256 bytes".to_owned();
+            return Err(("ack.body".to_owned(), message));
+        }
+        for (at, challenge) in self.challenges.iter().enumerate() {
+            let fault = challenge.check().err();
+            if let Some((key, message)) = fault {
+                return Err((format!("challenge[{at}].{key}"), message));
+            }
+            // Any other kind would take the answer for a token, or has no secret of ours.
+            if challenge.uses_secret() && self.schemes.iter().any(|s| s.kind != Kind::Mac) {
+                let message = "only schemes of kind `mac` have a key for hmac functions".to_owned();
+                return Err((format!("challenge[{at}]"), message));
             }
         }
         Ok(())

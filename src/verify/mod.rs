@@ -8,15 +8,12 @@
 //!
 //! What this does not do: decide on duplicates (the store), choose the answer (ingress), fetch keys.
 
+mod challenge;
 mod check;
 mod content;
 mod facts;
 mod items;
 mod json;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the rule engine does not have kind `jwt` yet")
-)]
 mod jwt;
 mod key;
 mod proof;
@@ -33,6 +30,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use challenge::{Admission, Handover, Reply};
 pub use rejection::{Reason, Rejection};
 pub use sign::{Unsigned, sign};
 pub use verified::Verified;
@@ -44,19 +42,22 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::HeaderName;
+use bytes::Bytes;
+use http::{HeaderName, Method};
 use ipnet::IpNet;
 
 use crate::clock::UnixMillis;
 use crate::event::{EventId, Received, SourceName};
 use crate::providers::{Place, Provider, ValueSource};
 use crate::secret::Secret;
+use challenge::Challenges;
 use proof::Evidence;
 use rule::Rule;
 use verified::Facts;
 use view::View;
 
 /// What a source says about verification.
+#[derive(Clone)]
 pub struct Config {
     /// The source's name.
     pub source: SourceName,
@@ -78,6 +79,8 @@ pub struct Config {
     pub allow_from: Vec<IpNet>,
     /// Let through what fails, marked as such.
     pub observe: bool,
+    /// The provider hands over the secret in its handshake; until then there is none.
+    pub capture: bool,
 }
 
 /// A setting of a source that cannot work.
@@ -107,9 +110,13 @@ pub struct Verifier {
     allow_from: Vec<IpNet>,
     observe: bool,
     ack_status: u16,
+    ack_body: Bytes,
     token_parameters: Vec<Box<str>>,
     credential_headers: Vec<HeaderName>,
     secrets: usize,
+    challenges: Challenges,
+    /// What to compile anew when a secret is handed over.
+    recipe: Option<Box<Config>>,
 }
 
 impl Verifier {
@@ -146,18 +153,108 @@ impl Verifier {
             }
         }
         let public_url = config.public_url.as_deref().unwrap_or_default();
+        let recipe = config.capture.then(|| Box::new(config.clone()));
         Ok(Self {
             public_url: public_url.trim_end_matches('/').into(),
-            source: config.source,
+            source: config.source.clone(),
             rules,
-            values: config.values,
-            allow_from: config.allow_from,
+            values: config.values.clone(),
+            allow_from: config.allow_from.clone(),
             observe: config.observe,
             ack_status: config.provider.ack.status,
+            ack_body: config.provider.ack.body.clone().unwrap_or_default().into(),
             token_parameters,
             credential_headers,
             secrets: config.secrets.len(),
+            challenges: Challenges::new(&config),
+            recipe,
         })
+    }
+
+    /// What a request is at `now` (wall time): an event, or a handshake and its answer.
+    ///
+    /// A signature that holds makes it an event, or a handshake that is signed like one, whatever
+    /// else it looks like. Where requests bring no signature, handshakes are looked for first.
+    ///
+    /// # Errors
+    /// Why it is refused.
+    pub fn admit(&self, received: Received, now: UnixMillis) -> Result<Admission, Rejection> {
+        let handshake = self.handshake(&received, now);
+        if received.method != Method::POST {
+            return handshake.unwrap_or(Ok(Admission::NoEvent));
+        }
+        match (self.verify(received, now), handshake) {
+            (Ok(verified), None) => self.signed_challenge(verified, now),
+            (Ok(verified), Some(_)) if self.is_signed(&verified) => {
+                self.signed_challenge(verified, now)
+            }
+            (_, Some(handshake)) => handshake,
+            (Err(rejection), None) => Err(rejection),
+        }
+    }
+
+    /// The outcome of a handshake that is not signed, if it is one.
+    fn handshake(
+        &self,
+        received: &Received,
+        now: UnixMillis,
+    ) -> Option<Result<Admission, Rejection>> {
+        let view = View::of(received, &self.values, &self.public_url);
+        let challenge = self.challenges.find(&view, false)?;
+        if !self.allows(received.peer) {
+            return Some(Err(foreign_address()));
+        }
+        Some(self.challenges.answer(challenge, &view, now))
+    }
+
+    fn signed_challenge(
+        &self,
+        verified: Verified,
+        now: UnixMillis,
+    ) -> Result<Admission, Rejection> {
+        let view = View::of(verified.received(), &self.values, &self.public_url);
+        let is_proven = verified.observed().is_none();
+        match self.challenges.find(&view, true).filter(|_| is_proven) {
+            Some(challenge) => self.challenges.answer(challenge, &view, now),
+            None => Ok(Admission::Event(Box::new(verified))),
+        }
+    }
+
+    /// Whether the request's own signature was checked, and not a token that all requests bring.
+    fn is_signed(&self, verified: &Verified) -> bool {
+        let tells = |rule: &Rule| rule.proof.is_of_this_request();
+        verified.observed().is_none() && self.rules.iter().all(tells)
+    }
+
+    /// This source with the secret that the provider handed over, or again with none; `None` if
+    /// it does not take its secret from there.
+    ///
+    /// # Errors
+    /// The secret does not have the form that the scheme says.
+    pub fn with_captured(&self, secret: Option<Secret>) -> Option<Result<Self, Vec<Fault>>> {
+        let recipe = self.recipe.as_deref()?;
+        Some(Self::new(Config {
+            secrets: secret.into_iter().collect(),
+            ..recipe.clone()
+        }))
+    }
+
+    /// Whether its secret comes from the provider's handshake.
+    #[must_use]
+    pub fn captures(&self) -> bool {
+        self.recipe.is_some()
+    }
+
+    /// Whether a request with this method may be for it: events are POST, handshakes of any.
+    #[must_use]
+    pub fn takes(&self, method: &Method) -> bool {
+        method == Method::POST || self.challenges.methods().any(|known| known == method)
+    }
+
+    /// Handshakes of the provider that are not answered, and what they lack.
+    #[must_use]
+    pub fn idle_challenges(&self) -> &[String] {
+        self.challenges.idle()
     }
 
     /// Checks a request at `now` (wall time).
@@ -201,8 +298,7 @@ impl Verifier {
         )]
         let (first, others) = (&self.rules[0], &self.rules[1..]);
         if !self.allows(peer) {
-            let detail = "the sender's address is not in allow_from";
-            return (first, Err(Reason::Address.because(detail)));
+            return (first, Err(foreign_address()));
         }
         let (mut rule, mut outcome) = (first, first.check(view, now));
         for other in others {
@@ -251,6 +347,12 @@ impl Verifier {
         self.ack_status
     }
 
+    /// The text that it needs beside the status; mostly none.
+    #[must_use]
+    pub fn ack_body(&self) -> Bytes {
+        self.ack_body.clone()
+    }
+
     /// Headers whose value is a secret: never to be shown.
     #[must_use]
     pub fn credential_headers(&self) -> &[HeaderName] {
@@ -279,6 +381,10 @@ impl Verifier {
         }
         text
     }
+}
+
+fn foreign_address() -> Rejection {
+    Reason::Address.because("the sender's address is not in allow_from")
 }
 
 fn unknown_variant(config: &Config) -> Option<Fault> {

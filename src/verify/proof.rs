@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::challenge::could_be_an_answer;
 use super::content::fill;
 use super::items::items;
 use super::jwt::{self, Claims};
@@ -49,6 +50,8 @@ pub(super) struct Signed {
     /// Other ways to write the public URL, beside the configured one.
     pub(super) other_urls: Vec<Box<str>>,
     pub(super) keys: SigningKeys,
+    /// Whoever asks gets hashes under the same keys: see [`could_be_an_answer`].
+    pub(super) signs_answers: bool,
 }
 
 /// What checks a signature over content.
@@ -135,6 +138,15 @@ impl Proof {
                 };
                 format!("{label} over {covered}")
             }
+        }
+    }
+
+    /// Whether it is made for each request, and not the same for all.
+    pub(super) fn is_of_this_request(&self) -> bool {
+        match self {
+            Self::Signed(_) | Self::Jwt(_) => true,
+            Self::Each { inner, .. } => inner.is_of_this_request(),
+            Self::Nothing | Self::Token(_) => false,
         }
     }
 
@@ -236,6 +248,10 @@ impl Signed {
                 keys.first(None, now, verifies)?.0
             }
         };
+        if self.signs_answers && could_be_an_answer(&content) {
+            let detail = "the signed content could come from the answer to a handshake";
+            return Err(Reason::Malformed.because(detail));
+        }
         match (&self.time, &received) {
             (Some(time), Some(received)) => time.check(received, now)?,
             (Some(time), None) => time.check(&timestamp(time, view, fields)?, now)?,

@@ -34,6 +34,8 @@ pub enum Reason {
     Expired,
     /// The sender's address is not in `allow_from`.
     Address,
+    /// The source has no secret yet: the provider has not handed one over.
+    NoSecret,
 }
 
 impl Reason {
@@ -49,6 +51,7 @@ impl Reason {
         Self::KeyUnavailable,
         Self::Expired,
         Self::Address,
+        Self::NoSecret,
     ];
 
     /// The metric label.
@@ -65,6 +68,7 @@ impl Reason {
             Self::KeyUnavailable => "key_unavailable",
             Self::Expired => "expired",
             Self::Address => "address",
+            Self::NoSecret => "no_secret",
         }
     }
 
@@ -73,14 +77,14 @@ impl Reason {
         match self {
             Self::NoHeader => 0,
             Self::Malformed => 1,
-            Self::Mismatch | Self::Expired | Self::UnknownKey => 2,
+            Self::Mismatch | Self::Expired | Self::UnknownKey | Self::NoSecret => 2,
             Self::Check | Self::Stale | Self::Future | Self::Address => 3,
             Self::KeyUnavailable => 4,
         }
     }
 
     /// The rejection for this reason.
-    pub(super) fn because(self, detail: impl Into<Cow<'static, str>>) -> Rejection {
+    pub fn because(self, detail: impl Into<Cow<'static, str>>) -> Rejection {
         Rejection {
             reason: self,
             detail: detail.into(),

@@ -47,7 +47,7 @@ impl Rule {
             .shape()
             .map_err(|fault| vec![Fault::new(format!("scheme.{}", fault.key), fault.message)])?;
         let mut faults = missing_values(&shape, &scheme.checks, config);
-        faults.extend(unusable_secrets(&shape, &config.secrets));
+        faults.extend(unusable_secrets(&shape, config));
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -138,6 +138,7 @@ fn compile_signed(shape: &SignedShape<'_>, config: &Config) -> Result<Signed, Ve
             Vec::new()
         },
         keys,
+        signs_answers: signs_answers(config),
     })
 }
 
@@ -310,9 +311,15 @@ fn missing_values(shape: &Shape<'_>, checks: &[Check], config: &Config) -> Vec<F
     faults
 }
 
-fn unusable_secrets(shape: &Shape<'_>, secrets: &[Secret]) -> Vec<Fault> {
-    let signs = !matches!(shape, Shape::None);
-    if signs && secrets.is_empty() {
+/// Whether the provider's handshakes have anybody's values signed.
+fn signs_answers(config: &Config) -> bool {
+    let mut challenges = config.provider.challenges.iter();
+    challenges.any(|challenge| challenge.is_unsigned() && challenge.uses_secret())
+}
+
+fn unusable_secrets(shape: &Shape<'_>, config: &Config) -> Vec<Fault> {
+    let (signs, secrets) = (!matches!(shape, Shape::None), &config.secrets);
+    if signs && secrets.is_empty() && !config.capture {
         let way_out = "is missing: set secret, secret_file or secrets";
         return vec![Fault::new("secret", way_out)];
     }

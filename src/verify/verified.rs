@@ -45,6 +45,11 @@ impl Verified {
         }
     }
 
+    /// The request as it came.
+    pub(super) fn received(&self) -> &Received {
+        &self.received
+    }
+
     /// The source that it came in on.
     #[must_use]
     pub fn source(&self) -> &SourceName {

@@ -147,7 +147,9 @@ fn json<'a>(pointer: &[Box<str>], text: &'a [u8]) -> Option<Bytes<'a>> {
 }
 
 /// The one value, `None` if there is none; equal repeats are one.
-fn only<'a>(mut values: impl Iterator<Item = Bytes<'a>>) -> Result<Option<Bytes<'a>>, Ambiguous> {
+pub(super) fn only<'a>(
+    mut values: impl Iterator<Item = Bytes<'a>>,
+) -> Result<Option<Bytes<'a>>, Ambiguous> {
     let first = values.next();
     match values.all(|other| first.as_ref() == Some(&other)) {
         true => Ok(first),
@@ -171,7 +173,7 @@ pub(super) fn decodes_to(text: &[u8], name: &str) -> bool {
     percent_decode(text).eq(name.bytes())
 }
 
-fn form_decode(text: &[u8]) -> Bytes<'_> {
+pub(super) fn form_decode(text: &[u8]) -> Bytes<'_> {
     if !text.contains(&b'+') {
         return percent_decode(text).into();
     }

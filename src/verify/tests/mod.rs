@@ -37,6 +37,7 @@ fn config(provider: Arc<Provider>, secrets: &[&str]) -> Config {
         dedup_key: None,
         allow_from: Vec::new(),
         observe: false,
+        capture: false,
     }
 }
 
