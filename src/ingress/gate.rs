@@ -17,15 +17,12 @@ use super::metrics::Metrics;
 use super::peer::Proxies;
 use super::receive::BodyDeadlines;
 use super::source::{Source, Sources};
-use super::{Config, receive, strict};
+use super::{Config, check, receive, strict};
 use crate::clock::Clock;
 use crate::event::Received;
 use crate::server::Peer;
 use crate::store::{Receipt, Store, StoreError};
 use crate::verify::Verified;
-
-/// A body larger than this is hashed away from the threads that serve other requests.
-const INLINE_BYTES_MAX: usize = 128 * 1024;
 
 /// Answers senders. It can be closed, after which it refuses with 503.
 pub struct Gate {
@@ -145,16 +142,7 @@ impl Gate {
         share: BodyShare,
     ) -> Result<(Verified, BodyShare), Refusal> {
         let (now, peer) = (self.clock.wall(), received.peer);
-        let verdict = if received.body.len() > INLINE_BYTES_MAX {
-            let verifier = Arc::clone(&source.verifier);
-            let check = move || (verifier.verify(received, now), share);
-            tokio::task::spawn_blocking(check)
-                .await
-                .map_err(|_| Refusal::Unavailable("verification panicked"))?
-        } else {
-            (source.verifier.verify(received, now), share)
-        };
-        match verdict {
+        match check::verdict(&source.verifier, received, now, share).await? {
             (Ok(verified), share) => {
                 source.note_verified(&verified);
                 Ok((verified, share))

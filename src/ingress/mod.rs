@@ -5,6 +5,7 @@
 //! signature, timestamp, id → the source's rate → durable commit → answer.
 
 mod ack;
+mod check;
 mod gate;
 mod limits;
 mod metrics;
