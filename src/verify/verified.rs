@@ -1,5 +1,6 @@
 //! The evidence that a request passed verification.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -158,5 +159,17 @@ impl Verified {
             received,
             facts,
         }
+    }
+}
+
+/// What it is, without headers and body: they may hold secrets.
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("source", &self.source)
+            .field("scheme", &self.facts.scheme)
+            .field("provider_event_id", &self.facts.provider_event_id)
+            .field("event_type", &self.facts.event_type)
+            .finish_non_exhaustive()
     }
 }
