@@ -22,7 +22,7 @@ const RETRY_SOON: Duration = Duration::from_secs(5);
 
 /// Why a request gets no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// The request breaks a rule of HTTP, named for whoever debugs the sender.
     Malformed(&'static str),
     /// No source has this path.
@@ -77,7 +77,7 @@ pub(super) fn challenged(reply: Reply) -> Response<Full<Bytes>> {
     response
 }
 
-pub(super) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
+pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
     let (status, text) = match refusal {
         Refusal::Malformed(rule) => (StatusCode::BAD_REQUEST, *rule),
         Refusal::NotFound => (StatusCode::NOT_FOUND, "no webhook endpoint has this path"),

@@ -19,16 +19,12 @@ use super::metrics::Metrics;
 use super::peer::Proxies;
 use super::receive::BodyDeadlines;
 use super::source::{Source, Sources};
-use super::{Config, receive, strict};
+use super::{Config, check, receive, strict};
 use crate::clock::Clock;
-use crate::event::Received;
-use crate::event::SourceName;
+use crate::event::{Received, SourceName};
 use crate::server::Peer;
 use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
-use crate::verify::{Admission, Handover, Reason, Rejection, Reply, Verified};
-
-/// A body larger than this is hashed away from the threads that serve other requests.
-const INLINE_BYTES_MAX: usize = 128 * 1024;
+use crate::verify::{Admission, Handover, Reason, Rejection, Reply, Verified, Verifier};
 
 /// How a request ended well.
 pub(super) enum Taken {
@@ -178,16 +174,8 @@ impl Gate {
         share: BodyShare,
     ) -> Result<(Admission, BodyShare), Refusal> {
         let (now, peer) = (self.clock.wall(), received.peer);
-        let verdict = if received.body.len() > INLINE_BYTES_MAX {
-            let verifier = source.verifier();
-            let check = move || (verifier.admit(received, now), share);
-            tokio::task::spawn_blocking(check)
-                .await
-                .map_err(|_| Refusal::Unavailable("verification panicked"))?
-        } else {
-            (source.verifier().admit(received, now), share)
-        };
-        match verdict {
+        let verifier = source.verifier();
+        match check::verdict(&verifier, Verifier::admit, received, now, share).await? {
             (Ok(admission), share) => {
                 if let Admission::Event(verified) = &admission {
                     source.note_verified(verified);

@@ -6,6 +6,7 @@
 
 mod ack;
 mod capture;
+mod check;
 mod gate;
 mod limits;
 mod metrics;
@@ -33,6 +34,14 @@ pub use limits::Rate;
 pub use metrics::Metrics;
 pub use receive::BodyDeadlines;
 pub use source::SourceConfig;
+
+// The parts that verification inside an app shares.
+pub(crate) use ack::{Refusal, refused};
+pub(crate) use check::verdict;
+pub(crate) use limits::{BodyBudget, BodyShare};
+pub(crate) use receive::body as read_body;
+pub(crate) use source::Lines;
+pub(crate) use strict::name_host;
 
 /// The id of one request: in the answer and in the log, never in what the app gets.
 const REQUEST_ID: HeaderName = HeaderName::from_static("hookgate-request-id");

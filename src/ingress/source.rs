@@ -143,13 +143,13 @@ impl Source {
 }
 
 /// Log lines of one kind that a sender can cause.
-struct Lines {
+pub(crate) struct Lines {
     rate: SourceRate,
     unlogged: AtomicU64,
 }
 
 impl Lines {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             rate: SourceRate::new(LOG_LINES),
             unlogged: AtomicU64::new(0),
@@ -157,7 +157,7 @@ impl Lines {
     }
 
     /// Writes a line unless there were too many; the next line says how many were left out.
-    fn write(&self, write: impl FnOnce(u64)) {
+    pub(crate) fn write(&self, write: impl FnOnce(u64)) {
         if self.rate.admit().is_ok() {
             write(self.unlogged.swap(0, Ordering::Relaxed));
         } else {

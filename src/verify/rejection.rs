@@ -3,7 +3,8 @@
 use std::borrow::Cow;
 
 /// A refused request. Neither field holds a secret or a computed signature.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail}", reason.as_str())]
 pub struct Rejection {
     /// The reason, from a closed list.
     pub reason: Reason,
