@@ -208,6 +208,7 @@ impl WebhooksBuilder {
             dedup_key: self.dedup_key.clone(),
             allow_from: Vec::new(),
             observe: false,
+            capture: false,
         })?;
         Ok((verifier, path_token))
     }
