@@ -403,6 +403,8 @@ fn sound_timestamp(rule: Option<&TimestampRule>, content: &Template) -> Result<(
     let signed = |place: &Place| {
         content.covers(&Piece::Value(place.clone()))
             || (content.covers_body() && place.is_in_body())
+            // Which headers the sender signed is looked at per request.
+            || (content.covers_named_headers() && place.header().is_some())
     };
     match placed || rule.from.0.iter().all(|from| signed(&from.place)) {
         true => Ok(()),

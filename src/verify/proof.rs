@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::challenge::could_be_an_answer;
-use super::content::fill;
+use super::content::{covers, fill};
 use super::items::items;
 use super::jwt::{self, Claims};
 use super::key::{self, Key, joined, matching};
@@ -47,8 +47,8 @@ pub(super) struct Signed {
     pub(super) reader: Reader,
     pub(super) contents: Vec<Template>,
     pub(super) time: Option<TimeRule>,
-    /// Other ways to write the public URL, beside the configured one.
-    pub(super) other_urls: Vec<Box<str>>,
+    /// Another way to write the public URL, beside the configured one.
+    pub(super) other_url: Option<Box<str>>,
     pub(super) keys: SigningKeys,
     /// Whoever asks gets hashes under the same keys: see [`could_be_an_answer`].
     pub(super) signs_answers: bool,
@@ -201,12 +201,10 @@ fn basic_login(header: &[u8]) -> Option<Vec<u8>> {
 impl Signed {
     fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Arc<str>, Rejection> {
         let groups = self.reader.fields(view)?.groups();
-        let urls = std::iter::once(view.public_url).chain(self.other_urls.iter().map(|url| &**url));
-        let urls: Vec<_> = urls.collect();
         let ways = groups.iter().flat_map(|fields| {
-            let urls = &urls;
             self.contents.iter().flat_map(move |content| {
-                urls.iter().map(move |public_url| {
+                let urls = std::iter::once(view.public_url).chain(self.other_url.as_deref());
+                urls.map(move |public_url| {
                     let view = View {
                         public_url,
                         ..*view
@@ -233,7 +231,8 @@ impl Signed {
             Some(time) if placed => Some(timestamp(time, view, fields)?),
             _ => None,
         };
-        let content = fill(content, view, Some(fields), received.as_deref())?;
+        let template = content;
+        let content = fill(template, view, Some(fields), received.as_deref())?;
         let secret = match &self.keys {
             SigningKeys::Shared(keys) => {
                 matching(keys, now, |key| key.verifies(&content, &signatures))?
@@ -254,7 +253,13 @@ impl Signed {
         }
         match (&self.time, &received) {
             (Some(time), Some(received)) => time.check(received, now)?,
-            (Some(time), None) => time.check(&timestamp(time, view, fields)?, now)?,
+            (Some(time), None) => {
+                let signed = |place: &Place| covers(template, view, fields, place);
+                if !time.from.iter().all(signed) {
+                    return Err(Reason::Malformed.because("the timestamp is not signed"));
+                }
+                time.check(&timestamp(time, view, fields)?, now)?;
+            }
             (None, _) => {}
         }
         Ok(secret)

@@ -132,10 +132,9 @@ fn compile_signed(shape: &SignedShape<'_>, config: &Config) -> Result<Signed, Ve
         time: shape
             .timestamp
             .map(|rule| TimeRule::new(rule, config.tolerance)),
-        other_urls: if shape.url_variants {
-            other_port_spelling(public_url.trim_end_matches('/'))
-        } else {
-            Vec::new()
+        other_url: match shape.url_variants {
+            true => other_port_spelling(public_url.trim_end_matches('/')),
+            false => None,
         },
         keys,
         signs_answers: signs_answers(config),
@@ -165,27 +164,20 @@ fn compile_jwt(shape: &JwtShape<'_>, config: &Config) -> Result<Jwt, Vec<Fault>>
     })
 }
 
-/// The address with its default port left out or put in.
-fn other_port_spelling(url: &str) -> Vec<Box<str>> {
-    let port = match url.split_once("://") {
-        Some(("https", _)) => ":443",
-        Some(("http", _)) => ":80",
-        _ => return Vec::new(),
-    };
-    let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
+/// The address without its port, or with the default one if it has none.
+fn other_port_spelling(url: &str) -> Option<Box<str>> {
+    let (scheme, rest) = url.split_once("://")?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let other = match authority.strip_suffix(port) {
-        Some(bare) => format!("{scheme}{bare}{path}"),
-        None if has_port(authority) => return Vec::new(),
-        None => format!("{scheme}{authority}{port}{path}"),
+    let host = authority.rfind('@').map_or(0, |at| at + 1);
+    let bracket = authority.rfind(']').unwrap_or(host);
+    let port = authority.get(bracket..)?.find(':');
+    let authority = match (port, scheme) {
+        (Some(at), _) => authority.get(..bracket + at)?.to_owned(),
+        (None, "https") => format!("{authority}:443"),
+        (None, "http") => format!("{authority}:80"),
+        (None, _) => return None,
     };
-    vec![other.into()]
-}
-
-fn has_port(authority: &str) -> bool {
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let behind_brackets = host.rsplit(']').next().unwrap_or_default();
-    behind_brackets.contains(':')
+    Some(format!("{scheme}://{authority}{path}").into())
 }
 
 /// One key of each secret, or all faults.

@@ -61,9 +61,11 @@ fn received(url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Rece
             HeaderValue::from_bytes(value.as_bytes()).unwrap(),
         );
     }
-    let target = url
-        .strip_prefix("https://")
-        .map_or(url, |rest| &rest[rest.find('/').unwrap()..]);
+    let path = url.match_indices('/').nth(2).map(|(at, _)| at);
+    let target = match url.starts_with('/') {
+        true => url,
+        false => path.map_or("/", |at| &url[at..]),
+    };
     Received {
         received_at: NOW,
         peer: None,
