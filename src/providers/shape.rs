@@ -48,6 +48,19 @@ pub enum Shape<'a> {
     },
 }
 
+impl<'a> Shape<'a> {
+    /// Where the public key comes from if there is no secret.
+    #[must_use]
+    pub fn fetch(&self) -> Option<&'a FetchRule> {
+        match self {
+            Self::Signed(signed) => signed.fetch,
+            Self::Jwt(jwt) => jwt.fetch,
+            Self::Code { fetch, .. } => *fetch,
+            Self::None | Self::Token { .. } | Self::Each { .. } => None,
+        }
+    }
+}
+
 /// A signature over content.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedShape<'a> {

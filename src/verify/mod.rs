@@ -12,6 +12,7 @@ mod challenge;
 mod check;
 mod content;
 mod facts;
+mod fetched;
 mod items;
 mod json;
 mod jwt;

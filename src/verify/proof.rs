@@ -19,7 +19,7 @@ use super::signature::{Fields, Reader, Signature};
 use super::time::TimeRule;
 use super::view::{Ambiguous, Bytes, View};
 use crate::clock::UnixMillis;
-use crate::keys::{PublicKey, SignatureAlgorithm};
+use crate::keys::{PublicKey, SignatureAlgorithm, Wanted};
 use crate::providers::{JwtAlgorithm, Piece, Place, Template};
 
 /// The way of proof.
@@ -102,6 +102,28 @@ impl Proof {
             Self::Signed(signed) => signed.check(view, now).map(Evidence::of),
             Self::Jwt(jwt) => jwt.check(view, now),
             Self::Each { items, inner } => each(items, inner, view, now),
+        }
+    }
+
+    /// The key that a request needs and that has to be fetched.
+    pub(super) fn wanted(&self, view: &View<'_>) -> Option<Wanted> {
+        match self {
+            Self::Signed(signed) => match &signed.keys {
+                SigningKeys::Public(_, keys) => {
+                    signed.reader.fields(view).ok()?;
+                    keys.wanted(view, None)
+                }
+                SigningKeys::Shared(_) => None,
+            },
+            Self::Jwt(jwt) => match &jwt.keys {
+                TokenKeys::Public(keys) => {
+                    let fields = jwt.reader.fields(view).ok()?;
+                    let token = jwt.token(&fields).ok()?;
+                    keys.wanted(view, token.kid())
+                }
+                TokenKeys::Shared(_) => None,
+            },
+            Self::Nothing | Self::Token(_) | Self::Each { .. } => None,
         }
     }
 
@@ -244,7 +266,7 @@ impl Signed {
                     let found = bytes.any(|bytes| key.verifies(*algorithm, &message, bytes));
                     found.then_some(())
                 };
-                keys.first(None, now, verifies)?.0
+                keys.first(view, None, now, verifies)?.0
             }
         };
         if self.signs_answers && could_be_an_answer(&content) {
@@ -267,17 +289,22 @@ impl Signed {
 }
 
 impl Jwt {
+    fn token<'f>(&self, fields: &'f Fields<'_>) -> Result<jwt::Token<'f>, Rejection> {
+        let text = self.reader.unprefixed(fields.first());
+        let odd = || Reason::Malformed.because("the token does not have its prefix");
+        jwt::Token::parse(text.ok_or_else(odd)?, &self.allowed)
+    }
+
     fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Evidence, Rejection> {
         let fields = self.reader.fields(view)?;
-        let text = self.reader.unprefixed(fields.first());
-        let text =
-            text.ok_or_else(|| Reason::Malformed.because("the token does not have its prefix"))?;
-        let token = jwt::Token::parse(text, &self.allowed)?;
+        let token = self.token(&fields)?;
         let (secret, genuine) = match &self.keys {
             TokenKeys::Shared(keys) => {
                 key::first(keys, now, |key| token.signed_with_secret(key.bytes()?))?
             }
-            TokenKeys::Public(keys) => keys.first(token.kid(), now, |key| token.signed_by(key))?,
+            TokenKeys::Public(keys) => {
+                keys.first(view, token.kid(), now, |key| token.signed_by(key))?
+            }
         };
         let claims = genuine.claims()?;
         claims.check_time(now, self.leeway, self.max_age)?;

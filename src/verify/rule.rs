@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::check::CheckRule;
 use super::facts::FactRule;
+use super::fetched::{Fetched, PLAID_VALUES};
 use super::jwt;
 use super::key::Key;
 use super::proof::{Evidence, Jwt, Proof, Signed, SigningKeys, Token, TokenKeys};
@@ -19,8 +20,8 @@ use super::{Config, Fault};
 use crate::clock::UnixMillis;
 use crate::keys::PublicKey;
 use crate::providers::{
-    Algorithm, Check, JwtShape, KeyForm, Piece, Place, Scheme, Shape, SignatureRule, SignedShape,
-    ValueSource,
+    Algorithm, Check, FetchForm, FetchRule, JwtShape, KeyForm, Piece, Place, Scheme, Shape,
+    SignatureRule, SignedShape, ValueSource,
 };
 use crate::secret::Secret;
 
@@ -120,8 +121,7 @@ fn compile_signed(shape: &SignedShape<'_>, config: &Config) -> Result<Signed, Ve
         })?),
         Some(algorithm) => {
             let suits = |key: &PublicKey| key.suits(algorithm);
-            let keys = PublicKeys::pinned(secrets, shape.key, suits)
-                .map_err(|(label, message)| vec![Fault::new(label, message)])?;
+            let keys = public_keys(config, shape.key, shape.fetch, suits)?;
             SigningKeys::Public(algorithm, keys)
         }
     };
@@ -149,9 +149,7 @@ fn compile_jwt(shape: &JwtShape<'_>, config: &Config) -> Result<Jwt, Vec<Fault>>
             let algorithms = shape.algorithms.iter();
             let algorithms: Vec<_> = algorithms.filter_map(|name| jwt::public(*name)).collect();
             let suits = |key: &PublicKey| algorithms.iter().any(|name| key.suits(*name));
-            let keys = PublicKeys::pinned(secrets, shape.key, suits)
-                .map_err(|(label, message)| vec![Fault::new(label, message)])?;
-            TokenKeys::Public(keys)
+            TokenKeys::Public(public_keys(config, shape.key, shape.fetch, suits)?)
         }
     };
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
@@ -178,6 +176,23 @@ fn other_port_spelling(url: &str) -> Option<Box<str>> {
         (None, _) => return None,
     };
     Some(format!("{scheme}://{authority}{path}").into())
+}
+
+/// The source's own keys; without them those that the sender publishes.
+pub(super) fn public_keys(
+    config: &Config,
+    form: KeyForm,
+    fetch: Option<&FetchRule>,
+    suits: impl Fn(&PublicKey) -> bool,
+) -> Result<PublicKeys, Vec<Fault>> {
+    let keys = match fetch.filter(|_| config.secrets.is_empty()) {
+        Some(rule) => Fetched::new(rule, &config.values)
+            .map(PublicKeys::Fetched)
+            .map_err(|(key, message)| Fault::new(key, message)),
+        None => PublicKeys::pinned(&config.secrets, form, suits)
+            .map_err(|(label, message)| Fault::new(label, message)),
+    };
+    keys.map_err(|fault| vec![fault])
 }
 
 /// One key of each secret, or all faults.
@@ -267,6 +282,13 @@ impl<'a> Needs<'a> {
         }
     }
 
+    fn fetch(&mut self, rule: &'a FetchRule) {
+        self.values.extend(rule.url.strip_prefix("config:"));
+        if rule.form == FetchForm::Plaid {
+            self.values.extend(PLAID_VALUES);
+        }
+    }
+
     fn checks(&mut self, checks: &'a [Check]) {
         for check in checks {
             self.place(&check.from.place);
@@ -283,6 +305,10 @@ fn missing_values(shape: &Shape<'_>, checks: &[Check], config: &Config) -> Vec<F
     let mut needs = Needs::default();
     needs.shape(shape);
     needs.checks(checks);
+    let fetch = shape.fetch().filter(|_| config.secrets.is_empty());
+    if let Some(rule) = fetch {
+        needs.fetch(rule);
+    }
     let mut faults = Vec::new();
     if needs.public_url && config.public_url.is_none() {
         let way_out = "the sender signs the URL: set server.public_url to the address as the \
@@ -311,7 +337,7 @@ fn signs_answers(config: &Config) -> bool {
 
 fn unusable_secrets(shape: &Shape<'_>, config: &Config) -> Vec<Fault> {
     let (signs, secrets) = (!matches!(shape, Shape::None), &config.secrets);
-    if signs && secrets.is_empty() && !config.capture {
+    if signs && secrets.is_empty() && !config.capture && shape.fetch().is_none() {
         let way_out = "is missing: set secret, secret_file or secrets";
         return vec![Fault::new("secret", way_out)];
     }

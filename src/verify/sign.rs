@@ -196,6 +196,7 @@ impl Signer<'_> {
             path_token: None,
             values,
             public_url: base,
+            keys: None,
             item: &[],
         };
         let timestamp = timestamp.as_deref().map(str::as_bytes);

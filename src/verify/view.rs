@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::json::Tree;
 use super::signature::Fields;
 use crate::event::Received;
+use crate::keys::KeySource;
 use crate::providers::Place;
 
 /// The parts of a request and of the source's configuration that values come from.
@@ -30,6 +31,8 @@ pub(super) struct View<'a> {
     pub(super) values: &'a BTreeMap<String, String>,
     /// The URL in front of the target, as senders write it, without a slash at the end.
     pub(super) public_url: &'a str,
+    /// What is known of senders' keys, where any are fetched.
+    pub(super) keys: Option<&'a KeySource>,
     /// The element that is being looked at, of a body that is taken element by element.
     pub(super) item: &'a [u8],
 }
@@ -55,6 +58,7 @@ impl<'a> View<'a> {
             path_token: received.path_token.as_deref(),
             values,
             public_url,
+            keys: None,
             item: &[],
         }
     }
