@@ -72,7 +72,9 @@ impl CapturedSecret {
                 Ok(())
             }
             Some(_) => {
-                out::line(format_args!("{name} has captured a secret; --show prints it"));
+                out::line(format_args!(
+                    "{name} has captured a secret; --show prints it"
+                ));
                 Ok(())
             }
         }
@@ -81,10 +83,8 @@ impl CapturedSecret {
 
 impl ForgetSecret {
     async fn run(self) -> Result<(), Failure> {
-        let name = percent_encoding::utf8_percent_encode(
-            &self.name,
-            percent_encoding::NON_ALPHANUMERIC,
-        );
+        let name =
+            percent_encoding::utf8_percent_encode(&self.name, percent_encoding::NON_ALPHANUMERIC);
         let target = format!("/api/v1/sources/{name}/captured-secret");
         let mut api = Api::connect(&self.api).await?;
         let answer: Forgotten = api.call(Method::DELETE, &target).await?;

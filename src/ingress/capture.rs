@@ -47,7 +47,9 @@ pub enum CaptureError {
 }
 
 fn unusable(faults: &[Fault]) -> &str {
-    faults.first().map_or("cannot be used", |fault| &fault.message)
+    faults
+        .first()
+        .map_or("cannot be used", |fault| &fault.message)
 }
 
 impl Source {
@@ -92,7 +94,11 @@ impl Source {
         if let Some(known) = &*captured {
             // Equality of digests takes the same time wherever they differ.
             let same = blake3::hash(known.expose()) == blake3::hash(secret.expose());
-            return Ok(if same { Captured::Known } else { Captured::Refused });
+            return Ok(if same {
+                Captured::Known
+            } else {
+                Captured::Refused
+            });
         }
         let verifier = self.with(Some(secret.clone()))?;
         let kept = files.keep(&self.name, secret);

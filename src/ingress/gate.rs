@@ -22,8 +22,8 @@ use super::source::{Source, Sources};
 use super::{Config, receive, strict};
 use crate::clock::Clock;
 use crate::event::Received;
-use crate::server::Peer;
 use crate::event::SourceName;
+use crate::server::Peer;
 use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
 use crate::verify::{Admission, Handover, Reason, Rejection, Reply, Verified};
 

@@ -52,6 +52,15 @@ impl Place {
         }
     }
 
+    /// The name of the operator's value, if it is one.
+    #[must_use]
+    pub fn config_name(&self) -> Option<&str> {
+        if let Self::Config(name) = self {
+            return Some(name);
+        }
+        None
+    }
+
     /// Whether the value is made of the body alone.
     #[must_use]
     pub fn is_in_body(&self) -> bool {

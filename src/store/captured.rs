@@ -109,7 +109,10 @@ mod tests {
         let file = store.path().join("captured/asana");
         let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
-        assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+        assert_eq!(
+            std::fs::read_dir(file.parent().unwrap()).unwrap().count(),
+            1
+        );
 
         assert!(captured.forget(&asana).unwrap());
         assert!(!captured.forget(&asana).unwrap());

@@ -205,11 +205,10 @@ fn compile(rule: &Challenge, config: &Config) -> Result<Compiled, String> {
     }
     let headers = rule.headers.iter();
     let headers = headers.filter_map(|(name, text)| Some((name.parse().ok()?, text.clone())));
-    let check = rule.check.as_ref().map(|check| &check.equals_value.place);
-    let expected = match check {
-        Some(Place::Config(name)) => config.values.get(&**name),
-        _ => None,
-    };
+    let check = rule.check.as_ref();
+    let expected = check
+        .and_then(|check| check.equals_value.place.config_name())
+        .and_then(|name| config.values.get(name));
     Ok(Compiled {
         headers: headers.collect(),
         expected: expected.map(|value| Sha256::digest(value).into()),
@@ -270,17 +269,17 @@ impl Compiled {
 /// A value of a handshake. In a query a plus sign is a space, as in every form: what is repeated
 /// is compared with what the provider meant, and no signature covers it.
 fn find<'a>(view: &View<'a>, place: &Place) -> Result<Option<view::Bytes<'a>>, Ambiguous> {
-    match place {
-        Place::Query(name) => {
-            let (_, query) = view.path_and_query();
-            let named = pairs(query.as_bytes())
-                .map(|(key, value)| (view::form_decode(key), view::form_decode(value)))
-                .filter(|(key, _)| **key == *name.as_bytes());
-            view::only(named.map(|(_, value)| value))
-        }
-        Place::Json(_) if view.body.len() > BODY_BYTES_MAX => Ok(None),
-        place => view.find(place, None),
+    if let Place::Query(name) = place {
+        let (_, query) = view.path_and_query();
+        let named = pairs(query.as_bytes())
+            .map(|(key, value)| (view::form_decode(key), view::form_decode(value)))
+            .filter(|(key, _)| **key == *name.as_bytes());
+        return view::only(named.map(|(_, value)| value));
     }
+    if place.is_in_body() && view.body.len() > BODY_BYTES_MAX {
+        return Ok(None);
+    }
+    view.find(place, None)
 }
 
 /// Whether a body is a JSON object with one member: nothing else can be in it.
@@ -332,7 +331,9 @@ impl Fill<'_> {
         let value = value.ok_or_else(|| not_repeated("is missing"))?;
         // What the operator set is not the sender's choice.
         if !matches!(place, Place::Config(_)) && !fits(&value) {
-            return Err(not_repeated("is too long or has other than plain characters"));
+            return Err(not_repeated(
+                "is too long or has other than plain characters",
+            ));
         }
         String::from_utf8(value.into_owned()).map_err(|_| not_repeated("is not text"))
     }

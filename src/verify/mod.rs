@@ -148,19 +148,20 @@ impl Verifier {
         }
         let public_url = config.public_url.as_deref().unwrap_or_default();
         let recipe = config.capture.then(|| Box::new(config.clone()));
+        let challenges = Challenges::new(&config);
         Ok(Self {
             public_url: public_url.trim_end_matches('/').into(),
-            source: config.source.clone(),
+            source: config.source,
             rules,
-            values: config.values.clone(),
-            allow_from: config.allow_from.clone(),
+            values: config.values,
+            allow_from: config.allow_from,
             observe: config.observe,
             ack_status: config.provider.ack.status,
             ack_body: config.provider.ack.body.clone().unwrap_or_default().into(),
             token_parameters,
             credential_headers,
             secrets: config.secrets.len(),
-            challenges: Challenges::new(&config),
+            challenges,
             recipe,
         })
     }

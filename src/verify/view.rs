@@ -120,7 +120,9 @@ impl<'a> View<'a> {
 }
 
 /// The one value, `None` if there is none; equal repeats are one.
-pub(super) fn only<'a>(mut values: impl Iterator<Item = Bytes<'a>>) -> Result<Option<Bytes<'a>>, Ambiguous> {
+pub(super) fn only<'a>(
+    mut values: impl Iterator<Item = Bytes<'a>>,
+) -> Result<Option<Bytes<'a>>, Ambiguous> {
     let first = values.next();
     match values.all(|other| first.as_ref() == Some(&other)) {
         true => Ok(first),

@@ -67,6 +67,7 @@ async fn every_family_is_there_from_the_start_with_all_its_labels_at_zero() {
             "stored",
             "duplicate",
             "conflict",
+            "challenge",
             "rejected",
             "limited",
             "unavailable",
@@ -75,7 +76,14 @@ async fn every_family_is_there_from_the_start_with_all_its_labels_at_zero() {
                 r#"hookgate_requests_total{{outcome="{outcome}",source="{source}"}}"#
             ));
         }
-        for reason in ["no_header", "malformed", "stale", "future", "mismatch"] {
+        for reason in [
+            "no_header",
+            "malformed",
+            "stale",
+            "future",
+            "mismatch",
+            "no_secret",
+        ] {
             expected.push(format!(
                 r#"hookgate_rejections_total{{reason="{reason}",source="{source}"}}"#
             ));
