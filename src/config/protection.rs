@@ -40,8 +40,8 @@ impl One<'_> {
         let shared = std::mem::take(&mut raw.allow_shared_secret);
         let shared = self.want("allow_shared_secret", shared);
         let unsigned = self.want("unsigned", std::mem::take(&mut raw.unsigned));
-        let capture = self.want("capture", std::mem::take(&mut raw.capture));
         let faults = self.reader.faults.0.len();
+        let capture = self.want("capture", std::mem::take(&mut raw.capture));
         let secrets = self.secrets(raw);
         Protection {
             // What is there but cannot be read is not missing too.
