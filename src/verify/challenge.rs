@@ -6,7 +6,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
@@ -14,9 +13,9 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Config;
+use super::admit::{Admission, Handover, Reply};
 use super::key::{Content, Key};
 use super::rejection::{Reason, Rejection};
-use super::verified::Verified;
 use super::view::{self, Ambiguous, View, pairs};
 use crate::clock::UnixMillis;
 use crate::providers::{
@@ -30,67 +29,6 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 const ECHO_BYTES_MAX: usize = 1024;
 /// Longest value that an answer signs, and longest secret that is taken.
 const SIGNED_BYTES_MAX: usize = 128;
-
-/// What a request turned out to be.
-pub enum Admission {
-    /// A verified event.
-    Event(Box<Verified>),
-    /// A handshake, with its answer; there is no event in it.
-    Challenge(Reply),
-    /// A handshake that hands over the source's secret.
-    Handover(Handover),
-    /// Neither: an event is a POST, and this is not.
-    NoEvent,
-}
-
-/// The answer to a handshake. Only `verify` makes one, and none acknowledges an event.
-pub struct Reply {
-    /// What the provider takes for success.
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-    pub(super) verified: bool,
-}
-
-impl Reply {
-    /// The status.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// Whether the request was signed and verified, and not anybody's.
-    #[must_use]
-    pub fn is_verified(&self) -> bool {
-        self.verified
-    }
-
-    /// Headers and body.
-    #[must_use]
-    pub fn into_parts(self) -> (HeaderMap, Bytes) {
-        (self.headers, self.body)
-    }
-}
-
-/// A secret that was handed over, and the answer for when it is kept.
-pub struct Handover {
-    secret: Secret,
-    reply: Reply,
-}
-
-impl Handover {
-    /// The secret, by the name `captured`.
-    #[must_use]
-    pub fn secret(&self) -> &Secret {
-        &self.secret
-    }
-
-    /// The answer: to be given only when the secret is on stable storage.
-    #[must_use]
-    pub fn into_reply(self) -> Reply {
-        self.reply
-    }
-}
 
 /// The handshakes of one source.
 #[derive(Default)]

@@ -256,3 +256,17 @@ fn a_secret_that_nobody_waits_for_is_no_handshake() {
     let handover = received("/", &[("x-secret", "key")], "");
     assert_eq!(outcome(&verifier, handover), "no_header");
 }
+
+#[test]
+fn what_a_handshake_proves_itself_with_is_not_shown() {
+    let provider = signing(&format!(
+        "{CONTENT}[[challenge]]\nmethod = 'POST'\nwhen = 'header:X-Secret'\ncapture = 'header:X-Secret'\n\
+         [[challenge]]\nmethod = 'GET'\nbody = 'ok'\n\
+         check = {{ from = 'query:token', equals_value = 'config:token' }}"
+    ));
+    let verifier = verifier(config(provider, &["key"]));
+    let hidden = HeaderName::from_static("x-secret");
+    assert!(verifier.credential_headers().contains(&hidden));
+    let request = get("/hook?a=1&token=wrong");
+    assert_eq!(verifier.shown_target(&request), "/hook?a=1");
+}
