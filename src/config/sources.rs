@@ -5,11 +5,11 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::protection::TOKEN_SEGMENT;
+use super::protection::{TOKEN_SEGMENT, hands_over};
 use super::raw::{self, Leaf};
 use super::reader::Reader;
 use super::resolve::{NETWORK, rate};
-use super::units::{Flag, Span};
+use super::units::Span;
 use crate::event::SourceName;
 use crate::ingress::SourceConfig;
 use crate::providers::{Catalogue, Provider};
@@ -165,9 +165,8 @@ impl One<'_> {
         );
         let provider = self.provider(id, scheme);
         let protection = self.protection(&mut raw);
-        let (shared, unread) = (protection.shared, protection.unread);
+        let (shared, unread, capture) = (protection.shared, protection.unread, protection.capture);
         let checks = self.checks(&mut raw);
-        let capture = self.capture(std::mem::take(&mut raw.capture));
         let body_max = self
             .want("body_max", raw.body_max)
             .map(|size| usize::try_from(size.0).unwrap_or(usize::MAX));
@@ -179,8 +178,7 @@ impl One<'_> {
         let unsigned = protection.unsigned;
         let (provider, secrets) = self.protected(provider?, protection, &path)?;
         self.check_path_token(&provider, &path);
-        let (capture, hands_over) = (capture, hands_over(&provider));
-        self.check_capture(capture, hands_over, !secrets.is_empty());
+        self.check_capture(&provider, capture, &secrets);
         for secret in &secrets {
             self.claim_secret(secret, shared);
         }
@@ -192,7 +190,7 @@ impl One<'_> {
         }
         let labels = secrets.iter().map(|secret| secret.label.clone());
         let secret_labels = labels.chain(capture.then(|| "captured".into())).collect();
-        let verifier = Verifier::new(verify::Config {
+        let config = verify::Config {
             source: self.name.into(),
             provider,
             variant: checks.variant,
@@ -204,29 +202,35 @@ impl One<'_> {
             allow_from: checks.allow_from,
             observe: checks.observe,
             capture,
-        });
-        match verifier {
+        };
+        Some(SourceConfig {
+            name: self.name.into(),
+            path,
+            body_bytes_max: body_max.unwrap_or(self.defaults.body_max),
+            rate,
+            secret_labels,
+            verifier: Arc::new(self.verifier(config, unread)?),
+        })
+    }
+
+    fn verifier(&mut self, config: verify::Config, unread: bool) -> Option<Verifier> {
+        let other_way = hands_over(&config.provider);
+        match Verifier::new(config) {
             Ok(verifier) => {
                 for idle in verifier.idle_challenges() {
                     self.warn(idle);
                 }
-                Some(SourceConfig {
-                    name: self.name.into(),
-                    path,
-                    body_bytes_max: body_max.unwrap_or(self.defaults.body_max),
-                    rate,
-                    secret_labels,
-                    verifier: Arc::new(verifier),
-                })
+                Some(verifier)
             }
             Err(faults) => {
-                let news = faults
-                    .into_iter()
-                    .filter(|fault| !(unread && fault.key == "secret"));
-                for fault in news {
-                    let or_capture = fault.key == "secret" && hands_over;
-                    let or_capture = if or_capture { CAPTURE } else { "" };
-                    self.fault(&fault.key, fault.message + or_capture);
+                for fault in faults {
+                    let no_secret = fault.key == "secret";
+                    if no_secret && other_way && !unread {
+                        let message = fault.message;
+                        self.fault("secret", format_args!("{message}, or capture = true to take the one that the provider hands over"));
+                    } else if !(no_secret && unread) {
+                        self.fault(&fault.key, fault.message);
+                    }
                 }
                 None
             }
@@ -271,23 +275,6 @@ impl One<'_> {
             && ack != "stored"
         {
             self.fault("ack", format_args!("{ack:?}: there is only \"stored\""));
-        }
-    }
-
-    /// Whether the secret comes from the provider's handshake.
-    fn capture(&mut self, capture: Leaf<Flag>) -> bool {
-        self.want("capture", capture).is_some_and(|flag| flag.0)
-    }
-
-    fn check_capture(&mut self, capture: bool, hands_over: bool, has_secret: bool) {
-        if capture && !hands_over {
-            self.fault(
-                "capture",
-                "the provider hands over no secret; remove it and set secret",
-            );
-        } else if capture && has_secret {
-            let way_out = "a secret is set too; remove one of them";
-            self.fault("capture", way_out);
         }
     }
 
@@ -354,15 +341,6 @@ impl One<'_> {
             }
         }
     }
-}
-
-/// The other way to a secret.
-const CAPTURE: &str = ", or capture = true to take the one that the provider hands over";
-
-/// Whether the provider gives the secret away in its handshake.
-fn hands_over(provider: &Provider) -> bool {
-    let mut challenges = provider.challenges.iter();
-    challenges.any(|challenge| challenge.capture.is_some())
 }
 
 /// What a source says about its requests beside who may send.

@@ -94,12 +94,7 @@ impl Gateway {
             .map(|source| source.name.clone())
             .collect();
         store_metrics::register(&metrics, &store, names.clone());
-        let credential_headers = config
-            .ingress
-            .sources
-            .iter()
-            .flat_map(|source| source.verifier.credential_headers());
-        let credential_headers = credential_headers.cloned().collect();
+        let credential_headers = credential_headers(&config.ingress.sources);
         let gate = Arc::new(Gate::new(
             config.ingress,
             store.clone(),
@@ -207,6 +202,14 @@ fn addresses(listeners: &[Listener]) -> Vec<Address> {
         .iter()
         .filter_map(|listener| listener.address().ok())
         .collect()
+}
+
+/// Headers that carry a source's credentials.
+fn credential_headers(sources: &[ingress::SourceConfig]) -> Vec<http::HeaderName> {
+    let headers = sources
+        .iter()
+        .flat_map(|source| source.verifier.credential_headers());
+    headers.cloned().collect()
 }
 
 /// Opening reads the disk, so it happens on a thread that may block.

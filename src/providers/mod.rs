@@ -4,6 +4,7 @@
 //! from a directory or from `[sources.NAME.scheme]`. This folder reads and checks the files and
 //! parses the grammars in them; what they mean for a request is `verify`'s work.
 
+mod answer;
 mod challenge;
 mod check;
 mod one_or_many;
@@ -14,10 +15,8 @@ mod signature;
 mod source;
 mod template;
 
-pub use challenge::{
-    AnswerJson, AnswerPart, AnswerText, Challenge, ChallengeCheck, ChallengeMethod, Function,
-    NotAnAnswer,
-};
+pub use answer::{AnswerJson, AnswerPart, AnswerText, Function, NotAnAnswer};
+pub use challenge::{Challenge, ChallengeCheck, ChallengeMethod};
 pub use check::Check;
 pub use one_or_many::OneOrMany;
 pub use provider::{AckRule, EventRule, Evidence, Provider, ProviderError, Sample, Status};

@@ -244,9 +244,13 @@ impl Provider {
     fn check_answers(&self) -> Result<(), (String, String)> {
         let is_plain = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
         if let Some(text) = &self.ack.body
-            && (text.is_empty() || text.len() > 256 || !text.bytes().all(is_plain))
+            && (text.is_empty()
+                || text.len() > 256
+                || !text.bytes().all(is_plain)
+                || self.ack.status == 204)
         {
-            let message = "must be a line of ASCII text, at most 256 bytes".to_owned();
+            let message =
+                "must be a line of ASCII text, at most 256 bytes, and no 204 has one".to_owned();
             return Err(("ack.body".to_owned(), message));
         }
         for (at, challenge) in self.challenges.iter().enumerate() {

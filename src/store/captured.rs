@@ -54,10 +54,11 @@ impl CapturedSecrets {
     /// # Errors
     /// There is one already, or the disk does not take it.
     pub fn keep(&self, source: &SourceName, secret: &Secret) -> Result<()> {
-        if !self.directory.exists() {
-            DirBuilder::new().mode(0o700).create(&self.directory)?;
-            self.directory.parent().map_or(Ok(()), sync)?;
-        }
+        let mut directory = DirBuilder::new();
+        directory
+            .recursive(true)
+            .mode(0o700)
+            .create(&self.directory)?;
         // No source's name begins with a dot.
         let draft = self.directory.join(format!(".{source}.new"));
         let mut file = OpenOptions::new()
@@ -70,7 +71,9 @@ impl CapturedSecrets {
         file.sync_all()?;
         std::fs::hard_link(&draft, self.file(source))?;
         std::fs::remove_file(&draft)?;
-        sync(&self.directory)
+        sync(&self.directory)?;
+        // The directory may be new itself.
+        self.directory.parent().map_or(Ok(()), sync)
     }
 
     /// Lets go of a source's secret, durably; whether there was one.

@@ -6,7 +6,6 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
@@ -14,9 +13,9 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Config;
+use super::admit::{Admission, Handover, Reply};
 use super::key::{Content, Key};
 use super::rejection::{Reason, Rejection};
-use super::verified::Verified;
 use super::view::{self, Ambiguous, View, pairs};
 use crate::clock::UnixMillis;
 use crate::providers::{
@@ -30,67 +29,6 @@ const BODY_BYTES_MAX: usize = 16 * 1024;
 const ECHO_BYTES_MAX: usize = 1024;
 /// Longest value that an answer signs, and longest secret that is taken.
 const SIGNED_BYTES_MAX: usize = 128;
-
-/// What a request turned out to be.
-pub enum Admission {
-    /// A verified event.
-    Event(Box<Verified>),
-    /// A handshake, with its answer; there is no event in it.
-    Challenge(Reply),
-    /// A handshake that hands over the source's secret.
-    Handover(Handover),
-    /// Neither: an event is a POST, and this is not.
-    NoEvent,
-}
-
-/// The answer to a handshake. Only `verify` makes one, and none acknowledges an event.
-pub struct Reply {
-    /// What the provider takes for success.
-    pub(super) status: u16,
-    pub(super) headers: HeaderMap,
-    pub(super) body: Bytes,
-    pub(super) verified: bool,
-}
-
-impl Reply {
-    /// The status.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// Whether the request was signed and verified, and not anybody's.
-    #[must_use]
-    pub fn is_verified(&self) -> bool {
-        self.verified
-    }
-
-    /// Headers and body.
-    #[must_use]
-    pub fn into_parts(self) -> (HeaderMap, Bytes) {
-        (self.headers, self.body)
-    }
-}
-
-/// A secret that was handed over, and the answer for when it is kept.
-pub struct Handover {
-    secret: Secret,
-    reply: Reply,
-}
-
-impl Handover {
-    /// The secret, by the name `captured`.
-    #[must_use]
-    pub fn secret(&self) -> &Secret {
-        &self.secret
-    }
-
-    /// The answer: to be given only when the secret is on stable storage.
-    #[must_use]
-    pub fn into_reply(self) -> Reply {
-        self.reply
-    }
-}
 
 /// The handshakes of one source.
 #[derive(Default)]
@@ -205,11 +143,10 @@ fn compile(rule: &Challenge, config: &Config) -> Result<Compiled, String> {
     }
     let headers = rule.headers.iter();
     let headers = headers.filter_map(|(name, text)| Some((name.parse().ok()?, text.clone())));
-    let check = rule.check.as_ref().map(|check| &check.equals_value.place);
-    let expected = match check {
-        Some(Place::Config(name)) => config.values.get(&**name),
-        _ => None,
-    };
+    let check = rule.check.as_ref();
+    let expected = check
+        .and_then(|check| check.equals_value.place.config_name())
+        .and_then(|name| config.values.get(name));
     Ok(Compiled {
         headers: headers.collect(),
         expected: expected.map(|value| Sha256::digest(value).into()),
@@ -270,17 +207,17 @@ impl Compiled {
 /// A value of a handshake. In a query a plus sign is a space, as in every form: what is repeated
 /// is compared with what the provider meant, and no signature covers it.
 fn find<'a>(view: &View<'a>, place: &Place) -> Result<Option<view::Bytes<'a>>, Ambiguous> {
-    match place {
-        Place::Query(name) => {
-            let (_, query) = view.path_and_query();
-            let named = pairs(query.as_bytes())
-                .map(|(key, value)| (view::form_decode(key), view::form_decode(value)))
-                .filter(|(key, _)| **key == *name.as_bytes());
-            view::only(named.map(|(_, value)| value))
-        }
-        Place::Json(_) if view.body.len() > BODY_BYTES_MAX => Ok(None),
-        place => view.find(place, None),
+    if let Place::Query(name) = place {
+        let (_, query) = view.path_and_query();
+        let named = pairs(query.as_bytes())
+            .map(|(key, value)| (view::form_decode(key), view::form_decode(value)))
+            .filter(|(key, _)| **key == *name.as_bytes());
+        return view::only(named.map(|(_, value)| value));
     }
+    if place.is_in_body() && view.body.len() > BODY_BYTES_MAX {
+        return Ok(None);
+    }
+    view.find(place, None)
 }
 
 /// Whether a body is a JSON object with one member: nothing else can be in it.

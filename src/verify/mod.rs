@@ -8,6 +8,7 @@
 //!
 //! What this does not do: decide on duplicates (the store), choose the answer (ingress), fetch keys.
 
+mod admit;
 mod challenge;
 mod check;
 mod content;
@@ -31,7 +32,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use challenge::{Admission, Handover, Reply};
+pub use admit::{Admission, Handover, Reply};
 pub use rejection::{Reason, Rejection};
 pub use sign::{Unsigned, sign};
 pub use verified::Verified;
@@ -44,7 +45,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, Method};
+use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::clock::UnixMillis;
@@ -153,109 +154,31 @@ impl Verifier {
                 token_parameters.push(name.clone());
             }
         }
+        for challenge in &config.provider.challenges {
+            let (capture, check) = (&challenge.capture, &challenge.check);
+            credential_headers.extend(capture.iter().filter_map(|at| at.place.header().cloned()));
+            if let Some(Place::Query(name)) = check.as_ref().map(|check| &check.from.place) {
+                token_parameters.push(name.clone());
+            }
+        }
         let public_url = config.public_url.as_deref().unwrap_or_default();
         let recipe = config.capture.then(|| Box::new(config.clone()));
+        let challenges = Challenges::new(&config);
         Ok(Self {
             public_url: public_url.trim_end_matches('/').into(),
-            source: config.source.clone(),
+            source: config.source,
             rules,
-            values: config.values.clone(),
-            allow_from: config.allow_from.clone(),
+            values: config.values,
+            allow_from: config.allow_from,
             observe: config.observe,
             ack_status: config.provider.ack.status,
             ack_body: config.provider.ack.body.clone().unwrap_or_default().into(),
             token_parameters,
             credential_headers,
             secrets: config.secrets.len(),
-            challenges: Challenges::new(&config),
+            challenges,
             recipe,
         })
-    }
-
-    /// What a request is at `now` (wall time): an event, or a handshake and its answer.
-    ///
-    /// A signature that holds makes it an event, or a handshake that is signed like one, whatever
-    /// else it looks like. Where requests bring no signature, handshakes are looked for first.
-    ///
-    /// # Errors
-    /// Why it is refused.
-    pub fn admit(&self, received: Received, now: UnixMillis) -> Result<Admission, Rejection> {
-        let handshake = self.handshake(&received, now);
-        if received.method != Method::POST {
-            return handshake.unwrap_or(Ok(Admission::NoEvent));
-        }
-        match (self.verify(received, now), handshake) {
-            (Ok(verified), None) => self.signed_challenge(verified, now),
-            (Ok(verified), Some(_)) if self.is_signed(&verified) => {
-                self.signed_challenge(verified, now)
-            }
-            (_, Some(handshake)) => handshake,
-            (Err(rejection), None) => Err(rejection),
-        }
-    }
-
-    /// The outcome of a handshake that is not signed, if it is one.
-    fn handshake(
-        &self,
-        received: &Received,
-        now: UnixMillis,
-    ) -> Option<Result<Admission, Rejection>> {
-        let view = View::of(received, &self.values, &self.public_url);
-        let challenge = self.challenges.find(&view, false)?;
-        if !self.allows(received.peer) {
-            return Some(Err(foreign_address()));
-        }
-        Some(self.challenges.answer(challenge, &view, now))
-    }
-
-    fn signed_challenge(
-        &self,
-        verified: Verified,
-        now: UnixMillis,
-    ) -> Result<Admission, Rejection> {
-        let view = View::of(verified.received(), &self.values, &self.public_url);
-        let is_proven = verified.observed().is_none();
-        match self.challenges.find(&view, true).filter(|_| is_proven) {
-            Some(challenge) => self.challenges.answer(challenge, &view, now),
-            None => Ok(Admission::Event(Box::new(verified))),
-        }
-    }
-
-    /// Whether the request's own signature was checked, and not a token that all requests bring.
-    fn is_signed(&self, verified: &Verified) -> bool {
-        let tells = |rule: &Rule| rule.proof.is_of_this_request();
-        verified.observed().is_none() && self.rules.iter().all(tells)
-    }
-
-    /// This source with the secret that the provider handed over, or again with none; `None` if
-    /// it does not take its secret from there.
-    ///
-    /// # Errors
-    /// The secret does not have the form that the scheme says.
-    pub fn with_captured(&self, secret: Option<Secret>) -> Option<Result<Self, Vec<Fault>>> {
-        let recipe = self.recipe.as_deref()?;
-        Some(Self::new(Config {
-            secrets: secret.into_iter().collect(),
-            ..recipe.clone()
-        }))
-    }
-
-    /// Whether its secret comes from the provider's handshake.
-    #[must_use]
-    pub fn captures(&self) -> bool {
-        self.recipe.is_some()
-    }
-
-    /// Whether a request with this method may be for it: events are POST, handshakes of any.
-    #[must_use]
-    pub fn takes(&self, method: &Method) -> bool {
-        method == Method::POST || self.challenges.methods().any(|known| known == method)
-    }
-
-    /// Handshakes of the provider that are not answered, and what they lack.
-    #[must_use]
-    pub fn idle_challenges(&self) -> &[String] {
-        self.challenges.idle()
     }
 
     /// Checks a request at `now` (wall time).

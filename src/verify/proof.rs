@@ -163,12 +163,15 @@ impl Proof {
         }
     }
 
-    /// Whether it is made for each request, and not the same for all.
-    pub(super) fn is_of_this_request(&self) -> bool {
+    /// Whether events alone bring it: a signature, or a token in the body, but not one that is part
+    /// of the address and comes with every request.
+    pub(super) fn is_in_events_only(&self) -> bool {
         match self {
-            Self::Signed(_) | Self::Jwt(_) => true,
-            Self::Each { inner, .. } => inner.is_of_this_request(),
-            Self::Nothing | Self::Token(_) => false,
+            Self::Signed(_) | Self::Jwt(_) | Self::Each { .. } => true,
+            Self::Token(token) => {
+                !token.basic && token.reader.places().iter().all(Place::is_in_body)
+            }
+            Self::Nothing => false,
         }
     }
 

@@ -314,3 +314,40 @@ fn a_second_process_on_a_store_exits_and_names_the_owner() {
     );
     gate.stop();
 }
+
+#[test]
+fn a_captured_secret_is_printed_to_the_owner_of_the_store_only_when_asked_for() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let write = |name: &str, text: &str| {
+        let file = place.path().join(name);
+        std::fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        std::fs::write(file, text).expect("a file");
+    };
+    write("own/giver.toml", include_str!("../it/providers/asana.toml"));
+    write(
+        "hookgate.toml",
+        "providers_dir = \"own\"\nstore.path = \"store\"\n\
+         [sources.giver]\nprovider = \"giver\"\ncapture = true\n\
+         [sources.stripe]\nprovider = \"stripe\"\nsecret = \"a\"\n",
+    );
+    let ask = |arguments: &[&str]| {
+        let arguments = [&["sources", "captured-secret"], arguments].concat();
+        let output = hookgate(&place).args(arguments).output();
+        outcome(&output.expect("the program runs"))
+    };
+    let (code, printed, errors) = ask(&["giver", "--show"]);
+    assert_eq!((code, printed.as_str()), (Some(1), ""));
+    assert!(errors.contains("start the handshake"), "{errors}");
+
+    write("store/captured/giver", "s3cret");
+    let (code, printed, errors) = ask(&["giver"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert!(!printed.contains("s3cret"), "{printed}");
+    let (code, printed, _) = ask(&["giver", "--show"]);
+    assert_eq!((code, printed.as_str()), (Some(0), "s3cret\n"));
+
+    for source in ["stripe", "nobody", "../captured/giver"] {
+        let (code, printed, errors) = ask(&[source, "--show"]);
+        assert_eq!((code, printed.as_str()), (Some(2), ""), "{errors}");
+    }
+}

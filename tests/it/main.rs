@@ -15,6 +15,7 @@ mod support;
 mod acknowledge;
 mod admin;
 mod bytes;
+mod challenges;
 mod edge;
 mod failures;
 mod forward;

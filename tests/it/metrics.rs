@@ -32,6 +32,27 @@ const FAMILIES: [(&str, &str); 22] = [
     ("process_open_fds", "gauge"),
 ];
 
+/// How a request of a sender can end.
+const OUTCOMES: [&str; 7] = [
+    "stored",
+    "duplicate",
+    "conflict",
+    "challenge",
+    "rejected",
+    "limited",
+    "unavailable",
+];
+
+/// Why verification can fail, whatever the provider.
+const REASONS: [&str; 6] = [
+    "no_header",
+    "malformed",
+    "stale",
+    "future",
+    "mismatch",
+    "no_secret",
+];
+
 /// Name and labels of every series.
 fn series(text: &str) -> BTreeSet<String> {
     text.lines()
@@ -63,19 +84,12 @@ async fn every_family_is_there_from_the_start_with_all_its_labels_at_zero() {
     let mut expected = Vec::new();
     for sender in &senders {
         let source = &sender.source;
-        for outcome in [
-            "stored",
-            "duplicate",
-            "conflict",
-            "rejected",
-            "limited",
-            "unavailable",
-        ] {
+        for outcome in OUTCOMES {
             expected.push(format!(
                 r#"hookgate_requests_total{{outcome="{outcome}",source="{source}"}}"#
             ));
         }
-        for reason in ["no_header", "malformed", "stale", "future", "mismatch"] {
+        for reason in REASONS {
             expected.push(format!(
                 r#"hookgate_rejections_total{{reason="{reason}",source="{source}"}}"#
             ));
