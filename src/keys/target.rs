@@ -102,27 +102,18 @@ fn parts(url: &str) -> Result<(Box<str>, Box<str>), NotAllowed> {
     Ok((host.to_ascii_lowercase().into(), path_and_query.into()))
 }
 
-/// Whether a host, in lower case, is what the pattern says.
+/// Whether a host is what the pattern says.
 fn fits(host: &str, pattern: &str) -> bool {
-    let below = |rest: &str| {
-        let labels = rest.split('.').count();
-        let at = host.rmatch_indices('.').nth(labels.checked_sub(1)?)?.0;
-        Some(at > 0 && same_labels(host.get(at + 1..)?, rest))
+    let labels = |name: &str| name.split('.').count();
+    let ends_like = |pattern: &str| {
+        host.rsplit('.')
+            .zip(pattern.rsplit('.'))
+            .all(|(label, wanted)| wanted == "*" || label.eq_ignore_ascii_case(wanted))
     };
     match pattern.strip_prefix("*.") {
-        Some(rest) => below(rest).unwrap_or(false),
-        None => same_labels(host, pattern),
+        Some(rest) => labels(host) > labels(rest) && ends_like(rest),
+        None => labels(host) == labels(pattern) && ends_like(pattern),
     }
-}
-
-fn same_labels(host: &str, pattern: &str) -> bool {
-    host.split('.').count() == pattern.split('.').count()
-        && host
-            .split('.')
-            .zip(pattern.split('.'))
-            .all(|(label, wanted)| {
-                !label.is_empty() && (wanted == "*" || label.eq_ignore_ascii_case(wanted))
-            })
 }
 
 #[cfg(test)]
