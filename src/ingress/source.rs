@@ -85,7 +85,8 @@ impl Source {
         if let Some(label) = verified.secret() {
             self.metrics.count_secret_match(label);
         }
-        if let Some(reason) = verified.observed() {
+        if let Some(rejection) = verified.observed() {
+            let reason = rejection.reason;
             self.metrics.count_rejection(reason);
             self.rejection_lines.write(|unlogged| {
                 tracing::warn!(source = %self.name, reason = reason.as_str(), unlogged,

@@ -9,6 +9,7 @@
 //! What this does not do: decide on duplicates (the store), choose the answer (ingress), fetch keys.
 
 mod content;
+mod diagnose;
 mod facts;
 mod json;
 mod key;
@@ -24,7 +25,8 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use rejection::{Reason, Rejection};
+pub use diagnose::{BODY_BYTES_MAX as DIAGNOSED_BYTES_MAX, Diagnosis, Diagnostician, Mistake};
+pub use rejection::{Reason, Refused, Rejection};
 pub use sign::{Unsigned, sign};
 pub use verified::Verified;
 
@@ -47,6 +49,7 @@ use verified::Facts;
 use view::View;
 
 /// What a source says about verification.
+#[derive(Clone)]
 pub struct Config {
     /// The source's name.
     pub source: SourceName,
@@ -99,7 +102,8 @@ pub struct Verifier {
     ack_status: u16,
     token_parameters: Vec<Box<str>>,
     credential_headers: Vec<HeaderName>,
-    secrets: usize,
+    /// What it was made of, for diagnoses.
+    config: Config,
 }
 
 impl Verifier {
@@ -138,15 +142,15 @@ impl Verifier {
         let public_url = config.public_url.as_deref().unwrap_or_default();
         Ok(Self {
             public_url: public_url.trim_end_matches('/').into(),
-            source: config.source,
+            source: config.source.clone(),
             rules,
-            values: config.values,
-            allow_from: config.allow_from,
+            values: config.values.clone(),
+            allow_from: config.allow_from.clone(),
             observe: config.observe,
             ack_status: config.provider.ack.status,
             token_parameters,
             credential_headers,
-            secrets: config.secrets.len(),
+            config,
         })
     }
 
@@ -155,12 +159,26 @@ impl Verifier {
     /// # Errors
     /// Why it is refused. A source in observe mode refuses nothing.
     pub fn verify(&self, received: Received, now: UnixMillis) -> Result<Verified, Rejection> {
+        let verdict = self.judge(received, now);
+        verdict.map_err(|refused| refused.rejection)
+    }
+
+    /// Like [`Verifier::verify`], and gives a refused request back for the operator's record.
+    ///
+    /// # Errors
+    /// The request and why it is refused.
+    pub fn judge(&self, received: Received, now: UnixMillis) -> Result<Verified, Box<Refused>> {
         let view = View::of(&received, &self.values, &self.public_url);
         let (rule, outcome) = self.check(&view, received.peer, now);
         let (secret, observed) = match outcome {
             Ok(secret) => (secret, None),
             Err(rejection) if self.observe => (None, Some(rejection)),
-            Err(rejection) => return Err(rejection),
+            Err(rejection) => {
+                return Err(Box::new(Refused {
+                    received,
+                    rejection,
+                }));
+            }
         };
         let mut found = rule.facts.read(&view);
         if observed.is_some() {
@@ -275,8 +293,9 @@ impl Verifier {
                 let _ = write!(text, "{joint}{sentence}");
             }
         }
-        if self.secrets > 1 {
-            let _ = write!(text, ", {} secrets", self.secrets);
+        let secrets = self.config.secrets.len();
+        if secrets > 1 {
+            let _ = write!(text, ", {secrets} secrets");
         }
         if !self.allow_from.is_empty() {
             let _ = write!(text, ", only from {} networks", self.allow_from.len());
