@@ -7,6 +7,7 @@
 mod access;
 mod events;
 mod health;
+mod rejections;
 mod view;
 
 use std::sync::Arc;
@@ -16,9 +17,11 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{get, post};
 
 pub use health::Health;
+pub use rejections::{DiagnosisView, RejectionList, RejectionView};
 pub use view::{AttemptView, EventDetail, EventList, EventSummary, Replayed};
 
 use crate::clock::Clock;
+use crate::ingress::Rejections;
 use crate::metrics::Metrics;
 use crate::net::Address;
 use crate::secret::Secret;
@@ -46,6 +49,8 @@ pub struct Admin {
     pub token: Option<Secret>,
     /// Headers that carry a source's credentials, which no view shows.
     pub credential_headers: Vec<http::HeaderName>,
+    /// What was refused recently.
+    pub rejections: Rejections,
 }
 
 /// All routes.
@@ -56,6 +61,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/events/{id}", get(events::show))
         .route("/api/v1/events/{id}/body", get(events::body))
         .route("/api/v1/events/{id}/replay", post(events::replay))
+        .route("/api/v1/rejections", get(rejections::list))
         .layer(from_fn_with_state(Arc::clone(&admin), access::check));
     Router::new()
         .route("/livez", get(health::livez))

@@ -221,7 +221,7 @@ impl IntoResponse for ApiError {
 }
 
 pub(super) async fn no_such_route() -> ApiError {
-    ApiError::not_found("there is /livez, /readyz, /metrics and /api/v1/events")
+    ApiError::not_found("there is /livez, /readyz, /metrics, /api/v1/events and /api/v1/rejections")
 }
 
 pub(super) async fn wrong_method() -> ApiError {

@@ -76,6 +76,7 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
                 NETWORK,
             ),
             sources: resolved.sources,
+            catalogue: resolved.catalogue,
         },
         grace: reader.span("server.grace", raw_server.grace),
         forward: app_config(&mut reader, app, resolved.app_paths),

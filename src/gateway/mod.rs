@@ -96,11 +96,12 @@ impl Gateway {
             .iter()
             .flat_map(|source| source.verifier.credential_headers());
         let credential_headers = credential_headers.cloned().collect();
-        let gate = Arc::new(Gate::new(
+        let gate = Arc::new(Gate::start(
             config.ingress,
             store.clone(),
             clock.clone(),
             ingress::Metrics::new(&metrics),
+            &intake,
         ));
 
         let listening = addresses(&listeners);
@@ -123,6 +124,7 @@ impl Gateway {
             health,
             token,
             credential_headers,
+            rejections: gate.rejections(),
         };
         serve_admin(admin, admin_listeners, &admin_stage)?;
 

@@ -16,13 +16,15 @@ use super::limits::{BodyBudget, BodyShare, PeerRecord};
 use super::metrics::Metrics;
 use super::peer::Proxies;
 use super::receive::BodyDeadlines;
+use super::rejections::{Recorder, Rejections};
 use super::source::{Source, Sources};
 use super::{Config, receive, strict};
 use crate::clock::Clock;
 use crate::event::Received;
 use crate::server::Peer;
+use crate::shutdown::Stage;
 use crate::store::{Receipt, Store, StoreError};
-use crate::verify::Verified;
+use crate::verify::{Diagnostician, Verified};
 
 /// A body larger than this is hashed away from the threads that serve other requests.
 const INLINE_BYTES_MAX: usize = 128 * 1024;
@@ -33,6 +35,7 @@ pub struct Gate {
     metrics: Metrics,
     proxies: Proxies,
     peers: PeerRecord,
+    recorder: Recorder,
     budget: BodyBudget,
     body_deadlines: BodyDeadlines,
     ack_deadline: Duration,
@@ -42,12 +45,22 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate that is open.
+    /// A gate that is open. What it does behind its answers ends with `stage`.
     #[must_use]
-    pub fn new(config: Config, store: Store, clock: Clock, metrics: Metrics) -> Self {
+    pub fn start(
+        config: Config,
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+        stage: &Stage,
+    ) -> Self {
+        let sources = Sources::new(config.sources, &metrics);
+        let verifiers = sources.iter().map(|source| Arc::clone(&source.verifier));
+        let diagnostician = Diagnostician::new(verifiers.collect(), config.catalogue);
         Self {
-            sources: Sources::new(config.sources, &metrics),
+            sources,
             metrics,
+            recorder: Recorder::start(diagnostician, clock.clone(), stage),
             proxies: Proxies::new(config.trusted_proxies),
             peers: PeerRecord::new(config.rejections_per_peer),
             budget: BodyBudget::new(config.bodies_in_flight_max),
@@ -57,6 +70,12 @@ impl Gate {
             clock,
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// What was refused recently.
+    #[must_use]
+    pub fn rejections(&self) -> Rejections {
+        Rejections::new(self.sources.iter().cloned().collect())
     }
 
     /// From now on every request is refused with 503.
@@ -105,7 +124,7 @@ impl Gate {
     /// From head to durable: the only way to a [`Receipt`].
     async fn take(
         &self,
-        source: &Source,
+        source: &Arc<Source>,
         path_token: Option<Box<str>>,
         mut head: Parts,
         body: Incoming,
@@ -140,29 +159,35 @@ impl Gate {
     /// Checks the request; its share of the memory goes wherever the body goes.
     async fn verify(
         &self,
-        source: &Source,
+        source: &Arc<Source>,
         received: Received,
         share: BodyShare,
     ) -> Result<(Verified, BodyShare), Refusal> {
-        let (now, peer) = (self.clock.wall(), received.peer);
+        let now = self.clock.wall();
         let verdict = if received.body.len() > INLINE_BYTES_MAX {
             let verifier = Arc::clone(&source.verifier);
-            let check = move || (verifier.verify(received, now), share);
+            let check = move || (verifier.judge(received, now), share);
             tokio::task::spawn_blocking(check)
                 .await
                 .map_err(|_| Refusal::Unavailable("verification panicked"))?
         } else {
-            (source.verifier.verify(received, now), share)
+            (source.verifier.judge(received, now), share)
         };
         match verdict {
             (Ok(verified), share) => {
                 source.note_verified(&verified);
+                if let Some(rejection) = verified.observed() {
+                    let received = verified.received();
+                    self.recorder.note(source, received, rejection, true);
+                }
                 Ok((verified, share))
             }
-            (Err(rejection), _) => {
-                let charged = self.peers.charge(peer);
-                source.note_rejected(&rejection, peer, charged.is_ok());
+            (Err(refused), _) => {
+                let (received, rejection) = (&refused.received, &refused.rejection);
+                source.metrics.count_rejection(rejection.reason);
+                let charged = self.peers.charge(received.peer);
                 charged.map_err(Refusal::Limited)?;
+                self.recorder.note(source, received, rejection, false);
                 Err(Refusal::Unverified)
             }
         }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
 use super::ack::Refusal;
+use super::rejections::Finding;
 use crate::metrics::ACK_BUCKETS;
 use crate::store::{Receipt, ReceiptKind};
-use crate::verify::Reason;
+use crate::verify::{Mistake, Reason};
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +68,7 @@ impl Outcome {
 pub struct Metrics {
     requests: IntCounterVec,
     rejections: IntCounterVec,
+    diagnoses: IntCounterVec,
     secret_matches: IntCounterVec,
     ack_duration: HistogramVec,
     malformed: IntCounter,
@@ -96,6 +98,11 @@ impl Metrics {
                 "hookgate_rejections_total",
                 "Requests that failed verification, by reason",
                 &["source", "reason"],
+            ),
+            diagnoses: metrics.counters(
+                "hookgate_diagnoses_total",
+                "Requests that failed verification and were examined, by the mistake that was found",
+                &["source", "mistake"],
             ),
             secret_matches: metrics.counters(
                 "hookgate_secret_matches_total",
@@ -139,6 +146,16 @@ impl Metrics {
                     )
                 })
                 .collect(),
+            mistakes: Mistake::ALL
+                .iter()
+                .map(|mistake| {
+                    (
+                        *mistake,
+                        self.diagnoses.with_label_values(&[name, mistake.as_str()]),
+                    )
+                })
+                .collect(),
+            unknown_mistakes: self.diagnoses.with_label_values(&[name, "unknown"]),
             secret_matches: secrets
                 .iter()
                 .map(|secret| {
@@ -157,6 +174,8 @@ impl Metrics {
 pub(super) struct SourceMetrics {
     requests: [IntCounter; Outcome::ALL.len()],
     rejections: Vec<(Reason, IntCounter)>,
+    mistakes: Vec<(Mistake, IntCounter)>,
+    unknown_mistakes: IntCounter,
     secret_matches: Vec<(Box<str>, IntCounter)>,
     ack_duration: Histogram,
 }
@@ -178,6 +197,21 @@ impl SourceMetrics {
     pub(super) fn count_rejection(&self, reason: Reason) {
         if let Some((_, counter)) = self.rejections.iter().find(|(known, _)| *known == reason) {
             counter.inc();
+        }
+    }
+
+    /// What an examination came to; one that was not made is not counted.
+    pub(super) fn count_finding(&self, finding: &Finding) {
+        match finding {
+            Finding::Pending | Finding::Skipped => {}
+            Finding::Unknown => self.unknown_mistakes.inc(),
+            Finding::Mistake(diagnosis) => {
+                let mut known = self.mistakes.iter();
+                let counted = known.find(|(known, _)| *known == diagnosis.mistake);
+                if let Some((_, counter)) = counted {
+                    counter.inc();
+                }
+            }
         }
     }
 

@@ -10,6 +10,7 @@ mod limits;
 mod metrics;
 mod peer;
 mod receive;
+mod rejections;
 mod source;
 mod strict;
 
@@ -25,11 +26,14 @@ use tower::{BoxError, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
+use crate::providers::Catalogue;
+
 pub use ack::after_panic;
 pub use gate::Gate;
 pub use limits::Rate;
 pub use metrics::Metrics;
 pub use receive::BodyDeadlines;
+pub use rejections::{Finding, Record, RejectionFilter, Rejections};
 pub use source::SourceConfig;
 
 /// The id of one request: in the answer and in the log, never in what the app gets.
@@ -49,6 +53,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The inbound endpoints.
     pub sources: Vec<SourceConfig>,
+    /// The providers that a rejected request is compared with.
+    pub catalogue: Catalogue,
 }
 
 /// The request path, outermost layer first.
