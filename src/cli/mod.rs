@@ -11,6 +11,7 @@ mod events;
 mod http;
 mod out;
 mod providers;
+mod rejections;
 mod run;
 mod send;
 
@@ -52,6 +53,8 @@ enum Command {
     Providers(providers::Args),
     /// Look at events of a running gate, and replay them
     Events(events::Args),
+    /// Show what a running gate refused recently, why, and the way out
+    Rejections(rejections::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -131,6 +134,7 @@ pub fn main() -> ExitCode {
         Command::Send(args) => send::run(&args),
         Command::Providers(args) => providers::run(&args),
         Command::Events(args) => events::run(args),
+        Command::Rejections(args) => rejections::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {
