@@ -48,10 +48,10 @@ pub(super) async fn run(
         };
         let job = tokio::select! {
             biased;
-            () = stage.stopping() => return,
+            () = stage.stopping() => break,
             job = next => job,
         };
-        let Some(job) = job else { return };
+        let Some(job) = job else { break };
         let started = Instant::now();
         let diagnostician = Arc::clone(&diagnostician);
         let (source, number) = (Arc::clone(&job.source), job.noted.number);
@@ -61,6 +61,11 @@ pub(super) async fn run(
             source.rejections().conclude(number, Finding::Skipped, None);
         }
         rested_at = Instant::now() + started.elapsed() * REST;
+    }
+    // Their log lines are still owed.
+    queue.close();
+    while let Ok(job) = queue.try_recv() {
+        job.source.conclude(&job.noted, Finding::Skipped, None);
     }
 }
 

@@ -10,6 +10,7 @@ mod record;
 mod ring;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -62,7 +63,7 @@ impl Rejections {
             .filter(wanted)
             .flat_map(|source| source.rejections().newest(filter.reason, limit))
             .collect();
-        records.sort_by_key(|record| std::cmp::Reverse(record.at));
+        records.sort_by_key(|record| std::cmp::Reverse(record.number));
         records.truncate(limit);
         records
     }
@@ -72,6 +73,7 @@ impl Rejections {
 pub(super) struct Recorder {
     jobs: mpsc::Sender<Job>,
     clock: Clock,
+    next: AtomicU64,
 }
 
 impl Recorder {
@@ -79,7 +81,11 @@ impl Recorder {
     pub(super) fn start(diagnostician: Diagnostician, clock: Clock, stage: &Stage) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE_MAX);
         stage.spawn(examine::run(queue, Arc::new(diagnostician), stage.clone()));
-        Self { jobs, clock }
+        Self {
+            jobs,
+            clock,
+            next: AtomicU64::new(0),
+        }
     }
 
     /// Records a request that failed verification, `observed` if it was let through all the same.
@@ -91,13 +97,14 @@ impl Recorder {
         rejection: &Rejection,
         observed: bool,
     ) {
-        let shown_target = source.verifier.shown_target(received);
-        let record = Record::new(&source.name, received, &shown_target, rejection, observed);
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let target = source.verifier.shown_target(received);
+        let record = Record::new(number, &source.name, received, &target, rejection, observed);
         let fits = received.body.len() <= DIAGNOSED_BYTES_MAX;
-        let (number, admitted) = {
+        let admitted = {
             let mut ring = source.rejections();
-            let number = ring.push(record);
-            (number, fits && ring.admit(self.clock.steady()))
+            ring.push(record);
+            fits && ring.admit(self.clock.steady())
         };
         let noted = Noted {
             number,

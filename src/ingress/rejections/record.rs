@@ -20,6 +20,7 @@ const HEADERS_BYTES_MAX: usize = 2048;
 /// A refused request, without header values, query values and body.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// Its place in the order of all of them.
     pub(super) number: u64,
     /// When it was received (wall time).
     pub at: UnixMillis,
@@ -64,6 +65,7 @@ pub enum Finding {
 
 impl Record {
     pub(super) fn new(
+        number: u64,
         source: &SourceName,
         received: &Received,
         shown_target: &str,
@@ -72,7 +74,7 @@ impl Record {
     ) -> Self {
         let request_id = received.headers.get(REQUEST_ID);
         Self {
-            number: 0,
+            number,
             at: received.received_at,
             source: source.clone(),
             request_id: request_id.and_then(|id| Some(id.to_str().ok()?.into())),

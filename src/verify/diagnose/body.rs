@@ -11,6 +11,9 @@ use super::mistake::{Diagnosis, Mistake};
 /// Largest body that a trial makes: deep nesting could blow up the indented form.
 const OUTPUT_BYTES_MAX: usize = 4 * super::BODY_BYTES_MAX;
 
+/// Largest body that is sorted: as a tree it may take a hundred times the memory of its text.
+const SORTED_BYTES_MAX: usize = 64 * 1024;
+
 impl Case<'_> {
     pub(super) fn body(&self) -> Option<Diagnosis> {
         let received = &self.received.body;
@@ -71,8 +74,11 @@ fn lf(body: &[u8]) -> Vec<u8> {
     kept.map(|(byte, _)| byte).collect()
 }
 
-/// The same JSON with all keys in order; `None` if it nests too deeply to be parsed.
+/// The same JSON with all keys in order; `None` if it is too large or nests too deeply.
 fn sorted(body: &[u8]) -> Option<Vec<u8>> {
+    if body.len() > SORTED_BYTES_MAX {
+        return None;
+    }
     let json: serde_json::Value = serde_json::from_slice(body).ok()?;
     serde_json::to_vec(&json).ok()
 }
@@ -363,6 +369,12 @@ mod tests {
             let length = style.write(&deep).map_or(0, |body| body.len());
             assert!(length <= 2 * OUTPUT_BYTES_MAX, "{}: {length}", style.name);
         }
-        assert!(sorted(&deep).is_none());
+        let (nested, long) = (
+            &deep[99_000..101_000],
+            [b"[", &b"{},".repeat(30_000)[..], b"0]"],
+        );
+        serde_json::from_slice::<IgnoredAny>(nested).unwrap();
+        serde_json::from_slice::<IgnoredAny>(&long.concat()).unwrap();
+        assert!(sorted(nested).is_none() && sorted(&long.concat()).is_none());
     }
 }
