@@ -7,6 +7,7 @@
 mod access;
 mod events;
 mod health;
+mod rejections;
 mod sources;
 mod view;
 
@@ -17,6 +18,7 @@ use axum::middleware::from_fn_with_state;
 use axum::routing::{delete, get, post};
 
 pub use health::Health;
+pub use rejections::{DiagnosisView, RejectionList, RejectionView};
 pub use view::{AttemptView, EventDetail, EventList, EventSummary, Forgotten, Replayed};
 
 use crate::clock::Clock;
@@ -48,7 +50,7 @@ pub struct Admin {
     pub token: Option<Secret>,
     /// Headers that carry a source's credentials, which no view shows.
     pub credential_headers: Vec<http::HeaderName>,
-    /// Whose captured secrets can be let go of.
+    /// What was refused recently, and whose captured secrets can be let go of.
     pub gate: Arc<Gate>,
 }
 
@@ -64,6 +66,7 @@ pub fn router(admin: Admin) -> Router {
             "/api/v1/sources/{name}/captured-secret",
             delete(sources::forget_secret),
         )
+        .route("/api/v1/rejections", get(rejections::list))
         .layer(from_fn_with_state(Arc::clone(&admin), access::check));
     Router::new()
         .route("/livez", get(health::livez))

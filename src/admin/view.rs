@@ -228,7 +228,9 @@ impl IntoResponse for ApiError {
 }
 
 pub(super) async fn no_such_route() -> ApiError {
-    ApiError::not_found("there is /livez, /readyz, /metrics, /api/v1/events and /api/v1/sources")
+    ApiError::not_found(
+        "there is /livez, /readyz, /metrics, /api/v1/events, /api/v1/rejections and /api/v1/sources",
+    )
 }
 
 pub(super) async fn wrong_method() -> ApiError {

@@ -11,6 +11,7 @@ mod events;
 mod http;
 mod out;
 mod providers;
+mod rejections;
 mod run;
 mod send;
 mod sources;
@@ -55,6 +56,8 @@ enum Command {
     Events(events::Args),
     /// Look after secrets that providers hand over
     Sources(sources::Args),
+    /// Show what a running gate refused recently, why, and the way out
+    Rejections(rejections::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -135,6 +138,7 @@ pub fn main() -> ExitCode {
         Command::Providers(args) => providers::run(&args),
         Command::Events(args) => events::run(args),
         Command::Sources(args) => sources::run(args),
+        Command::Rejections(args) => rejections::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {

@@ -29,6 +29,7 @@ pub(super) struct Resolved {
     pub(super) sources: Vec<SourceConfig>,
     pub(super) app_paths: HashMap<SourceName, Box<str>>,
     pub(super) dedup_windows: HashMap<SourceName, Duration>,
+    pub(super) catalogue: Catalogue,
 }
 
 pub(super) fn resolve(
@@ -80,6 +81,7 @@ pub(super) fn resolve(
             "no sources are configured, so every request is answered 404; add a [sources.NAME] table".to_owned(),
         );
     }
+    resolved.catalogue = catalogue;
     resolved
 }
 

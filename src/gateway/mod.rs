@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::{self, Forwarder};
 use crate::ingress::{self, Gate};
+use crate::keys::{self, KeySource};
 use crate::metrics::Metrics;
 use crate::net::{Address, Listener};
 use crate::server::{self, Server};
@@ -95,12 +96,16 @@ impl Gateway {
             .collect();
         store_metrics::register(&metrics, &store, names.clone());
         let credential_headers = credential_headers(&config.ingress.sources);
-        let gate = Arc::new(Gate::new(
+        let key_metrics = keys::Metrics::new(&metrics);
+        let keys = KeySource::new(config.keys, clock.clone(), key_metrics, intake.clone());
+        let gate = Arc::new(Gate::start(
             config.ingress,
             store.clone(),
             captured,
             clock.clone(),
             ingress::Metrics::new(&metrics),
+            keys,
+            &intake,
         ));
         restore_captured(&gate).await?;
 

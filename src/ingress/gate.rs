@@ -1,6 +1,5 @@
 //! The life of one request, from head to answer.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -13,18 +12,20 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::ack::{self, Refusal};
-use super::capture::{CaptureError, Captured};
 use super::limits::{BodyBudget, BodyShare, PeerRecord};
 use super::metrics::Metrics;
 use super::peer::Proxies;
 use super::receive::BodyDeadlines;
+use super::rejections::{Recorder, Rejections};
 use super::source::{Source, Sources};
 use super::{Config, check, receive, strict};
 use crate::clock::Clock;
-use crate::event::{Received, SourceName};
+use crate::event::Received;
+use crate::keys::KeySource;
 use crate::server::Peer;
+use crate::shutdown::Stage;
 use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
-use crate::verify::{Admission, Handover, Reason, Rejection, Reply, Verified, Verifier};
+use crate::verify::{Admission, Diagnostician, Reason, Refused, Reply, Verified};
 
 /// How a request ended well.
 pub(super) enum Taken {
@@ -36,32 +37,43 @@ pub(super) enum Taken {
 
 /// Answers senders. It can be closed, after which it refuses with 503.
 pub struct Gate {
-    sources: Sources,
+    pub(super) sources: Sources,
     metrics: Metrics,
+    recorder: Recorder,
+    rejections: Rejections,
+    keys: KeySource,
     proxies: Proxies,
-    peers: PeerRecord,
+    pub(super) peers: PeerRecord,
     budget: BodyBudget,
     body_deadlines: BodyDeadlines,
     ack_deadline: Duration,
     store: Store,
-    captured: CapturedSecrets,
+    pub(super) captured: CapturedSecrets,
     clock: Clock,
     closed: AtomicBool,
 }
 
 impl Gate {
-    /// A gate that is open.
+    /// A gate that is open. What it does behind its answers ends with `stage`.
     #[must_use]
-    pub fn new(
+    pub fn start(
         config: Config,
         store: Store,
         captured: CapturedSecrets,
         clock: Clock,
         metrics: Metrics,
+        keys: KeySource,
+        stage: &Stage,
     ) -> Self {
+        let sources = Sources::new(config.sources, &metrics);
+        let rejections = Rejections::new(sources.iter().cloned().collect());
+        let diagnostician = Diagnostician::new(config.catalogue);
         Self {
-            sources: Sources::new(config.sources, &metrics),
+            sources,
             metrics,
+            recorder: Recorder::start(rejections.clone(), diagnostician, clock.clone(), stage),
+            rejections,
+            keys,
             proxies: Proxies::new(config.trusted_proxies),
             peers: PeerRecord::new(config.rejections_per_peer),
             budget: BodyBudget::new(config.bodies_in_flight_max),
@@ -72,6 +84,12 @@ impl Gate {
             clock,
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// What was refused recently.
+    #[must_use]
+    pub fn rejections(&self) -> &Rejections {
+        &self.rejections
     }
 
     /// From now on every request is refused with 503.
@@ -154,12 +172,9 @@ impl Gate {
                 source.admit().map_err(Refusal::Limited)?;
                 self.commit(source, *verified).await.map(Taken::Stored)
             }
-            Admission::Challenge(reply) => {
-                self.challenge(source, peer, &reply)?;
-                Ok(Taken::Answered(reply))
-            }
+            Admission::Challenge(reply) => self.challenge(source, peer, reply).map(Taken::Answered),
             Admission::Handover(handover) => {
-                let reply = self.capture(source, peer, handover).await?;
+                let reply = self.capture(source, *handover).await?;
                 Ok(Taken::Answered(reply))
             }
             Admission::NoEvent => Err(Refusal::Method),
@@ -169,117 +184,43 @@ impl Gate {
     /// Checks the request; its share of the memory goes wherever the body goes.
     async fn admit(
         &self,
-        source: &Source,
+        source: &Arc<Source>,
         received: Received,
         share: BodyShare,
     ) -> Result<(Admission, BodyShare), Refusal> {
-        let (now, peer) = (self.clock.wall(), received.peer);
-        let verifier = source.verifier();
-        match check::verdict(&verifier, Verifier::admit, received, now, share).await? {
+        let (verifier, now) = (source.verifier(), self.clock.wall());
+        check::have_keys(&verifier, &received, &self.keys).await;
+        let keys = self.keys.clone();
+        let ask = move |received| verifier.admit(received, now, &keys);
+        match check::verdict(ask, received, share).await? {
             (Ok(admission), share) => {
                 if let Admission::Event(verified) = &admission {
                     source.note_verified(verified);
+                    if let Some(rejection) = verified.observed() {
+                        let received = verified.received();
+                        self.recorder.note(source, received, rejection, true);
+                    }
                 }
                 Ok((admission, share))
             }
-            (Err(rejection), _) => Err(self.reject(source, peer, &rejection)),
+            (Err(refused), _) => Err(self.reject(source, &refused)),
         }
     }
 
     /// The refusal for a request that failed verification.
-    fn reject(&self, source: &Source, peer: Option<IpAddr>, rejection: &Rejection) -> Refusal {
-        let charged = self.peers.charge(peer);
-        source.note_rejected(rejection, peer, charged.is_ok());
-        match charged {
-            Err(wait) => Refusal::Limited(wait),
+    pub(super) fn reject(&self, source: &Arc<Source>, refused: &Refused) -> Refusal {
+        let (received, rejection) = (&refused.received, &refused.rejection);
+        source.metrics.count_rejection(rejection.reason);
+        if let Err(wait) = self.peers.charge(received.peer) {
+            return Refusal::Limited(wait);
+        }
+        self.recorder.note(source, received, rejection, false);
+        match rejection.reason {
             // Not the sender's fault: it may be genuine, and should come again.
-            Ok(()) if rejection.reason == Reason::NoSecret => {
-                Refusal::Unavailable("the endpoint is not set up yet")
-            }
-            Ok(()) => Refusal::Unverified,
+            Reason::NoSecret => Refusal::Unavailable("the endpoint is not set up yet"),
+            Reason::KeyUnavailable => Refusal::Unavailable("a key could not be fetched"),
+            _ => Refusal::Unverified,
         }
-    }
-
-    /// Whether a handshake may be answered. One that anybody could have sent counts against its
-    /// peer: it must not use up the rate of the source's events.
-    fn challenge(
-        &self,
-        source: &Source,
-        peer: Option<IpAddr>,
-        reply: &Reply,
-    ) -> Result<(), Refusal> {
-        if reply.is_verified() {
-            source.admit().map_err(Refusal::Limited)?;
-        } else {
-            self.peers.charge(peer).map_err(Refusal::Limited)?;
-        }
-        source.note_handshake(peer, "answered the provider's handshake");
-        Ok(())
-    }
-
-    /// Keeps a secret that was handed over, and only then answers. If the sender goes away
-    /// meanwhile, what has begun is completed all the same.
-    async fn capture(
-        &self,
-        source: &Arc<Source>,
-        peer: Option<IpAddr>,
-        handover: Handover,
-    ) -> Result<Reply, Refusal> {
-        self.peers.charge(peer).map_err(Refusal::Limited)?;
-        let (owner, files) = (Arc::clone(source), self.captured.clone());
-        let secret = handover.secret().clone();
-        let captured = tokio::task::spawn_blocking(move || owner.capture(&files, &secret));
-        let captured = captured
-            .await
-            .map_err(|_| Refusal::Unavailable("capturing panicked"))?;
-        match captured {
-            Ok(Captured::First) => {
-                source.note_handshake(peer, "captured the secret that the provider handed over");
-                Ok(handover.into_reply())
-            }
-            Ok(Captured::Known) => Ok(handover.into_reply()),
-            Ok(Captured::Refused) => {
-                let detail = "another secret has been captured; if this one is right, let go of \
-                              the first with `hookgate sources forget-secret`";
-                Err(self.reject(source, peer, &Reason::Mismatch.because(detail)))
-            }
-            Err(error @ CaptureError::Unusable { .. }) => {
-                let rejection = Reason::Malformed.because(error.to_string());
-                Err(self.reject(source, peer, &rejection))
-            }
-            Err(error @ (CaptureError::Disk { .. } | CaptureError::NotCaptured(_))) => {
-                source.note_unavailable(&error);
-                Err(Refusal::Unavailable("the secret could not be kept"))
-            }
-        }
-    }
-
-    /// Reads the secrets that were captured before the start. Blocking.
-    ///
-    /// # Errors
-    /// One cannot be read, or does not fit its source any more.
-    pub fn restore_captured(&self) -> Result<(), CaptureError> {
-        let mut sources = self.sources.iter();
-        sources.try_for_each(|source| match source.verifier().captures() {
-            true => source.restore(&self.captured),
-            false => Ok(()),
-        })
-    }
-
-    /// Lets go of a source's captured secret; whether there was one.
-    ///
-    /// # Errors
-    /// The source captures none, or the disk does not let go of it.
-    pub async fn forget_captured(&self, name: &SourceName) -> Result<bool, CaptureError> {
-        let unknown = || CaptureError::NotCaptured(name.to_string());
-        let mut sources = self.sources.iter();
-        let source = sources.find(|source| source.name == *name);
-        let source = Arc::clone(source.ok_or_else(unknown)?);
-        let files = self.captured.clone();
-        let forgotten = tokio::task::spawn_blocking(move || source.forget(&files)).await;
-        let forgotten = forgotten.unwrap_or_else(|_| Err(unknown()))?;
-        tracing::info!(source = %name, forgotten, "the captured secret is let go of");
-        Ok(forgotten)
     }
 
     /// Hands the event to the store. Giving up on the answer does not take the event back: a

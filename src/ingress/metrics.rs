@@ -7,9 +7,10 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
 use super::ack::Refusal;
 use super::gate::Taken;
+use super::rejections::Finding;
 use crate::metrics::ACK_BUCKETS;
 use crate::store::ReceiptKind;
-use crate::verify::Reason;
+use crate::verify::{Mistake, Reason};
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +73,7 @@ impl Outcome {
 pub struct Metrics {
     requests: IntCounterVec,
     rejections: IntCounterVec,
+    diagnoses: IntCounterVec,
     secret_matches: IntCounterVec,
     ack_duration: HistogramVec,
     malformed: IntCounter,
@@ -101,6 +103,11 @@ impl Metrics {
                 "hookgate_rejections_total",
                 "Requests that failed verification, by reason",
                 &["source", "reason"],
+            ),
+            diagnoses: metrics.counters(
+                "hookgate_diagnoses_total",
+                "Requests that failed verification and were examined, by the mistake that was found",
+                &["source", "mistake"],
             ),
             secret_matches: metrics.counters(
                 "hookgate_secret_matches_total",
@@ -144,6 +151,16 @@ impl Metrics {
                     )
                 })
                 .collect(),
+            mistakes: Mistake::ALL
+                .iter()
+                .map(|mistake| {
+                    (
+                        *mistake,
+                        self.diagnoses.with_label_values(&[name, mistake.as_str()]),
+                    )
+                })
+                .collect(),
+            unknown_mistakes: self.diagnoses.with_label_values(&[name, "unknown"]),
             secret_matches: secrets
                 .iter()
                 .map(|secret| {
@@ -162,6 +179,8 @@ impl Metrics {
 pub(super) struct SourceMetrics {
     requests: [IntCounter; Outcome::ALL.len()],
     rejections: Vec<(Reason, IntCounter)>,
+    mistakes: Vec<(Mistake, IntCounter)>,
+    unknown_mistakes: IntCounter,
     secret_matches: Vec<(Box<str>, IntCounter)>,
     ack_duration: Histogram,
 }
@@ -183,6 +202,21 @@ impl SourceMetrics {
     pub(super) fn count_rejection(&self, reason: Reason) {
         if let Some((_, counter)) = self.rejections.iter().find(|(known, _)| *known == reason) {
             counter.inc();
+        }
+    }
+
+    /// What an examination came to; one that was not made is not counted.
+    pub(super) fn count_finding(&self, finding: &Finding) {
+        match finding {
+            Finding::Pending | Finding::Skipped => {}
+            Finding::Unknown => self.unknown_mistakes.inc(),
+            Finding::Mistake(diagnosis) => {
+                let mut known = self.mistakes.iter();
+                let counted = known.find(|(known, _)| *known == diagnosis.mistake);
+                if let Some((_, counter)) = counted {
+                    counter.inc();
+                }
+            }
         }
     }
 

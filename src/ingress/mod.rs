@@ -8,10 +8,12 @@ mod ack;
 mod capture;
 mod check;
 mod gate;
+mod handshake;
 mod limits;
 mod metrics;
 mod peer;
 mod receive;
+mod rejections;
 mod source;
 mod strict;
 
@@ -27,12 +29,15 @@ use tower::{BoxError, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
+use crate::providers::Catalogue;
+
 pub use ack::after_panic;
 pub use capture::CaptureError;
 pub use gate::Gate;
 pub use limits::Rate;
 pub use metrics::Metrics;
 pub use receive::BodyDeadlines;
+pub use rejections::{Finding, Record, RejectionFilter, Rejections};
 pub use source::SourceConfig;
 
 // The parts that verification inside an app shares.
@@ -60,6 +65,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The inbound endpoints.
     pub sources: Vec<SourceConfig>,
+    /// The providers that a rejected request is compared with.
+    pub catalogue: Catalogue,
 }
 
 /// The request path, outermost layer first.

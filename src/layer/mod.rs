@@ -153,7 +153,9 @@ impl Webhooks {
         ingress::name_host(&mut head);
         let received = self.received(&head, body.clone());
         let now = received.received_at;
-        match ingress::verdict(&shared.verifier, Verifier::verify, received, now, share).await? {
+        let verifier = Arc::clone(&shared.verifier);
+        let ask = move |received| verifier.verify(received, now);
+        match ingress::verdict(ask, received, share).await? {
             (Ok(verified), share) => {
                 head.extensions.insert(Arc::new(verified));
                 Ok((Request::from_parts(head, Full::new(body)), share))

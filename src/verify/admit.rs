@@ -3,13 +3,14 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
-use super::rejection::Rejection;
+use super::rejection::{Refused, Rejection};
 use super::rule::Rule;
 use super::verified::Verified;
 use super::view::View;
 use super::{Config, Fault, Verifier, foreign_address};
 use crate::clock::UnixMillis;
 use crate::event::Received;
+use crate::keys::KeySource;
 use crate::secret::Secret;
 
 /// What a request turned out to be.
@@ -19,7 +20,7 @@ pub enum Admission {
     /// A handshake, with its answer; there is no event in it.
     Challenge(Reply),
     /// A handshake that hands over the source's secret.
-    Handover(Handover),
+    Handover(Box<Handover>),
     /// Neither: an event is a POST, and this is not.
     NoEvent,
 }
@@ -55,11 +56,27 @@ impl Reply {
 
 /// A secret that was handed over, and the answer for when it is kept.
 pub struct Handover {
-    pub(super) secret: Secret,
-    pub(super) reply: Reply,
+    secret: Secret,
+    reply: Reply,
+    received: Received,
 }
 
 impl Handover {
+    /// The request that hands it over.
+    #[must_use]
+    pub fn received(&self) -> &Received {
+        &self.received
+    }
+
+    /// The request refused, since the secret is not taken.
+    #[must_use]
+    pub fn refused(self, rejection: Rejection) -> Refused {
+        Refused {
+            received: self.received,
+            rejection,
+        }
+    }
+
     /// The secret, by the name `captured`.
     #[must_use]
     pub fn secret(&self) -> &Secret {
@@ -73,6 +90,24 @@ impl Handover {
     }
 }
 
+/// What became of a handshake: its answer, and the secret that it hands over, if it does.
+pub(super) type Outcome = Result<(Reply, Option<Secret>), Rejection>;
+
+fn concluded(outcome: Outcome, received: Received) -> Result<Admission, Box<Refused>> {
+    match outcome {
+        Ok((reply, None)) => Ok(Admission::Challenge(reply)),
+        Ok((reply, Some(secret))) => Ok(Admission::Handover(Box::new(Handover {
+            secret,
+            reply,
+            received,
+        }))),
+        Err(rejection) => Err(Box::new(Refused {
+            received,
+            rejection,
+        })),
+    }
+}
+
 impl Verifier {
     /// What a request is at `now` (wall time): an event, or a handshake and its answer.
     ///
@@ -80,28 +115,33 @@ impl Verifier {
     /// else it looks like. Where events bring nothing of their own, handshakes are looked for first.
     ///
     /// # Errors
-    /// Why it is refused.
-    pub fn admit(&self, received: Received, now: UnixMillis) -> Result<Admission, Rejection> {
+    /// The request and why it is refused.
+    pub fn admit(
+        &self,
+        received: Received,
+        now: UnixMillis,
+        keys: &KeySource,
+    ) -> Result<Admission, Box<Refused>> {
         let handshake = self.handshake(&received, now);
         if received.method != Method::POST {
-            return handshake.unwrap_or(Ok(Admission::NoEvent));
+            return match handshake {
+                Some(outcome) => concluded(outcome, received),
+                None => Ok(Admission::NoEvent),
+            };
         }
-        match (self.verify(received, now), handshake) {
+        match (self.judge(received, now, Some(keys)), handshake) {
             (Ok(verified), None) => self.signed_challenge(verified, now),
             (Ok(verified), Some(_)) if self.is_event(&verified) => {
                 self.signed_challenge(verified, now)
             }
-            (_, Some(handshake)) => handshake,
-            (Err(rejection), None) => Err(rejection),
+            (Ok(verified), Some(outcome)) => concluded(outcome, verified.into_received()),
+            (Err(refused), Some(outcome)) => concluded(outcome, refused.received),
+            (Err(refused), None) => Err(refused),
         }
     }
 
     /// The outcome of a handshake that is not signed, if it is one.
-    fn handshake(
-        &self,
-        received: &Received,
-        now: UnixMillis,
-    ) -> Option<Result<Admission, Rejection>> {
+    fn handshake(&self, received: &Received, now: UnixMillis) -> Option<Outcome> {
         let view = View::of(received, &self.values, &self.public_url);
         let challenge = self.challenges.find(&view, false)?;
         if !self.allows(received.peer) {
@@ -114,11 +154,14 @@ impl Verifier {
         &self,
         verified: Verified,
         now: UnixMillis,
-    ) -> Result<Admission, Rejection> {
+    ) -> Result<Admission, Box<Refused>> {
         let view = View::of(verified.received(), &self.values, &self.public_url);
         let is_proven = verified.observed().is_none();
         match self.challenges.find(&view, true).filter(|_| is_proven) {
-            Some(challenge) => self.challenges.answer(challenge, &view, now),
+            Some(challenge) => {
+                let outcome = self.challenges.answer(challenge, &view, now);
+                concluded(outcome, verified.into_received())
+            }
             None => Ok(Admission::Event(Box::new(verified))),
         }
     }
@@ -136,17 +179,18 @@ impl Verifier {
     /// # Errors
     /// The secret does not have the form that the scheme says.
     pub fn with_captured(&self, secret: Option<Secret>) -> Option<Result<Self, Vec<Fault>>> {
-        let recipe = self.recipe.as_deref()?;
-        Some(Self::new(Config {
-            secrets: secret.into_iter().collect(),
-            ..recipe.clone()
-        }))
+        self.captures().then(|| {
+            Self::new(Config {
+                secrets: secret.into_iter().collect(),
+                ..self.config.clone()
+            })
+        })
     }
 
     /// Whether its secret comes from the provider's handshake.
     #[must_use]
     pub fn captures(&self) -> bool {
-        self.recipe.is_some()
+        self.config.capture
     }
 
     /// Whether a request with this method may be for it: events are POST, handshakes of any.

@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Config;
-use super::admit::{Admission, Handover, Reply};
+use super::admit::{Outcome, Reply};
 use super::key::{Content, Key};
 use super::rejection::{Reason, Rejection};
 use super::view::{self, Ambiguous, View, pairs};
@@ -89,12 +89,7 @@ impl Challenges {
     ///
     /// # Errors
     /// What it checks does not hold, or it has a value that is not repeated or signed.
-    pub(super) fn answer(
-        &self,
-        compiled: &Compiled,
-        view: &View<'_>,
-        now: UnixMillis,
-    ) -> Result<Admission, Rejection> {
+    pub(super) fn answer(&self, compiled: &Compiled, view: &View<'_>, now: UnixMillis) -> Outcome {
         let rule = &compiled.rule;
         compiled.check(view)?;
         let fill = Fill {
@@ -123,11 +118,10 @@ impl Challenges {
             verified: rule.signed,
         };
         let Some(capture) = &rule.capture else {
-            return Ok(Admission::Challenge(reply));
+            return Ok((reply, None));
         };
         let secret = fill.value(&capture.place, is_secret)?;
-        let secret = Secret::new("captured", secret);
-        Ok(Admission::Handover(Handover { secret, reply }))
+        Ok((reply, Some(Secret::new("captured", secret))))
     }
 }
 

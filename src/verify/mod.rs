@@ -12,6 +12,7 @@ mod admit;
 mod challenge;
 mod check;
 mod content;
+mod diagnose;
 mod facts;
 mod fetched;
 mod items;
@@ -33,7 +34,8 @@ mod view;
 mod tests;
 
 pub use admit::{Admission, Handover, Reply};
-pub use rejection::{Reason, Rejection};
+pub use diagnose::{BODY_BYTES_MAX as DIAGNOSED_BYTES_MAX, Diagnosis, Diagnostician, Mistake};
+pub use rejection::{Reason, Refused, Rejection};
 pub use sign::{Unsigned, sign};
 pub use verified::Verified;
 
@@ -50,6 +52,7 @@ use ipnet::IpNet;
 
 use crate::clock::UnixMillis;
 use crate::event::{EventId, Received, SourceName};
+use crate::keys::{Cached, KeySource, Wanted};
 use crate::providers::{Place, Provider, ValueSource};
 use crate::secret::Secret;
 use challenge::Challenges;
@@ -115,10 +118,9 @@ pub struct Verifier {
     ack_body: Bytes,
     token_parameters: Vec<Box<str>>,
     credential_headers: Vec<HeaderName>,
-    secrets: usize,
     challenges: Challenges,
-    /// What to compile anew when a secret is handed over.
-    recipe: Option<Box<Config>>,
+    /// What it was made of: to be made anew with another secret, and for diagnoses.
+    config: Config,
 }
 
 impl Verifier {
@@ -162,22 +164,20 @@ impl Verifier {
             }
         }
         let public_url = config.public_url.as_deref().unwrap_or_default();
-        let recipe = config.capture.then(|| Box::new(config.clone()));
         let challenges = Challenges::new(&config);
         Ok(Self {
             public_url: public_url.trim_end_matches('/').into(),
-            source: config.source,
+            source: config.source.clone(),
             rules,
-            values: config.values,
-            allow_from: config.allow_from,
+            values: config.values.clone(),
+            allow_from: config.allow_from.clone(),
             observe: config.observe,
             ack_status: config.provider.ack.status,
             ack_body: config.provider.ack.body.clone().unwrap_or_default().into(),
             token_parameters,
             credential_headers,
-            secrets: config.secrets.len(),
             challenges,
-            recipe,
+            config,
         })
     }
 
@@ -186,12 +186,32 @@ impl Verifier {
     /// # Errors
     /// Why it is refused. A source in observe mode refuses nothing.
     pub fn verify(&self, received: Received, now: UnixMillis) -> Result<Verified, Rejection> {
-        let view = View::of(&received, &self.values, &self.public_url);
+        let verdict = self.judge(received, now, None);
+        verdict.map_err(|refused| refused.rejection)
+    }
+
+    /// Like [`Verifier::verify`] with what is known of senders' keys; gives a refused request back
+    /// for the operator's record.
+    fn judge(
+        &self,
+        received: Received,
+        now: UnixMillis,
+        keys: Option<&KeySource>,
+    ) -> Result<Verified, Box<Refused>> {
+        let view = View {
+            keys,
+            ..View::of(&received, &self.values, &self.public_url)
+        };
         let (rule, outcome) = self.check(&view, received.peer, now);
         let (evidence, observed) = match outcome {
             Ok(evidence) => (evidence, None),
             Err(rejection) if self.observe => (Evidence::default(), Some(rejection)),
-            Err(rejection) => return Err(rejection),
+            Err(rejection) => {
+                return Err(Box::new(Refused {
+                    received,
+                    rejection,
+                }));
+            }
         };
         let mut found = rule.facts.read(&view, evidence.claims.as_ref());
         if observed.is_some() {
@@ -207,6 +227,17 @@ impl Verifier {
             observed,
         };
         Ok(Verified::new(self.source.clone(), received, facts))
+    }
+
+    /// The key that a request needs and that has to be fetched before it can be verified.
+    #[must_use]
+    pub fn wanted(&self, received: &Received, keys: &KeySource) -> Option<Wanted> {
+        let view = View::of(received, &self.values, &self.public_url);
+        let wanted = self
+            .rules
+            .iter()
+            .find_map(|rule| rule.proof.wanted(&view))?;
+        matches!(keys.cached(&wanted), Cached::Missing).then_some(wanted)
     }
 
     /// The rule that decided, and the label of the secret or the reason.
@@ -294,8 +325,9 @@ impl Verifier {
                 let _ = write!(text, "{joint}{sentence}");
             }
         }
-        if self.secrets > 1 {
-            let _ = write!(text, ", {} secrets", self.secrets);
+        let secrets = self.config.secrets.len();
+        if secrets > 1 {
+            let _ = write!(text, ", {secrets} secrets");
         }
         if !self.allow_from.is_empty() {
             let _ = write!(text, ", only from {} networks", self.allow_from.len());

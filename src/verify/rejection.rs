@@ -2,6 +2,16 @@
 
 use std::borrow::Cow;
 
+use crate::event::Received;
+
+/// A request that was refused, and why.
+pub struct Refused {
+    /// The request as it came.
+    pub received: Received,
+    /// Why it was refused.
+    pub rejection: Rejection,
+}
+
 /// A refused request. Neither field holds a secret or a computed signature.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: {detail}", reason.as_str())]
@@ -10,6 +20,17 @@ pub struct Rejection {
     pub reason: Reason,
     /// What exactly, for a log line.
     pub detail: Cow<'static, str>,
+    /// `stale` and `future` only: the age of the timestamp, negative if it lies ahead.
+    pub age_seconds: Option<i64>,
+}
+
+impl Rejection {
+    pub(super) fn aged(self, seconds: i64) -> Self {
+        Self {
+            age_seconds: Some(seconds),
+            ..self
+        }
+    }
 }
 
 /// The closed list of reasons, as metric labels.
@@ -89,6 +110,7 @@ impl Reason {
         Rejection {
             reason: self,
             detail: detail.into(),
+            age_seconds: None,
         }
     }
 }

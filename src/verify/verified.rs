@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::rejection::{Reason, Rejection};
+use super::rejection::Rejection;
 use crate::clock::UnixMillis;
 use crate::event::{Event, EventId, HeaderList, Received, SourceName};
 
@@ -47,9 +47,9 @@ impl Verified {
         }
     }
 
-    /// The request as it came.
-    pub(super) fn received(&self) -> &Received {
-        &self.received
+    /// The request, for when there is no event in it.
+    pub(super) fn into_received(self) -> Received {
+        self.received
     }
 
     /// The source that it came in on.
@@ -102,22 +102,16 @@ impl Verified {
         self.facts.scheme
     }
 
-    /// Why a request of a source in observe mode would have been refused.
+    /// The request as it came.
     #[must_use]
-    pub fn observed(&self) -> Option<Reason> {
-        self.facts
-            .observed
-            .as_ref()
-            .map(|rejection| rejection.reason)
+    pub fn received(&self) -> &Received {
+        &self.received
     }
 
-    /// What exactly, for a log line; see [`Verified::observed`].
+    /// Why a request of a source in observe mode would have been refused.
     #[must_use]
-    pub fn observed_detail(&self) -> Option<&str> {
-        self.facts
-            .observed
-            .as_ref()
-            .map(|rejection| &*rejection.detail)
+    pub fn observed(&self) -> Option<&Rejection> {
+        self.facts.observed.as_ref()
     }
 
     /// The event to store: end-to-end headers, a target without tokens, and an exact copy of the

@@ -22,5 +22,6 @@ mod forward;
 mod listeners;
 mod metrics;
 mod outage;
+mod rejections;
 mod restart;
 mod verification;
