@@ -119,6 +119,9 @@ impl Gate {
         match result {
             Ok(Taken::Stored(receipt)) => ack::stored(&receipt, source.ack()),
             Ok(Taken::Answered(reply)) => ack::challenged(reply),
+            Err(refusal) if source.verifier().refuses_bare() => {
+                ack::refused(&refusal).map(|_| Full::default())
+            }
             Err(refusal) => ack::refused(&refusal),
         }
     }
@@ -191,7 +194,7 @@ impl Gate {
         let (verifier, now) = (source.verifier(), self.clock.wall());
         check::have_keys(&verifier, &received, &self.keys).await;
         let keys = self.keys.clone();
-        let ask = move |received| verifier.admit(received, now, &keys);
+        let ask = move |received| verifier.admit(received, now, Some(&keys));
         match check::verdict(ask, received, share).await? {
             (Ok(admission), share) => {
                 if let Admission::Event(verified) = &admission {

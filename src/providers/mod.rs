@@ -19,7 +19,7 @@ pub use answer::{AnswerJson, AnswerPart, AnswerText, Function, NotAnAnswer};
 pub use challenge::{Challenge, ChallengeCheck, ChallengeMethod};
 pub use check::Check;
 pub use one_or_many::OneOrMany;
-pub use provider::{AckRule, EventRule, Evidence, Provider, ProviderError, Sample, Status};
+pub use provider::{AckRule, EventRule, Evidence, Fallback, Provider, ProviderError, Sample, Status};
 pub use scheme::{
     Algorithm, FetchForm, FetchRule, JwtAlgorithm, KeyForm, Kind, Procedure, Scheme, TimeUnit,
     TimestampRule,

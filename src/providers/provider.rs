@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::challenge::Challenge;
 use super::one_or_many::OneOrMany;
 use super::scheme::{Kind, Scheme};
+use super::signature::is_false;
 use super::source::{Place, ValueSource};
 
 /// A provider, as its file says.
@@ -89,9 +90,23 @@ pub struct EventRule {
     /// The smallest set of values that tells two events apart, where no id alone does.
     #[serde(default)]
     pub key: Vec<ValueSource>,
+    /// What tells events apart where neither id nor key is there.
+    #[serde(default)]
+    pub fallback: Fallback,
     /// The event type; the first of these that is present.
     #[serde(default, rename = "type")]
     pub kind: OneOrMany<ValueSource>,
+}
+
+/// What tells events apart where neither id nor key is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Fallback {
+    /// The body: the same one again is a repeat.
+    #[default]
+    Body,
+    /// Nothing: different events can be alike to the byte, so every request is one of its own.
+    Nothing,
 }
 
 /// The answer that a provider needs.
@@ -110,6 +125,9 @@ pub struct AckRule {
     /// The text that it wants to read; left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+    /// Refusals are without a body, too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub bare: bool,
 }
 
 fn ok() -> u16 {
@@ -123,6 +141,7 @@ impl Default for AckRule {
             exactly: false,
             timeout_seconds: None,
             body: None,
+            bare: false,
         }
     }
 }

@@ -109,7 +109,8 @@ fn concluded(outcome: Outcome, received: Received) -> Result<Admission, Box<Refu
 }
 
 impl Verifier {
-    /// What a request is at `now` (wall time): an event, or a handshake and its answer.
+    /// What a request is at `now` (wall time): an event, or a handshake and its answer. Keys that
+    /// senders publish are looked for in `keys`.
     ///
     /// A signature that holds makes it an event, or a handshake that is signed like one, whatever
     /// else it looks like. Where events bring nothing of their own, handshakes are looked for first.
@@ -120,7 +121,7 @@ impl Verifier {
         &self,
         received: Received,
         now: UnixMillis,
-        keys: &KeySource,
+        keys: Option<&KeySource>,
     ) -> Result<Admission, Box<Refused>> {
         let handshake = self.handshake(&received, now);
         if received.method != Method::POST {
@@ -129,7 +130,7 @@ impl Verifier {
                 None => Ok(Admission::NoEvent),
             };
         }
-        match (self.judge(received, now, Some(keys)), handshake) {
+        match (self.judge(received, now, keys), handshake) {
             (Ok(verified), None) => self.signed_challenge(verified, now),
             (Ok(verified), Some(_)) if self.is_event(&verified) => {
                 self.signed_challenge(verified, now)

@@ -213,12 +213,13 @@ impl Verifier {
                 }));
             }
         };
-        let mut found = rule.facts.read(&view, evidence.claims.as_ref());
-        if observed.is_some() {
-            found.dedup_id = facts::observed_id(EventId::new(now).as_bytes());
-        }
+        let found = rule.facts.read(&view, evidence.claims.as_ref());
+        // What was not verified must not keep a genuine event out.
+        let dedup_id = found.dedup_id.filter(|_| observed.is_none());
+        let dedup_id =
+            dedup_id.unwrap_or_else(|| facts::unique_id(EventId::new(now).as_bytes()));
         let facts = Facts {
-            dedup_id: found.dedup_id,
+            dedup_id,
             provider_event_id: found.provider_event_id,
             event_type: found.event_type,
             scheme: observed.as_ref().map_or(rule.label, |_| "observe"),
@@ -306,6 +307,12 @@ impl Verifier {
     #[must_use]
     pub fn ack_body(&self) -> Bytes {
         self.ack_body.clone()
+    }
+
+    /// Whether the provider wants refusals without a body, too.
+    #[must_use]
+    pub fn refuses_bare(&self) -> bool {
+        self.config.provider.ack.bare
     }
 
     /// Headers whose value is a secret: never to be shown.

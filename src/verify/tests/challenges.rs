@@ -40,7 +40,7 @@ fn signed(provider: &Arc<Provider>, headers: &[(&str, &str)], body: &'static str
 
 /// What became of a request, in a word: with a handshake, the answer's body.
 fn outcome(verifier: &Verifier, request: Received) -> String {
-    match verifier.admit(request, NOW) {
+    match verifier.admit(request, NOW, None) {
         Ok(Admission::Event(_)) => "event".to_owned(),
         Ok(Admission::NoEvent) => "no event".to_owned(),
         Ok(Admission::Challenge(reply)) => {
@@ -49,7 +49,7 @@ fn outcome(verifier: &Verifier, request: Received) -> String {
         Ok(Admission::Handover(handover)) => {
             String::from_utf8(handover.secret().expose().to_vec()).unwrap()
         }
-        Err(rejection) => rejection.reason.as_str().to_owned(),
+        Err(refused) => refused.rejection.reason.as_str().to_owned(),
     }
 }
 

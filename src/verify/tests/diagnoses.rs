@@ -33,13 +33,14 @@ impl Scene {
     /// The mistake that is named when the request is refused.
     #[track_caller]
     fn diagnosis(self, request: impl Into<Received>) -> Option<Diagnosis> {
-        let own = self.own.source.clone();
         let configs = self.others.into_iter().chain([self.own]);
         let verifiers: Vec<_> = configs.map(|config| Arc::new(verifier(config))).collect();
-        let refused = verifiers.last().unwrap().judge(request.into(), NOW);
+        let own = verifiers.last().unwrap();
+        let refused = own.judge(request.into(), NOW, None);
         let refused = refused.err().expect("a refused request");
-        let diagnostician = Diagnostician::new(verifiers, Catalogue::embedded());
-        diagnostician.diagnose(&own, &refused.received, &refused.rejection, NOW)
+        let (received, rejection) = (&refused.received, &refused.rejection);
+        let diagnostician = Diagnostician::new(Catalogue::embedded());
+        diagnostician.diagnose(own, &verifiers, received, rejection, NOW)
     }
 
     #[track_caller]
