@@ -25,15 +25,15 @@ use crate::event::Received;
 use crate::event::SourceName;
 use crate::server::Peer;
 use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
-use crate::verify::{Admission, Handover, Reason, Rejection, Reply, Verified};
+use crate::verify::{AckBody, Admission, Handover, Reason, Rejection, Reply, Verified};
 
 /// A body larger than this is hashed away from the threads that serve other requests.
 const INLINE_BYTES_MAX: usize = 128 * 1024;
 
 /// How a request ended well.
 pub(super) enum Taken {
-    /// The event is durable.
-    Stored(Receipt),
+    /// The event is durable; with what the provider wants to read then.
+    Stored(Receipt, AckBody),
     /// A handshake: there was no event.
     Answered(Reply),
 }
@@ -103,7 +103,7 @@ impl Gate {
         let result = self.take(&source, path_token, head, body).await;
         source.metrics.count(&result, started.elapsed());
         match result {
-            Ok(Taken::Stored(receipt)) => ack::stored(&receipt, source.ack()),
+            Ok(Taken::Stored(receipt, body)) => ack::stored(&receipt, source.ack_status(), body),
             Ok(Taken::Answered(reply)) => ack::challenged(reply),
             Err(refusal) => ack::refused(&refusal),
         }
@@ -154,9 +154,10 @@ impl Gate {
         };
         let (admission, _share) = self.admit(source, received, share).await?;
         match admission {
-            Admission::Event(verified) => {
+            Admission::Event(verified, body) => {
                 source.admit().map_err(Refusal::Limited)?;
-                self.commit(source, *verified).await.map(Taken::Stored)
+                let receipt = self.commit(source, *verified).await?;
+                Ok(Taken::Stored(receipt, body))
             }
             Admission::Challenge(reply) => {
                 self.challenge(source, peer, &reply)?;
@@ -189,7 +190,7 @@ impl Gate {
         };
         match verdict {
             (Ok(admission), share) => {
-                if let Admission::Event(verified) = &admission {
+                if let Admission::Event(verified, _) = &admission {
                     source.note_verified(verified);
                 }
                 Ok((admission, share))

@@ -6,7 +6,10 @@
 //! signatures are decoded to exactly their length and compared in constant time; ids, types and
 //! JSON are read only after the signature held (but for schemes whose signature is in the body).
 //!
-//! What this does not do: decide on duplicates (the store), choose the answer (ingress), fetch keys.
+//! A provider's handshake is told from an event here too, and its answer made ([`Admission`]).
+//!
+//! What this does not do: decide on duplicates (the store), answer (ingress), keep captured secrets
+//! (the store), fetch keys.
 
 mod admit;
 mod challenge;
@@ -26,7 +29,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use admit::{Admission, Handover, Reply};
+pub use admit::{AckBody, Admission, Handover, Reply};
 pub use rejection::{Reason, Rejection};
 pub use sign::{Unsigned, sign};
 pub use verified::Verified;
@@ -38,7 +41,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderName;
 use ipnet::IpNet;
 
@@ -105,7 +107,6 @@ pub struct Verifier {
     allow_from: Vec<IpNet>,
     observe: bool,
     ack_status: u16,
-    ack_body: Bytes,
     token_parameters: Vec<Box<str>>,
     credential_headers: Vec<HeaderName>,
     secrets: usize,
@@ -165,7 +166,6 @@ impl Verifier {
             allow_from: config.allow_from,
             observe: config.observe,
             ack_status: config.provider.ack.status,
-            ack_body: config.provider.ack.body.clone().unwrap_or_default().into(),
             token_parameters,
             credential_headers,
             secrets: config.secrets.len(),
@@ -263,12 +263,6 @@ impl Verifier {
     #[must_use]
     pub fn ack_status(&self) -> u16 {
         self.ack_status
-    }
-
-    /// The text that it needs beside the status; mostly none.
-    #[must_use]
-    pub fn ack_body(&self) -> Bytes {
-        self.ack_body.clone()
     }
 
     /// Headers whose value is a secret: never to be shown.

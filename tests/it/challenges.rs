@@ -15,7 +15,8 @@ use crate::support::http::{Answer, Connection};
 use crate::support::sender::bytes;
 
 /// Providers with the handshakes that there are, as their files would say.
-const PROVIDERS: [(&str, &str); 10] = [
+const PROVIDERS: [(&str, &str); 11] = [
+    ("adobe-sign", include_str!("providers/adobe-sign.toml")),
     ("dropbox", include_str!("providers/dropbox.toml")),
     ("slack", include_str!("providers/slack.toml")),
     ("zoom", include_str!("providers/zoom.toml")),
@@ -542,4 +543,28 @@ async fn an_acknowledgement_carries_the_text_that_the_provider_wants() {
         Some("text/plain; charset=utf-8")
     );
     scene.ends_with_events(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_repeats_what_the_provider_wants_to_read() {
+    let scene = Scene::new("adobe-sign", &[]).await;
+    let client = "X-AdobeSign-ClientId: CBJCHBCAABAA\r\n";
+    let expected = json!({ "xAdobeSignClientId": "CBJCHBCAABAA" });
+    assert_eq!(scene.ask("GET", "", client, "").await.json(), expected);
+
+    let token = format!("?token={SECRET}");
+    let answer = scene.ask("POST", &token, client, r#"{"id":"1"}"#).await;
+    answer.acknowledged("stored");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.json(), expected);
+    refused(&scene.ask("POST", "", client, r#"{"id":"1"}"#).await);
+
+    // The event counts more than what it fails to say.
+    for client in ["", "X-AdobeSign-ClientId: <\r\n"] {
+        let body = format!(r#"{{"id":"{}"}}"#, client.len());
+        let answer = scene.ask("POST", &token, client, &body).await;
+        answer.acknowledged("stored");
+        assert_eq!((answer.text(), answer.header("content-type")), ("", None));
+    }
+    scene.ends_with_events(3).await;
 }
