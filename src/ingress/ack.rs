@@ -15,7 +15,7 @@ use http_body_util::Full;
 use tower_http::request_id::{MakeRequestId, RequestId};
 
 use crate::store::{Receipt, ReceiptKind};
-use crate::verify::Reply;
+use crate::verify::{AckBody, Reply};
 
 /// When a sender should come back after our own trouble.
 const RETRY_SOON: Duration = Duration::from_secs(5);
@@ -44,13 +44,10 @@ pub(crate) enum Refusal {
 /// The success that the provider asks for; the receipt proves that it is deserved.
 pub(super) fn stored(
     receipt: &Receipt,
-    (status, body): (StatusCode, Bytes),
+    status: StatusCode,
+    body: AckBody,
 ) -> Response<Full<Bytes>> {
-    let mut response = if body.is_empty() {
-        Response::new(Full::default())
-    } else {
-        plain(status, body)
-    };
+    let mut response = Response::new(Full::new(body.bytes));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(receipt.event_id().to_string()) {
@@ -61,6 +58,10 @@ pub(super) fn stored(
         ReceiptKind::Duplicate => "duplicate",
     };
     headers.insert("hookgate-status", HeaderValue::from_static(kind));
+    if !body.content_type.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
     response
 }
 
@@ -142,8 +143,8 @@ pub fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response<Full<Bytes>
     plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
 }
 
-fn plain(status: StatusCode, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text.into()));
+fn plain(status: StatusCode, text: &'static str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
     response.headers_mut().insert(
         CONTENT_TYPE,

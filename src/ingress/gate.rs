@@ -25,12 +25,12 @@ use crate::keys::KeySource;
 use crate::server::Peer;
 use crate::shutdown::Stage;
 use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
-use crate::verify::{Admission, Diagnostician, Reason, Refused, Reply, Verified};
+use crate::verify::{AckBody, Admission, Diagnostician, Reason, Refused, Reply, Verified};
 
 /// How a request ended well.
 pub(super) enum Taken {
-    /// The event is durable.
-    Stored(Receipt),
+    /// The event is durable; with what the provider wants to read then.
+    Stored(Receipt, AckBody),
     /// A handshake: there was no event.
     Answered(Reply),
 }
@@ -117,7 +117,7 @@ impl Gate {
         let result = self.take(&source, path_token, head, body).await;
         source.metrics.count(&result, started.elapsed());
         match result {
-            Ok(Taken::Stored(receipt)) => ack::stored(&receipt, source.ack()),
+            Ok(Taken::Stored(receipt, body)) => ack::stored(&receipt, source.ack_status(), body),
             Ok(Taken::Answered(reply)) => ack::challenged(reply),
             Err(refusal) if source.verifier().refuses_bare() => {
                 ack::refused(&refusal).map(|_| Full::default())
@@ -171,9 +171,10 @@ impl Gate {
         };
         let (admission, _share) = self.admit(source, received, share).await?;
         match admission {
-            Admission::Event(verified) => {
+            Admission::Event(verified, body) => {
                 source.admit().map_err(Refusal::Limited)?;
-                self.commit(source, *verified).await.map(Taken::Stored)
+                let receipt = self.commit(source, *verified).await?;
+                Ok(Taken::Stored(receipt, body))
             }
             Admission::Challenge(reply) => self.challenge(source, peer, reply).map(Taken::Answered),
             Admission::Handover(handover) => {
@@ -197,7 +198,7 @@ impl Gate {
         let ask = move |received| verifier.admit(received, now, Some(&keys));
         match check::verdict(ask, received, share).await? {
             (Ok(admission), share) => {
-                if let Admission::Event(verified) = &admission {
+                if let Admission::Event(verified, _) = &admission {
                     source.note_verified(verified);
                     if let Some(rejection) = verified.observed() {
                         let received = verified.received();

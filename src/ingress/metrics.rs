@@ -28,7 +28,7 @@ impl Outcome {
     fn of(result: &Result<Taken, Refusal>) -> Self {
         match result {
             Ok(Taken::Answered(_)) => Self::Challenge,
-            Ok(Taken::Stored(receipt)) => match receipt.kind() {
+            Ok(Taken::Stored(receipt, _)) => match receipt.kind() {
                 ReceiptKind::Stored => Self::Stored,
                 ReceiptKind::Duplicate => Self::Duplicate,
                 ReceiptKind::Conflict => Self::Conflict,

@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use bytes::Bytes;
 use http::StatusCode;
 
 use super::limits::{Rate, SourceRate};
@@ -88,11 +87,9 @@ impl Source {
         self.verifier.load_full()
     }
 
-    /// The status and the body that the provider takes for success.
-    pub(super) fn ack(&self) -> (StatusCode, Bytes) {
-        let verifier = self.verifier.load();
-        let status = StatusCode::from_u16(verifier.ack_status()).unwrap_or(StatusCode::OK);
-        (status, verifier.ack_body())
+    /// The status that the provider takes for success.
+    pub(super) fn ack_status(&self) -> StatusCode {
+        StatusCode::from_u16(self.verifier.load().ack_status()).unwrap_or(StatusCode::OK)
     }
 
     /// One more verified event; otherwise the time after which there is room for it.

@@ -51,8 +51,8 @@ pub enum NotAnAnswer {
     /// An unknown placeholder.
     #[error(
         "`{{{0}}}` is not a placeholder of an answer: use {{header:Name}}, {{query:name}}, \
-         {{json:/pointer}}, {{config:name}}, or hmac_sha256_hex:, hmac_sha256_base64: or \
-         hmac_sha1_hex: in front of one of the first three"
+         {{json:/pointer}}, {{form:name}}, {{config:name}}, or hmac_sha256_hex:, hmac_sha256_base64: or \
+         hmac_sha1_hex: in front of one of the first four"
     )]
     Placeholder(String),
 }
@@ -77,7 +77,10 @@ impl AnswerText {
 
 /// Whether a place is one that the sender of a challenge fills.
 pub(super) fn is_of_the_request(place: &Place) -> bool {
-    matches!(place, Place::Header(_) | Place::Query(_) | Place::Json(_))
+    matches!(
+        place,
+        Place::Header(_) | Place::Query(_) | Place::Json(_) | Place::Form(_)
+    )
 }
 
 fn placeholder(inside: &str) -> Option<AnswerPart> {
@@ -218,6 +221,14 @@ impl JsonSchema for AnswerJson {
 }
 
 impl AnswerJson {
+    /// Whether it holds a keyed hash.
+    pub(super) fn uses_secret(&self) -> bool {
+        let mut texts = Vec::new();
+        self.texts(&mut texts);
+        let mut parts = texts.into_iter().flat_map(AnswerText::parts);
+        parts.any(|part| matches!(part, AnswerPart::Function(..)))
+    }
+
     pub(super) fn texts<'a>(&'a self, found: &mut Vec<&'a AnswerText>) {
         match self {
             Self::Text(text) => found.push(text),

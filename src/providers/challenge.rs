@@ -164,7 +164,7 @@ impl Challenge {
                 return fault("check.equals_value", "must be a config:name");
             };
             if !is_of_the_request(&check.from.place) {
-                return fault("check.from", "must be a header, query or json value");
+                return fault("check.from", "must be a header, query, json or form value");
             }
             let repeated = AnswerPart::Value(Place::Config(name.clone()));
             if self.parts().any(|part| *part == repeated) {
@@ -181,7 +181,10 @@ impl Challenge {
         if in_header || capture.place.is_in_body() && self.when.as_ref() == Some(capture) {
             return Ok(());
         }
-        fault("capture", "must be a header, or the json value of when")
+        fault(
+            "capture",
+            "must be a header, or the value in the body that is in when",
+        )
     }
 
     fn check_condition(&self) -> Result<(), Fault> {
@@ -189,7 +192,10 @@ impl Challenge {
             if let Some(source) = source
                 && (source.optional || !is_of_the_request(&source.place))
             {
-                return fault(key, "must be a header, query or json value, without `?`");
+                return fault(
+                    key,
+                    "must be a header, query, json or form value, without `?`",
+                );
             }
         }
         if self.equals.is_some() && self.when.is_none() {
@@ -201,12 +207,12 @@ impl Challenge {
         }
         let when = self.when.as_ref().map(|when| &when.place);
         match when {
-            Some(Place::Json(_)) if !post => fault("when", "only a POST has a body"),
+            Some(place) if place.is_in_body() && !post => fault("when", "only a POST has a body"),
             None if post => fault("when", "is missing: an event is a POST too"),
             // Nothing else may stand in such a body, so there is no event in it.
             Some(Place::Json(steps)) if !self.signed && steps.len() != 1 => fault(
                 "when",
-                "of an unsigned POST must be a header, a query value, or the only member of the \
+                "of an unsigned POST must be a header, a query value, or the only field of the \
                  body, such as json:/challenge",
             ),
             _ => Ok(()),
@@ -217,7 +223,8 @@ impl Challenge {
         if !(200..300).contains(&self.status) {
             return fault("status", "must be a success, 200 to 299");
         }
-        let key = match (&self.body, &self.json) {
+        let body = self.body.as_ref().filter(|body| !body.parts().is_empty());
+        let key = match (body, &self.json) {
             (Some(_), Some(_)) => return fault("json", "body is set too; set only one of them"),
             (None, None) => return Ok(()),
             (Some(_), None) => "body",
@@ -280,6 +287,8 @@ mod tests {
         for text in [
             "method = 'GET'\nwhen = 'query:challenge'\nbody = '{query:challenge}'",
             "method = 'HEAD'",
+            "method = 'HEAD'\nbody = ''",
+            "method = 'POST'\nwhen = 'form:webhook_id'\nunless = 'header:X-WC-Webhook-Signature'",
             "method = 'OPTIONS'\nwhen = 'header:WebHook-Request-Origin'\n\
              headers = { WebHook-Allowed-Origin = '{header:WebHook-Request-Origin}', WebHook-Allowed-Rate = '*' }",
             "method = 'GET'\nwhen = 'query:hub.mode'\nequals = 'subscribe'\nbody = '{query:hub.challenge}'\n\
@@ -309,6 +318,7 @@ mod tests {
             (&*format!("{get}when = 'config:a'"), "when: "),
             (&format!("{get}when = 'query:a?'"), "when: "),
             (&format!("{get}when = 'json:/a'"), "when: "),
+            (&format!("{get}when = 'form:a'"), "when: "),
             (&format!("{get}equals = 'a'"), "equals: "),
             (&format!("{get}signed = true"), "signed: "),
             (&format!("{get}status = 302"), "status: "),

@@ -19,7 +19,9 @@ pub use answer::{AnswerJson, AnswerPart, AnswerText, Function, NotAnAnswer};
 pub use challenge::{Challenge, ChallengeCheck, ChallengeMethod};
 pub use check::Check;
 pub use one_or_many::OneOrMany;
-pub use provider::{AckRule, EventRule, Evidence, Fallback, Provider, ProviderError, Sample, Status};
+pub use provider::{
+    AckRule, EventRule, Evidence, Fallback, Provider, ProviderError, Sample, Status,
+};
 pub use scheme::{
     Algorithm, FetchForm, FetchRule, JwtAlgorithm, KeyForm, Kind, Procedure, Scheme, TimeUnit,
     TimestampRule,
@@ -233,6 +235,29 @@ mod tests {
             (
                 "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n[event]\nid = 'sig:t'",
                 "event.id",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n[ack]\nbody = ''",
+                "ack.body",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n[ack]\nstatus = 204\njson = {}",
+                "ack.json",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n[ack]\n\
+                 json = { a = '{hmac_sha256_hex:query:a}' }",
+                "ack.json",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n\
+                 [[challenge]]\nmethod = 'HEAD'\n[[challenge]]\nmethod = 'POST'",
+                "challenge[1].when",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n\
+                 [[challenge]]\nmethod = 'GET'\nbody = '{hmac_sha256_hex:query:a}'",
+                "only schemes of kind `mac`",
             ),
         ] {
             let error = Provider::from_toml("test", text).unwrap_err().to_string();

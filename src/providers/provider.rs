@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::answer::AnswerJson;
 use super::challenge::Challenge;
 use super::one_or_many::OneOrMany;
 use super::scheme::{Kind, Scheme};
@@ -125,6 +126,9 @@ pub struct AckRule {
     /// The text that it wants to read; left out: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<String>,
+    /// The JSON that it wants to read instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<AnswerJson>,
     /// Refusals are without a body, too.
     #[serde(default, skip_serializing_if = "is_false")]
     pub bare: bool,
@@ -141,6 +145,7 @@ impl Default for AckRule {
             exactly: false,
             timeout_seconds: None,
             body: None,
+            json: None,
             bare: false,
         }
     }
@@ -271,6 +276,12 @@ impl Provider {
             let message =
                 "must be a line of ASCII text, at most 256 bytes, and no 204 has one".to_owned();
             return Err(("ack.body".to_owned(), message));
+        }
+        if let Some(json) = &self.ack.json
+            && (json.uses_secret() || self.ack.body.is_some() || self.ack.status == 204)
+        {
+            let message = "has no hmac functions, and goes with neither body nor a 204".to_owned();
+            return Err(("ack.json".to_owned(), message));
         }
         for (at, challenge) in self.challenges.iter().enumerate() {
             let fault = challenge.check().err();

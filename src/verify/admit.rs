@@ -15,14 +15,23 @@ use crate::secret::Secret;
 
 /// What a request turned out to be.
 pub enum Admission {
-    /// A verified event.
-    Event(Box<Verified>),
+    /// A verified event, and what its acknowledgement says.
+    Event(Box<Verified>, AckBody),
     /// A handshake, with its answer; there is no event in it.
     Challenge(Reply),
     /// A handshake that hands over the source's secret.
     Handover(Box<Handover>),
     /// Neither: an event is a POST, and this is not.
     NoEvent,
+}
+
+/// What an acknowledgement says beside its status; mostly nothing.
+#[derive(Default)]
+pub struct AckBody {
+    /// Its media type, if there is anything.
+    pub content_type: &'static str,
+    /// The body.
+    pub bytes: Bytes,
 }
 
 /// The answer to a handshake. Only `verify` makes one, and none acknowledges an event.
@@ -163,7 +172,10 @@ impl Verifier {
                 let outcome = self.challenges.answer(challenge, &view, now);
                 concluded(outcome, verified.into_received())
             }
-            None => Ok(Admission::Event(Box::new(verified))),
+            None => {
+                let ack = self.challenges.ack(&view, now);
+                Ok(Admission::Event(Box::new(verified), ack))
+            }
         }
     }
 

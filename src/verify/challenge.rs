@@ -13,16 +13,19 @@ use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 
 use super::Config;
-use super::admit::{Outcome, Reply};
+use super::admit::{AckBody, Outcome, Reply};
 use super::key::{Content, Key};
 use super::rejection::{Reason, Rejection};
 use super::view::{self, Ambiguous, View, pairs};
 use crate::clock::UnixMillis;
 use crate::providers::{
-    Algorithm, AnswerJson, AnswerPart, AnswerText, Challenge, Function, Kind, Place,
+    AckRule, Algorithm, AnswerJson, AnswerPart, AnswerText, Challenge, Function, Kind, Place,
 };
 use crate::secret::Secret;
 
+/// How answers are declared.
+const TEXT: &str = "text/plain; charset=utf-8";
+const JSON: &str = "application/json";
 /// A larger body is not looked into for a handshake.
 const BODY_BYTES_MAX: usize = 16 * 1024;
 /// Longest value that an answer repeats; Microsoft Graph's are a sentence.
@@ -37,6 +40,7 @@ pub(super) struct Challenges {
     keys_sha256: Vec<Key>,
     keys_sha1: Vec<Key>,
     idle: Vec<String>,
+    ack: AckRule,
 }
 
 /// One kind of handshake, ready for requests.
@@ -51,7 +55,10 @@ impl Challenges {
     /// Compiles those that the source can answer; what is missing for others goes into
     /// [`Self::idle`].
     pub(super) fn new(config: &Config) -> Self {
-        let mut challenges = Self::default();
+        let mut challenges = Self {
+            ack: config.provider.ack.clone(),
+            ..Self::default()
+        };
         let wanted = config.provider.challenges.iter();
         for rule in wanted.filter(|rule| rule.capture.is_none() || config.capture) {
             match compile(rule, config) {
@@ -67,6 +74,28 @@ impl Challenges {
             challenges.keys_sha1 = keys(config, Algorithm::HmacSha1);
         }
         challenges
+    }
+
+    /// What the provider wants to read when its event is acknowledged. A value that it needs and
+    /// the request lacks leaves it empty: the event is stored all the same.
+    pub(super) fn ack(&self, view: &View<'_>, now: UnixMillis) -> AckBody {
+        let fill = Fill {
+            challenges: self,
+            view,
+            now,
+        };
+        let (bytes, content_type) = match (&self.ack.body, &self.ack.json) {
+            (Some(text), _) => (text.clone(), TEXT),
+            (None, Some(json)) => match fill.json(json) {
+                Ok(json) => (json.to_string(), JSON),
+                Err(_) => return AckBody::default(),
+            },
+            (None, None) => return AckBody::default(),
+        };
+        AckBody {
+            content_type,
+            bytes: bytes.into(),
+        }
     }
 
     /// Handshakes that are not answered, and what they lack.
@@ -99,9 +128,9 @@ impl Challenges {
         };
         let mut headers = HeaderMap::new();
         let (body, content_type) = match (&rule.body, &rule.json) {
-            (Some(text), _) => (fill.text(text)?, Some("text/plain; charset=utf-8")),
-            (None, Some(json)) => (fill.json(json)?.to_string(), Some("application/json")),
-            (None, None) => (String::new(), None),
+            (Some(text), _) if !text.parts().is_empty() => (fill.text(text)?, Some(TEXT)),
+            (_, Some(json)) => (fill.json(json)?.to_string(), Some(JSON)),
+            (_, None) => (String::new(), None),
         };
         if let Some(content_type) = content_type {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
@@ -177,7 +206,7 @@ impl Compiled {
         };
         let equals = rule.equals.as_ref();
         equals.is_none_or(|text| *found == *text.as_bytes())
-            && (rule.signed || !matches!(when.place, Place::Json(_)) || is_single(view.body))
+            && (rule.signed || is_alone(view, &when.place))
     }
 
     fn check(&self, view: &View<'_>) -> Result<(), Rejection> {
@@ -214,9 +243,15 @@ fn find<'a>(view: &View<'a>, place: &Place) -> Result<Option<view::Bytes<'a>>, A
     view.find(place, None)
 }
 
-/// Whether a body is a JSON object with one member: nothing else can be in it.
-fn is_single(body: &[u8]) -> bool {
-    serde_json::from_slice::<Map<String, Value>>(body).is_ok_and(|object| object.len() == 1)
+/// Whether nothing else is in the body, if the value is there: no event can be in it then.
+fn is_alone(view: &View<'_>, place: &Place) -> bool {
+    if !place.is_in_body() {
+        return true;
+    }
+    if matches!(place, Place::Form(_)) {
+        return view.form().count() == 1;
+    }
+    serde_json::from_slice::<Map<String, Value>>(view.body).is_ok_and(|object| object.len() == 1)
 }
 
 /// What answers are made of.

@@ -6,7 +6,10 @@
 //! signatures are decoded to exactly their length and compared in constant time; ids, types and
 //! JSON are read only after the signature held (but for schemes whose signature is in the body).
 //!
-//! What this does not do: decide on duplicates (the store), choose the answer (ingress), fetch keys.
+//! A provider's handshake is told from an event here too, and its answer made ([`Admission`]).
+//!
+//! What this does not do: decide on duplicates (the store), answer (ingress), keep captured secrets
+//! (the store), fetch keys.
 
 mod admit;
 mod challenge;
@@ -33,7 +36,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use admit::{Admission, Handover, Reply};
+pub use admit::{AckBody, Admission, Handover, Reply};
 pub use diagnose::{BODY_BYTES_MAX as DIAGNOSED_BYTES_MAX, Diagnosis, Diagnostician, Mistake};
 pub use rejection::{Reason, Refused, Rejection};
 pub use sign::{Unsigned, sign};
@@ -46,7 +49,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::HeaderName;
 use ipnet::IpNet;
 
@@ -115,7 +117,6 @@ pub struct Verifier {
     allow_from: Vec<IpNet>,
     observe: bool,
     ack_status: u16,
-    ack_body: Bytes,
     token_parameters: Vec<Box<str>>,
     credential_headers: Vec<HeaderName>,
     challenges: Challenges,
@@ -173,7 +174,6 @@ impl Verifier {
             allow_from: config.allow_from.clone(),
             observe: config.observe,
             ack_status: config.provider.ack.status,
-            ack_body: config.provider.ack.body.clone().unwrap_or_default().into(),
             token_parameters,
             credential_headers,
             challenges,
@@ -216,8 +216,7 @@ impl Verifier {
         let found = rule.facts.read(&view, evidence.claims.as_ref());
         // What was not verified must not keep a genuine event out.
         let dedup_id = found.dedup_id.filter(|_| observed.is_none());
-        let dedup_id =
-            dedup_id.unwrap_or_else(|| facts::unique_id(EventId::new(now).as_bytes()));
+        let dedup_id = dedup_id.unwrap_or_else(|| facts::unique_id(EventId::new(now).as_bytes()));
         let facts = Facts {
             dedup_id,
             provider_event_id: found.provider_event_id,
@@ -301,12 +300,6 @@ impl Verifier {
     #[must_use]
     pub fn ack_status(&self) -> u16 {
         self.ack_status
-    }
-
-    /// The text that it needs beside the status; mostly none.
-    #[must_use]
-    pub fn ack_body(&self) -> Bytes {
-        self.ack_body.clone()
     }
 
     /// Whether the provider wants refusals without a body, too.

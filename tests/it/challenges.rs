@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 use hookgate::clock::Clock;
+use hookgate::gateway::Gateway;
+use hookgate::metrics::Metrics;
 use hookgate::providers::Provider;
 use hookgate::secret::Secret;
 use hookgate::verify::{Unsigned, sign};
@@ -15,7 +17,8 @@ use crate::support::http::{Answer, Connection};
 use crate::support::sender::bytes;
 
 /// Providers with the handshakes that there are, as their files would say.
-const PROVIDERS: [(&str, &str); 10] = [
+const PROVIDERS: [(&str, &str); 11] = [
+    ("adobe-sign", include_str!("providers/adobe-sign.toml")),
     ("dropbox", include_str!("providers/dropbox.toml")),
     ("slack", include_str!("providers/slack.toml")),
     ("zoom", include_str!("providers/zoom.toml")),
@@ -62,6 +65,8 @@ impl Scene {
         }
         setup.set("providers_dir", &directory.display().to_string());
         setup.set("server.public_url", "https://hooks.example.com");
+        setup.set("server.trusted_proxies", "127.0.0.0/8");
+        setup.set("server.rejections_per_peer.per_second", "1");
         setup.set(&format!("sources.{provider}.provider"), provider);
         for (key, value) in settings {
             setup.set(&format!("sources.{provider}.{key}"), value);
@@ -542,4 +547,85 @@ async fn an_acknowledgement_carries_the_text_that_the_provider_wants() {
         Some("text/plain; charset=utf-8")
     );
     scene.ends_with_events(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_acknowledgement_repeats_what_the_provider_wants_to_read() {
+    let scene = Scene::new("adobe-sign", &[]).await;
+    let client = "X-AdobeSign-ClientId: CBJCHBCAABAA\r\n";
+    let expected = json!({ "xAdobeSignClientId": "CBJCHBCAABAA" });
+    assert_eq!(scene.ask("GET", "", client, "").await.json(), expected);
+
+    let token = format!("?token={SECRET}");
+    let answer = scene.ask("POST", &token, client, r#"{"id":"1"}"#).await;
+    answer.acknowledged("stored");
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    assert_eq!(answer.json(), expected);
+    refused(&scene.ask("POST", "", client, r#"{"id":"1"}"#).await);
+
+    // The event counts more than what it fails to say.
+    for client in ["", "X-AdobeSign-ClientId: <\r\n"] {
+        let body = format!(r#"{{"id":"{}"}}"#, client.len());
+        let answer = scene.ask("POST", &token, client, &body).await;
+        answer.acknowledged("stored");
+        assert_eq!((answer.text(), answer.header("content-type")), ("", None));
+    }
+    scene.ends_with_events(3).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn handshakes_that_anybody_can_ask_for_use_up_nothing_but_their_peers_patience() {
+    let settings = [("rate.per_second", "1"), ("rate.burst", "1")];
+    let scene = Scene::new("dropbox", &settings).await;
+    let from = |peer| format!("X-Forwarded-For: {peer}\r\n");
+    let flooder = from("192.0.2.7");
+    let mut limited = false;
+    for _ in 0..1000 {
+        let answer = scene.ask("GET", "?challenge=a", &flooder, "").await;
+        limited = answer.status == 429;
+        if limited {
+            break;
+        }
+        repeats(&answer, "a");
+    }
+    assert!(limited);
+    let other = from("192.0.2.8");
+    repeats(&scene.ask("GET", "?challenge=a", &other, "").await, "a");
+    let peer = [("X-Forwarded-For", "192.0.2.7")];
+    let event = scene.post(SECRET, &peer, "{}").await;
+    event.acknowledged("stored");
+    scene.ends_with_events(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_the_disk_does_not_take_is_not_answered() {
+    let scene = Scene::capturing("asana").await;
+    let in_the_way = scene.setup.store().join("captured");
+    std::fs::write(&in_the_way, "").unwrap();
+    let answer = scene.ask("POST", "", &handover(ASANA), "").await;
+    assert_eq!((answer.status, answer.header("x-hook-secret")), (503, None));
+    assert_eq!(scene.post(ASANA, &[], "{}").await.status, 503);
+
+    std::fs::remove_file(&in_the_way).unwrap();
+    let answer = scene.ask("POST", "", &handover(ASANA), "").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    scene.post(ASANA, &[], "{}").await.acknowledged("stored");
+    scene.counted("unavailable", 2.0).await;
+    scene.ends_with_events(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_gate_whose_captured_secret_is_damaged_does_not_start() {
+    let scene = Scene::capturing("asana").await;
+    scene.ask("POST", "", &handover(ASANA), "").await;
+    let (setup, app) = (scene.setup, scene.app);
+    scene.gate.stop().await;
+    std::fs::write(setup.store().join("captured/asana"), "").unwrap();
+    let started = Gateway::start(setup.config(), Clock::real(), Metrics::new()).await;
+    let error = started.err().unwrap().to_string();
+    assert!(
+        error.contains("asana") && error.contains("is empty"),
+        "{error}"
+    );
+    app.stop().await;
 }

@@ -41,7 +41,7 @@ fn signed(provider: &Arc<Provider>, headers: &[(&str, &str)], body: &'static str
 /// What became of a request, in a word: with a handshake, the answer's body.
 fn outcome(verifier: &Verifier, request: Received) -> String {
     match verifier.admit(request, NOW, None) {
-        Ok(Admission::Event(_)) => "event".to_owned(),
+        Ok(Admission::Event(..)) => "event".to_owned(),
         Ok(Admission::NoEvent) => "no event".to_owned(),
         Ok(Admission::Challenge(reply)) => {
             String::from_utf8(reply.into_parts().1.to_vec()).unwrap()
@@ -176,7 +176,23 @@ fn a_signature_that_holds_makes_it_an_event_whatever_it_looks_like() {
     }
 }
 
-/// A token comes with every request to such a source, so it does not tell events from handshakes.
+#[test]
+fn a_form_with_a_single_field_holds_no_event() {
+    let provider = signing(&format!(
+        "{CONTENT}[[challenge]]\nmethod = 'POST'\nwhen = 'form:webhook_id'\nbody = 'pong {{form:webhook_id}}'"
+    ));
+    let verifier = verifier(config(provider, &["key"]));
+    let form = [("content-type", "application/x-www-form-urlencoded")];
+    let post = |body| outcome(&verifier, received("/", &form, body));
+    assert_eq!(post("webhook_id=1"), "pong 1");
+    assert_eq!(post("webhook_id=1&event=2"), "no_header");
+    assert_eq!(
+        outcome(&verifier, received("/", &[], "webhook_id=1")),
+        "no_header"
+    );
+}
+
+/// Such a token comes with every request, so it does not tell events from handshakes.
 #[test]
 fn where_requests_bring_no_signature_handshakes_are_looked_for_first() {
     let text = "title = 'T'\ndocs = 'd'\n[[scheme]]\nkind = 'token'\n\
