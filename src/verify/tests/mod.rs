@@ -3,6 +3,7 @@
 mod events;
 mod forgeries;
 mod schemes;
+mod signing;
 mod sources;
 mod vectors;
 
