@@ -4,7 +4,7 @@ use subtle::ConstantTimeEq as _;
 
 use super::jwt::Claims;
 use super::rejection::{Reason, Rejection};
-use super::view::{Ambiguous, View};
+use super::view::{Ambiguous, Bytes, View};
 use crate::providers::{Check, Piece, Place, Template};
 
 /// A check that is made after the signature held.
@@ -43,10 +43,7 @@ impl CheckRule {
 
     /// Whether the value is what it has to be.
     pub(super) fn check(&self, view: &View<'_>, claims: Option<&Claims>) -> Result<(), Rejection> {
-        let expected = match &self.expected {
-            Expected::Text(text) => Some(text.as_bytes().into()),
-            Expected::Value(place) => view.find(place, None).ok().flatten(),
-        };
+        let expected = self.expected(view);
         let equals = |value: &[u8]| {
             let equal = expected.as_deref().map(|expected| value.ct_eq(expected));
             equal.is_some_and(Into::into)
@@ -66,6 +63,24 @@ impl CheckRule {
             }
             None if self.optional || (self.without_body && self.is_bare(view)) => Ok(()),
             None => Err(Reason::NoHeader.because(format!("{} is missing", self.name))),
+        }
+    }
+
+    /// What a request needs at the place to pass; `None` if it is there, or may be absent.
+    pub(super) fn wanted(&self, view: &View<'_>) -> Option<String> {
+        if self.without_body && self.is_bare(view) {
+            return None;
+        }
+        let expected = self.expected(view)?;
+        let found = view.find(&self.from, None).ok().flatten();
+        let text = String::from_utf8_lossy(&expected);
+        (found != Some(expected.clone())).then(|| text.into_owned())
+    }
+
+    fn expected<'a>(&'a self, view: &View<'a>) -> Option<Bytes<'a>> {
+        match &self.expected {
+            Expected::Text(text) => Some(text.as_bytes().into()),
+            Expected::Value(place) => view.find(place, None).ok().flatten(),
         }
     }
 

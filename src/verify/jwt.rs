@@ -256,11 +256,27 @@ impl<'de> Visitor<'de> for Members {
 
 /// A token with these claims, a JSON object; `None` unless the algorithm is one of HS*.
 pub(super) fn issue(algorithm: JwtAlgorithm, secret: &[u8], claims: &str) -> Option<String> {
+    let signed = unsigned(algorithm, claims);
+    let signature = tag(algorithm, secret, signed.as_bytes())?;
+    Some(with_signature(&signed, &signature))
+}
+
+/// What is signed of a token with these claims.
+pub(super) fn unsigned(algorithm: JwtAlgorithm, claims: &str) -> String {
     let header = format!(r#"{{"alg":"{}","typ":"JWT"}}"#, algorithm.as_str());
     let [header, claims] = [&*header, claims].map(|part| URL_SAFE_NO_PAD.encode(part));
-    let signed = format!("{header}.{claims}");
-    let signature = URL_SAFE_NO_PAD.encode(tag(algorithm, secret, signed.as_bytes())?);
-    Some(format!("{signed}.{signature}"))
+    format!("{header}.{claims}")
+}
+
+/// The whole token.
+pub(super) fn with_signature(signed: &str, signature: &[u8]) -> String {
+    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+/// The claims' text in a token that nothing is known about.
+pub(super) fn payload(token: &[u8]) -> Option<Vec<u8>> {
+    let part = token.split(|byte| *byte == b'.').nth(1)?;
+    URL_SAFE_NO_PAD.decode(part.trim_ascii()).ok()
 }
 
 /// The signature of HS*; there is none with an empty secret.

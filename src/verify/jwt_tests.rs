@@ -18,10 +18,6 @@ fn content(header: &str, claims: &str) -> String {
     format!("{header}.{claims}")
 }
 
-fn with_signature(content: &str, signature: &[u8]) -> String {
-    format!("{content}.{}", URL_SAFE_NO_PAD.encode(signature))
-}
-
 /// A token signed with HS256 whatever its header says.
 fn hs256(header: &str, claims: &str) -> String {
     let content = content(header, claims);

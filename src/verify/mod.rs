@@ -39,7 +39,7 @@ mod tests;
 pub use admit::{AckBody, Admission, Handover, Reply};
 pub use diagnose::{BODY_BYTES_MAX as DIAGNOSED_BYTES_MAX, Diagnosis, Diagnostician, Mistake};
 pub use rejection::{Reason, Refused, Rejection};
-pub use sign::{Unsigned, sign};
+pub use sign::{TestKey, Unsigned, sign, test_key};
 pub use verified::Verified;
 
 use std::borrow::Cow;

@@ -234,12 +234,20 @@ pub(super) fn wire_token(
 
 /// What the scheme needs from the operator, beside secrets.
 #[derive(Default)]
-struct Needs<'a> {
-    values: Vec<&'a str>,
-    public_url: bool,
+pub(super) struct Needs<'a> {
+    /// Names of `config:` values.
+    pub(super) values: Vec<&'a str>,
+    pub(super) public_url: bool,
 }
 
 impl<'a> Needs<'a> {
+    pub(super) fn of(shape: &Shape<'a>, checks: &'a [Check]) -> Self {
+        let mut needs = Self::default();
+        needs.shape(shape);
+        needs.checks(checks);
+        needs
+    }
+
     fn place(&mut self, place: &'a Place) {
         self.values.extend(place.config_name());
         self.public_url |= *place == Place::UrlSha256;
@@ -302,9 +310,7 @@ impl<'a> Needs<'a> {
 
 /// `config:` values that the scheme uses and the source does not set, and the public URL.
 fn missing_values(shape: &Shape<'_>, checks: &[Check], config: &Config) -> Vec<Fault> {
-    let mut needs = Needs::default();
-    needs.shape(shape);
-    needs.checks(checks);
+    let mut needs = Needs::of(shape, checks);
     let fetch = shape.fetch().filter(|_| config.secrets.is_empty());
     if let Some(rule) = fetch {
         needs.fetch(rule);

@@ -170,8 +170,16 @@ impl Reader {
         }
     }
 
+    /// The fields in a header's text.
+    pub(super) fn fields_in<'a>(&'a self, text: &'a [u8]) -> Fields<'a> {
+        Fields {
+            values: vec![text.into()],
+            reader: self,
+        }
+    }
+
     /// A signature and the `sig:` fields of its header as the sender writes them.
-    pub(super) fn write(&self, signature: &[u8], field: Option<(&str, &str)>) -> String {
+    pub(super) fn write(&self, signature: &[u8], fields: &[(String, String)]) -> String {
         let spelled = match self.encoding {
             Encoding::Hex => hex::encode(signature),
             Encoding::Base64 => STANDARD.encode(signature),
@@ -180,14 +188,19 @@ impl Reader {
         let signature = format!("{}{spelled}", self.prefix);
         let (separator, assign) = (&self.separator, &self.assign);
         let tag = self.tags.first().map_or("", |tag| tag);
-        match (self.parse, field) {
-            (Parse::Raw, _) | (Parse::Positional, None) => signature,
-            (Parse::Positional, Some((_, value))) => format!("{value}{separator}{signature}"),
-            (Parse::Kv | Parse::List, None) => format!("{tag}{assign}{signature}"),
-            (Parse::Kv | Parse::List, Some((key, value))) => {
-                format!("{key}{assign}{value}{separator}{tag}{assign}{signature}")
-            }
-        }
+        let mut items: Vec<_> = match self.parse {
+            Parse::Raw => Vec::new(),
+            Parse::Positional => fields.iter().map(|(_, value)| value.clone()).collect(),
+            Parse::Kv | Parse::List => fields
+                .iter()
+                .map(|(key, value)| format!("{key}{assign}{value}"))
+                .collect(),
+        };
+        items.push(match self.parse {
+            Parse::Raw | Parse::Positional => signature,
+            Parse::Kv | Parse::List => format!("{tag}{assign}{signature}"),
+        });
+        items.join(separator)
     }
 }
 

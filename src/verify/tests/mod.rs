@@ -5,6 +5,7 @@ mod diagnoses;
 mod events;
 mod forgeries;
 mod schemes;
+mod signing;
 mod sources;
 mod vectors;
 

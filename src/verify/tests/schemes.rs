@@ -94,23 +94,14 @@ fn a_timestamp_in_a_signed_body_counts() {
         (NOW.0 + 300_001, Some(Reason::Future)),
     ] {
         let mut request = signed(&provider, "s", "/", &[]);
-        request.headers.clear();
-        request.body = json!({ "at": at }).to_string().into();
+        request.body = r#"{"at":0}"#.into();
         let secret = Secret::new("secret", "s");
-        sign(
-            &provider,
-            None,
-            &secret,
-            &BTreeMap::new(),
-            &mut request,
-            NOW,
-            "x",
-        )
-        .unwrap();
+        let (values, at) = (BTreeMap::new(), UnixMillis(at));
+        sign(&provider, None, &secret, &values, &mut request, at, "x").unwrap();
         assert_eq!(reason(&verifier, request), expected);
     }
-    let rejection = reason(&verifier, signed(&provider, "s", "/", &[]));
-    assert_eq!(rejection, Some(Reason::NoHeader));
+    let without = signed(&own_scheme(&json!({})), "s", "/", &[]);
+    assert_eq!(reason(&verifier, without), Some(Reason::NoHeader));
 }
 
 #[test]
