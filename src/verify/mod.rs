@@ -9,6 +9,7 @@
 //! What this does not do: decide on duplicates (the store), choose the answer (ingress), fetch keys.
 
 mod check;
+mod code;
 mod content;
 mod facts;
 mod items;
@@ -33,6 +34,7 @@ mod view;
 #[cfg(test)]
 mod tests;
 
+pub use code::subscribe_url;
 pub use rejection::{Reason, Rejection};
 pub use sign::{Unsigned, sign};
 pub use verified::Verified;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::code::Code;
 use super::content::fill;
 use super::items::items;
 use super::jwt::{self, Claims};
@@ -27,6 +28,7 @@ pub(super) enum Proof {
     Token(Token),
     Signed(Signed),
     Jwt(Jwt),
+    Code(Code),
     Each {
         items: Box<[Box<str>]>,
         inner: Box<Self>,
@@ -98,6 +100,7 @@ impl Proof {
             Self::Token(token) => token.check(view, now).map(Evidence::of),
             Self::Signed(signed) => signed.check(view, now).map(Evidence::of),
             Self::Jwt(jwt) => jwt.check(view, now),
+            Self::Code(code) => code.check(view, now).map(Evidence::of),
             Self::Each { items, inner } => each(items, inner, view, now),
         }
     }
@@ -109,7 +112,7 @@ impl Proof {
             // Good for anything until it expires, but of no more use once it is verified.
             Self::Jwt(jwt) => jwt.reader.places(),
             Self::Each { inner, .. } => inner.token_places(),
-            Self::Nothing | Self::Signed(_) => &[],
+            Self::Nothing | Self::Signed(_) | Self::Code(_) => &[],
         }
     }
 
@@ -119,6 +122,7 @@ impl Proof {
             Self::Nothing => "no proof: whoever reaches the path is believed".to_owned(),
             Self::Token(_) => format!("a {label} that does not cover the body"),
             Self::Jwt(_) => "a signed token".to_owned(),
+            Self::Code(code) => format!("{label} over {}", code.covered()),
             Self::Each { inner, .. } => {
                 let inner = inner.protection(label);
                 format!("for every element of the body {inner}")
@@ -142,6 +146,7 @@ impl Proof {
     pub(super) fn contents(&self) -> &[Template] {
         match self {
             Self::Signed(signed) => &signed.contents,
+            Self::Code(code) => code.contents(),
             Self::Nothing | Self::Token(_) | Self::Jwt(_) | Self::Each { .. } => &[],
         }
     }

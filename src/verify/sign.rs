@@ -11,6 +11,7 @@ use ed25519_dalek::{Signer as _, SigningKey};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
+use super::code;
 use super::content::fill;
 use super::key::{Key, joined, private_key};
 use super::rule::wire_token;
@@ -37,13 +38,13 @@ pub struct Unsigned {
 }
 
 impl Unsigned {
-    fn header(&mut self, name: &HeaderName, value: &str) {
+    pub(super) fn header(&mut self, name: &HeaderName, value: &str) {
         self.headers
             .retain(|(known, _)| !known.eq_ignore_ascii_case(name.as_str()));
         self.headers.push((name.to_string(), value.to_owned()));
     }
 
-    fn header_if_missing(&mut self, name: &HeaderName, value: &str) {
+    pub(super) fn header_if_missing(&mut self, name: &HeaderName, value: &str) {
         if !self
             .headers
             .iter()
@@ -129,7 +130,8 @@ pub fn sign(
             request.put(first_place(signature)?, &token)
         }
         Shape::Signed(shape) => Signer(shape).sign(secret, values, request, at),
-        Shape::Jwt(_) | Shape::Each { .. } | Shape::Code { .. } => {
+        Shape::Code(shape) => code::sign(&shape, secret, values, request, at),
+        Shape::Jwt(_) | Shape::Each { .. } => {
             Err("signing with this kind of scheme is not possible".to_owned())
         }
     }
@@ -226,7 +228,7 @@ impl<'a> Signer<'a> {
     }
 }
 
-fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, String> {
+pub(super) fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, String> {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         let name: HeaderName = name
@@ -241,7 +243,7 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, String> {
 }
 
 /// The address and the target of a URL.
-fn split_url(url: &str) -> (&str, &str) {
+pub(super) fn split_url(url: &str) -> (&str, &str) {
     let authority = url.find("://").map_or(0, |at| at + 3);
     if url.starts_with('/') {
         return ("", url);

@@ -171,7 +171,7 @@ pub(super) fn decodes_to(text: &[u8], name: &str) -> bool {
     percent_decode(text).eq(name.bytes())
 }
 
-fn form_decode(text: &[u8]) -> Bytes<'_> {
+pub(super) fn form_decode(text: &[u8]) -> Bytes<'_> {
     if !text.contains(&b'+') {
         return percent_decode(text).into();
     }
