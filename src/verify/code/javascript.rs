@@ -191,3 +191,48 @@ fn decimal(number: f64) -> String {
     };
     format!("{sign}{text}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_become_what_node_writes() {
+        let table = include_str!("../../../tests/code/javascript.json");
+        let table: Vec<(String, String)> = serde_json::from_str(table).unwrap();
+        assert!(table.len() >= 250);
+        for (text, expected) in table {
+            let written = stringify(text.as_bytes());
+            assert_eq!(written.as_deref(), Some(&*expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_others_could_read_differently_or_is_not_json_is_refused() {
+        for text in [
+            "",
+            "[1",
+            "{} x",
+            "\u{feff}{}",
+            "01",
+            "NaN",
+            "'a'",
+            r#"{"a":1,"a":1}"#,
+            r#"[{"a":1,"\u0061":2}]"#,
+            r#"{"1":1,"\u0031":2}"#,
+            r#""\ud800""#,
+            r#"{"\udc00":1}"#,
+        ] {
+            assert_eq!(stringify(text.as_bytes()), None, "{text}");
+        }
+        assert_eq!(stringify(b"\"\xff\""), None);
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| "[".repeat(depth) + &"]".repeat(depth);
+        assert_eq!(stringify(nested(129).as_bytes()), Some(nested(129)));
+        assert_eq!(stringify(nested(130).as_bytes()), None);
+        assert_eq!(stringify(nested(1_000_000).as_bytes()), None);
+    }
+}

@@ -16,9 +16,6 @@ mod segment;
 mod sns;
 mod texts;
 
-#[cfg(test)]
-mod tests;
-
 pub use sns::subscribe_url;
 
 use std::collections::BTreeMap;
@@ -104,7 +101,7 @@ struct Claimed<'a> {
 struct KeyName {
     kid: Option<String>,
     /// Where it is; already known to be a place of the provider's.
-    #[cfg_attr(not(test), expect(dead_code, reason = "keys are pinned ones so far"))]
+    #[expect(dead_code, reason = "keys are pinned ones so far")]
     url: Option<String>,
 }
 

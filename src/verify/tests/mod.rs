@@ -1,5 +1,6 @@
 //! Behaviour of the whole engine, over every provider of the catalogue.
 
+mod code;
 mod events;
 mod forgeries;
 mod schemes;
