@@ -348,3 +348,33 @@ fn signatures<'t>(
         (None, false) => Ok(found),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_procedure_says_what_it_covers_and_what_kind_of_key_it_takes() {
+        let about = [
+            (Name::Sns, sns::Sns.about()),
+            (Name::PlivoV3, plivo::PlivoV3.about()),
+            (Name::HubspotV3, hubspot::HubspotV3.about()),
+            (Name::SegmentBatch, segment::SegmentBatch.about()),
+            (Name::Keygen, keygen::Keygen.about()),
+            (Name::DetachedJws, &detached::ABOUT),
+        ];
+        for (name, about) in about {
+            let label = about.label;
+            assert!(about.covers.parse::<Template>().is_ok(), "{label}");
+            let public = |algorithm: &Algorithm| signature_algorithm(*algorithm).is_some();
+            let public = about
+                .algorithms
+                .iter()
+                .filter(|algorithm| public(algorithm));
+            let (public, all) = (public.count(), about.algorithms.len());
+            let expected = if name.takes_public_key() { all } else { 0 };
+            assert_eq!(public, expected, "{label}");
+            assert!(all == 1 || (all > 1 && public == all), "{label}");
+        }
+    }
+}
