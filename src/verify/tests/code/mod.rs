@@ -348,6 +348,11 @@ fn a_source_is_told_what_its_procedure_needs() {
             json!({ "code": "plivo_v3", "signature": { "from": "header:X" } }),
             "scheme.signature: is known to the code",
         ),
+        (
+            json!({ "code": "detached_jws", "key": "jwk",
+                    "signature": { "from": "header:X", "parse": "kv", "tag": "v1" } }),
+            "scheme.signature.parse: a token stands alone",
+        ),
         (json!({ "key": "pem" }), "scheme.code: is missing"),
     ] {
         let mut scheme = overrides.clone();
