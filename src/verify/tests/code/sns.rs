@@ -232,6 +232,25 @@ fn headers_and_topic_have_to_be_those_of_the_message() {
 }
 
 #[test]
+fn ids_come_from_the_signed_message_and_not_from_headers() {
+    let mut provider = Provider::clone(&scheme("sns"));
+    let sources = ["header:x-amz-sns-message-id", "json:/MessageId"];
+    provider.event.key.clear();
+    provider.event.id.0 = sources.map(|source| source.parse().unwrap()).into();
+    let verifier = verifier(config(Arc::new(provider), &[&public_pem()]));
+    let body = serde_json::to_string(&genuine_message(&notification())).unwrap();
+    let [with, without] = [&[("x-amz-sns-message-id", "m-1")][..], &[]].map(|headers| {
+        let verified = verifier.verify(received("/", headers, body.clone()), NOW);
+        verified
+            .unwrap_or_else(|r| panic!("{r:?}"))
+            .dedup_id()
+            .to_vec()
+    });
+    assert_eq!(with, without);
+    assert!(with.ends_with(b"m-1"));
+}
+
+#[test]
 fn age_matters_only_where_the_source_says_so() {
     let mut old = notification();
     "2024-12-31T00:00:00Z".clone_into(&mut old[2].1);
