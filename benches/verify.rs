@@ -65,6 +65,7 @@ fn case(
         dedup_key: None,
         allow_from: Vec::new(),
         observe: false,
+        capture: false,
     });
     let headers: HeaderMap = request
         .headers

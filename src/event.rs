@@ -102,6 +102,7 @@ impl FromStr for EventId {
 }
 
 /// The request as it came: raw body, headers before any filtering.
+#[derive(Clone)]
 pub struct Received {
     /// When the last byte of the body had been read (wall time).
     pub received_at: UnixMillis,

@@ -1,4 +1,29 @@
-//! hookgate: a sidecar that stands in front of an application that receives webhooks.
+//! hookgate: a sidecar that stands in front of an application that receives webhooks, and its
+//! verification as a library.
+//!
+//! # In an app
+//!
+//! [`Webhooks`] gives a tower layer for axum or hyper that lets genuine webhooks through, with their
+//! bytes as they were sent; [`layer`] explains it.
+//!
+//! ```
+//! # fn main() -> Result<(), hookgate::SetupError> {
+//! let github = hookgate::Webhooks::provider("github")
+//!     .secret("from the webhook's settings")
+//!     .build()?;
+//! let app: axum::Router = axum::Router::new()
+//!     .route("/webhooks/github", axum::routing::post(|| async { "thank you" }))
+//!     .layer(github.layer());
+//! # let _ = app;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! How a provider signs is data, in the language that [`providers`] reads: what is not shipped can be
+//! described in a few lines ([`Webhooks::custom`], [`WebhooksBuilder::scheme`]). The names at the root
+//! are meant for apps; the modules are the sidecar's parts, and change with it.
+//!
+//! # As a sidecar
 //!
 //! ```text
 //!  sender                                                                  app
@@ -32,6 +57,9 @@ pub mod store;
 
 pub mod forward;
 
+// Verification without the rest, inside an app.
+pub mod layer;
+
 // For operators.
 pub mod admin;
 pub mod metrics;
@@ -41,3 +69,7 @@ pub mod telemetry;
 pub mod cli;
 pub mod config;
 pub mod gateway;
+
+pub use layer::{SetupError, Verify, VerifyLayer, Webhooks, WebhooksBuilder};
+pub use providers::{Provider, ProviderError};
+pub use verify::{Fault, Reason, Rejection, Verified};

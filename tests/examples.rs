@@ -90,20 +90,52 @@ fn the_node_app_takes_events() {
 
 #[test]
 fn the_rust_app_takes_events() {
+    let place = Place::new();
+    let mut command = place.command(&built("echo_app"));
+    command.arg(place.socket());
+
+    assert!(killed_then_terminated(&place, &mut command, "listening on").success());
+    assert!(!place.socket().exists());
+}
+
+#[test]
+fn the_axum_app_takes_what_is_signed_and_only_that() {
+    let place = Place::new();
+    let mut command = place.command(&built("axum_layer"));
+    command.arg("127.0.0.1:0").env("STRIPE_SECRET", "whsec_1");
+    let (mut app, ready) = App::started(&mut command, "listening on ");
+    let address = ready.trim_start_matches("listening on ");
+    let send = |tamper: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+        let url = format!("http://{address}/webhooks/stripe");
+        command.args([
+            "send",
+            "--provider",
+            "stripe",
+            "--secret",
+            "whsec_1",
+            "--to",
+        ]);
+        command.arg(url).args(tamper).output().expect("it runs")
+    };
+
+    assert!(send(&[]).status.success());
+    app.expect("invoice.paid bytes=");
+    assert!(!send(&["--tamper"]).status.success());
+    app.expect("refused: mismatch");
+}
+
+/// An example of this crate, as a program.
+fn built(example: &str) -> PathBuf {
     let here = std::env::current_exe().expect("the path of this test");
     let profile = here.ancestors().nth(2).expect("the folder above deps");
-    let program = profile.join("examples/echo_app");
+    let program = profile.join("examples").join(example);
     assert!(
         program.exists(),
         "cargo build --examples makes {}",
         program.display()
     );
-    let place = Place::new();
-    let mut command = place.command(&program);
-    command.arg(place.socket());
-
-    assert!(killed_then_terminated(&place, &mut command, "listening on").success());
-    assert!(!place.socket().exists());
+    program
 }
 
 /// Starts the app, kills it, starts it over the socket file that is left, and ends it by SIGTERM.
@@ -157,6 +189,11 @@ struct App {
 impl App {
     /// Starts `command` and waits until it has printed `ready`.
     fn start(command: &mut Command, ready: &str) -> Self {
+        Self::started(command, ready).0
+    }
+
+    /// The same, with the line that it printed.
+    fn started(command: &mut Command, ready: &str) -> (Self, String) {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -166,16 +203,16 @@ impl App {
         forward_lines(child.stdout.take().expect("its output"), sender.clone());
         forward_lines(child.stderr.take().expect("its messages"), sender);
         let mut app = Self { child, lines };
-        app.expect(ready);
-        app
+        let line = app.expect(ready);
+        (app, line)
     }
 
     /// Waits for a line that holds `text`.
-    fn expect(&mut self, text: &str) {
+    fn expect(&mut self, text: &str) -> String {
         let mut seen = Vec::new();
         loop {
             match self.lines.recv_timeout(PATIENCE) {
-                Ok(line) if line.contains(text) => return,
+                Ok(line) if line.contains(text) => return line,
                 Ok(line) => seen.push(line),
                 Err(error) => panic!("{text:?} did not come ({error}), but {seen:#?}"),
             }

@@ -7,18 +7,22 @@
 mod access;
 mod events;
 mod health;
+mod rejections;
+mod sources;
 mod view;
 
 use std::sync::Arc;
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 
 pub use health::Health;
-pub use view::{AttemptView, EventDetail, EventList, EventSummary, Replayed};
+pub use rejections::{DiagnosisView, RejectionList, RejectionView};
+pub use view::{AttemptView, EventDetail, EventList, EventSummary, Forgotten, Replayed};
 
 use crate::clock::Clock;
+use crate::ingress::Gate;
 use crate::metrics::Metrics;
 use crate::net::Address;
 use crate::secret::Secret;
@@ -46,6 +50,8 @@ pub struct Admin {
     pub token: Option<Secret>,
     /// Headers that carry a source's credentials, which no view shows.
     pub credential_headers: Vec<http::HeaderName>,
+    /// What was refused recently, and whose captured secrets can be let go of.
+    pub gate: Arc<Gate>,
 }
 
 /// All routes.
@@ -56,6 +62,11 @@ pub fn router(admin: Admin) -> Router {
         .route("/api/v1/events/{id}", get(events::show))
         .route("/api/v1/events/{id}/body", get(events::body))
         .route("/api/v1/events/{id}/replay", post(events::replay))
+        .route(
+            "/api/v1/sources/{name}/captured-secret",
+            delete(sources::forget_secret),
+        )
+        .route("/api/v1/rejections", get(rejections::list))
         .layer(from_fn_with_state(Arc::clone(&admin), access::check));
     Router::new()
         .route("/livez", get(health::livez))

@@ -101,6 +101,13 @@ pub struct Replayed {
     pub replayed: u64,
 }
 
+/// Answer to letting go of a captured secret.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// Whether there was one.
+    pub forgotten: bool,
+}
+
 impl From<Page> for EventList {
     fn from(page: Page) -> Self {
         let events = page.events.iter().map(EventSummary::from).collect();
@@ -221,7 +228,9 @@ impl IntoResponse for ApiError {
 }
 
 pub(super) async fn no_such_route() -> ApiError {
-    ApiError::not_found("there is /livez, /readyz, /metrics and /api/v1/events")
+    ApiError::not_found(
+        "there is /livez, /readyz, /metrics, /api/v1/events, /api/v1/rejections and /api/v1/sources",
+    )
 }
 
 pub(super) async fn wrong_method() -> ApiError {

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method, Request};
 use http_body_util::Full;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
 use super::Failure;
@@ -40,6 +41,15 @@ fn token(file: &Path) -> Result<HeaderValue, Failure> {
         value.map_err(|_| Failure::Usage(format!("{}: not a token", file.display())))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// A query string of the parameters that are given.
+pub(super) fn query(parameters: &[(&str, &Option<String>)]) -> String {
+    let given = parameters.iter().filter_map(|(name, value)| {
+        let value = utf8_percent_encode(value.as_deref()?, NON_ALPHANUMERIC);
+        Some(format!("{name}={value}"))
+    });
+    given.collect::<Vec<_>>().join("&")
 }
 
 /// A connection to the admin API.

@@ -3,8 +3,9 @@
 use http::Method;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
-use super::api::{Api, ApiArgs};
+use super::api::{Api, ApiArgs, query};
 use super::http::block_on;
+use super::out::printable;
 use super::{Failure, out};
 use crate::admin::{EventDetail, EventList, Replayed};
 
@@ -94,13 +95,7 @@ impl List {
             ("cursor", &self.cursor),
             ("limit", &Some(limit)),
         ];
-        let given = parameters.iter().filter_map(|(name, value)| {
-            Some(format!(
-                "{name}={}",
-                utf8_percent_encode(value.as_deref()?, NON_ALPHANUMERIC)
-            ))
-        });
-        let target = format!("/api/v1/events?{}", given.collect::<Vec<_>>().join("&"));
+        let target = format!("/api/v1/events?{}", query(&parameters));
         let page: EventList = Api::connect(&self.api)
             .await?
             .call(Method::GET, &target)
@@ -225,11 +220,4 @@ impl Replay {
         out::line(format_args!("replayed {replayed}"));
         Ok(())
     }
-}
-
-/// What senders and apps wrote, without what could drive the terminal.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
 }

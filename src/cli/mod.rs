@@ -12,8 +12,10 @@ mod events;
 mod http;
 mod out;
 mod providers;
+mod rejections;
 mod run;
 mod send;
+mod sources;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -53,6 +55,10 @@ enum Command {
     Providers(providers::Args),
     /// Look at events of a running gate, and replay them
     Events(events::Args),
+    /// Look after secrets that providers hand over
+    Sources(sources::Args),
+    /// Show what a running gate refused recently, why, and the way out
+    Rejections(rejections::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
 }
@@ -132,6 +138,8 @@ pub fn main() -> ExitCode {
         Command::Send(args) => send::run(&args),
         Command::Providers(args) => providers::run(&args),
         Command::Events(args) => events::run(args),
+        Command::Sources(args) => sources::run(args),
+        Command::Rejections(args) => rejections::run(&args),
         Command::Completions(args) => completions::run(&args),
     };
     match result {

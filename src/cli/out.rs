@@ -54,3 +54,10 @@ pub(super) fn table(rows: &[Vec<String>]) {
         line(cells.join("  ").trim_end());
     }
 }
+
+/// What senders and apps wrote, without what could drive the terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}

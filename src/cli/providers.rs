@@ -97,6 +97,10 @@ fn show(provider: &Provider) {
         let text = toml_like(&serde_json::to_value(scheme).unwrap_or_default());
         out::line(format_args!("scheme{variant}: {text}"));
     }
+    for challenge in &provider.challenges {
+        let text = toml_like(&serde_json::to_value(challenge).unwrap_or_default());
+        out::line(format_args!("handshake: {text}"));
+    }
     let rule = serde_json::to_value(&provider.event).unwrap_or_default();
     out::line(format_args!(
         "event: {}{}",

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::net::Address;
-use crate::{admin, forward, ingress, server, store, telemetry};
+use crate::{admin, forward, ingress, keys, server, store, telemetry};
 
 pub use faults::{Fault, Faults};
 pub use layers::{DEFAULTS, Inputs};
@@ -32,6 +32,8 @@ pub struct Config {
     pub server: server::Config,
     /// How requests are received and verified.
     pub ingress: ingress::Config,
+    /// How keys are fetched that senders publish.
+    pub keys: keys::Config,
     /// How events are handed to the app.
     pub forward: forward::Config,
     /// How events are kept.

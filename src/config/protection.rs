@@ -21,9 +21,17 @@ pub(super) struct Protection {
     /// Secrets were given, but none could be read.
     pub(super) unread: bool,
     pub(super) unsigned: bool,
+    /// The secret comes from the provider's handshake.
+    pub(super) capture: bool,
     pub(super) token: Option<Secret>,
     pub(super) token_in: Option<String>,
     pub(super) secrets: Vec<Secret>,
+}
+
+/// Whether the provider gives the secret away in its handshake.
+pub(super) fn hands_over(provider: &Provider) -> bool {
+    let mut challenges = provider.challenges.iter();
+    challenges.any(|challenge| challenge.capture.is_some())
 }
 
 impl One<'_> {
@@ -33,15 +41,28 @@ impl One<'_> {
         let shared = self.want("allow_shared_secret", shared);
         let unsigned = self.want("unsigned", std::mem::take(&mut raw.unsigned));
         let faults = self.reader.faults.0.len();
+        let capture = self.want("capture", std::mem::take(&mut raw.capture));
         let secrets = self.secrets(raw);
         Protection {
             // What is there but cannot be read is not missing too.
             unread: secrets.is_empty() && self.reader.faults.0.len() > faults,
             shared: shared.is_some_and(|flag| flag.0),
             unsigned: unsigned.is_some_and(|flag| flag.0),
+            capture: capture.is_some_and(|flag| flag.0),
             token: self.token(raw),
             token_in: self.want("token_in", std::mem::take(&mut raw.token_in)),
             secrets,
+        }
+    }
+
+    /// A captured secret is the only one, and comes from a provider that gives it away.
+    pub(super) fn check_capture(&mut self, provider: &Provider, capture: bool, given: &[Secret]) {
+        if capture && !hands_over(provider) {
+            let title = &provider.title;
+            let way_out = format!("{title} hands over no secret; remove it and set secret");
+            self.fault("capture", way_out);
+        } else if capture && !given.is_empty() {
+            self.fault("capture", "a secret is set too; remove one of them");
         }
     }
 

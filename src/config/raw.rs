@@ -189,6 +189,7 @@ shape!(Source {
     secret: Leaf<SecretText>,
     secret_file: Leaf<FilePath>,
     secrets: Leaf<SecretList>,
+    capture: Leaf<Flag>,
     allow_shared_secret: Leaf<Flag>,
     mode: Leaf<String>,
     ack: Leaf<String>,

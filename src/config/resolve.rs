@@ -11,7 +11,7 @@ use super::{Config, sources};
 use crate::event::SourceName;
 use crate::net::Address;
 use crate::secret::Secret;
-use crate::{admin, forward, ingress, server, store, telemetry};
+use crate::{admin, forward, ingress, keys, server, store, telemetry};
 
 const ADDRESS: &str =
     "write an address as \"host:port\" (an IPv6 host in brackets) or \"unix:/path\"";
@@ -58,6 +58,7 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
             ),
             tls: tls(&mut reader, raw_server.tls),
         },
+        keys: keys::Config::default(),
         ingress: ingress::Config {
             ack_deadline: reader.positive_span("server.ack_deadline", raw_server.ack_deadline),
             body_deadlines: ingress::BodyDeadlines::default(),
@@ -76,6 +77,7 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
                 NETWORK,
             ),
             sources: resolved.sources,
+            catalogue: resolved.catalogue,
         },
         grace: reader.span("server.grace", raw_server.grace),
         forward: app_config(&mut reader, app, resolved.app_paths),

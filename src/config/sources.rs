@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::layers::{self, Inputs};
-use super::protection::TOKEN_SEGMENT;
+use super::protection::{TOKEN_SEGMENT, hands_over};
 use super::raw::{self, Leaf};
 use super::reader::Reader;
 use super::resolve::{NETWORK, rate};
@@ -31,6 +31,7 @@ pub(super) struct Resolved {
     pub(super) sources: Vec<SourceConfig>,
     pub(super) app_paths: HashMap<SourceName, Box<str>>,
     pub(super) dedup_windows: HashMap<SourceName, Duration>,
+    pub(super) catalogue: Catalogue,
 }
 
 pub(super) fn resolve(
@@ -82,6 +83,7 @@ pub(super) fn resolve(
             "no sources are configured, so every request is answered 404; add a [sources.NAME] table".to_owned(),
         );
     }
+    resolved.catalogue = catalogue;
     resolved
 }
 
@@ -153,7 +155,7 @@ impl One<'_> {
         );
         let provider = self.provider(id, scheme);
         let protection = self.protection(&mut raw);
-        let (shared, unread) = (protection.shared, protection.unread);
+        let (shared, unread, capture) = (protection.shared, protection.unread, protection.capture);
         let checks = self.checks(&mut raw);
         let body_max = self
             .want("body_max", raw.body_max)
@@ -166,6 +168,7 @@ impl One<'_> {
         let unsigned = protection.unsigned;
         let (provider, secrets) = self.protected(provider?, protection, &path)?;
         self.check_path_token(&provider, &path);
+        self.check_capture(&provider, capture, &secrets);
         for secret in &secrets {
             self.claim_secret(secret, shared);
         }
@@ -175,8 +178,9 @@ impl One<'_> {
         if checks.observe {
             self.warn("mode is \"observe\": requests that fail verification are let through");
         }
-        let secret_labels = secrets.iter().map(|secret| secret.label.clone()).collect();
-        let verifier = Verifier::new(verify::Config {
+        let labels = secrets.iter().map(|secret| secret.label.clone());
+        let secret_labels = labels.chain(capture.then(|| "captured".into())).collect();
+        let config = verify::Config {
             source: self.name.into(),
             provider,
             variant: checks.variant,
@@ -187,22 +191,36 @@ impl One<'_> {
             dedup_key: checks.dedup_key,
             allow_from: checks.allow_from,
             observe: checks.observe,
-        });
-        match verifier {
-            Ok(verifier) => Some(SourceConfig {
-                name: self.name.into(),
-                path,
-                body_bytes_max: body_max.unwrap_or(self.defaults.body_max),
-                rate,
-                secret_labels,
-                verifier: Arc::new(verifier),
-            }),
+            capture,
+        };
+        Some(SourceConfig {
+            name: self.name.into(),
+            path,
+            body_bytes_max: body_max.unwrap_or(self.defaults.body_max),
+            rate,
+            secret_labels,
+            verifier: Arc::new(self.verifier(config, unread)?),
+        })
+    }
+
+    fn verifier(&mut self, config: verify::Config, unread: bool) -> Option<Verifier> {
+        let other_way = hands_over(&config.provider);
+        match Verifier::new(config) {
+            Ok(verifier) => {
+                for idle in verifier.idle_challenges() {
+                    self.warn(idle);
+                }
+                Some(verifier)
+            }
             Err(faults) => {
-                let news = faults
-                    .into_iter()
-                    .filter(|fault| !(unread && fault.key == "secret"));
-                for fault in news {
-                    self.fault(&fault.key, fault.message);
+                for fault in faults {
+                    let no_secret = fault.key == "secret";
+                    if no_secret && other_way && !unread {
+                        let message = fault.message;
+                        self.fault("secret", format_args!("{message}, or capture = true to take the one that the provider hands over"));
+                    } else if !(no_secret && unread) {
+                        self.fault(&fault.key, fault.message);
+                    }
                 }
                 None
             }

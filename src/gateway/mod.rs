@@ -16,11 +16,12 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::forward::{self, Forwarder};
 use crate::ingress::{self, Gate};
+use crate::keys::{self, KeySource};
 use crate::metrics::Metrics;
 use crate::net::{Address, Listener};
 use crate::server::{self, Server};
 use crate::shutdown::Stage;
-use crate::store::{Store, StoreError};
+use crate::store::{CapturedSecrets, Store, StoreError};
 
 mod store_metrics;
 
@@ -41,6 +42,9 @@ pub enum StartError {
     /// The TLS files cannot be used.
     #[error(transparent)]
     Tls(#[from] server::TlsError),
+    /// A captured secret cannot be read or used.
+    #[error(transparent)]
+    Captured(#[from] ingress::CaptureError),
     /// An address cannot be listened on.
     #[error("cannot listen on {address} ({key}): {source}; is another process using it?")]
     Listen {
@@ -82,6 +86,7 @@ impl Gateway {
             Some(server::Metrics::new(&metrics)),
         )?;
 
+        let captured = CapturedSecrets::beside(&config.store.path);
         let store = open_store(config.store, clock.clone()).await?;
         let names: Vec<_> = config
             .ingress
@@ -90,18 +95,19 @@ impl Gateway {
             .map(|source| source.name.clone())
             .collect();
         store_metrics::register(&metrics, &store, names.clone());
-        let credential_headers = config
-            .ingress
-            .sources
-            .iter()
-            .flat_map(|source| source.verifier.credential_headers());
-        let credential_headers = credential_headers.cloned().collect();
-        let gate = Arc::new(Gate::new(
+        let credential_headers = credential_headers(&config.ingress.sources);
+        let key_metrics = keys::Metrics::new(&metrics);
+        let keys = KeySource::new(config.keys, clock.clone(), key_metrics, intake.clone());
+        let gate = Arc::new(Gate::start(
             config.ingress,
             store.clone(),
+            captured,
             clock.clone(),
             ingress::Metrics::new(&metrics),
+            keys,
+            &intake,
         ));
+        restore_captured(&gate).await?;
 
         let listening = addresses(&listeners);
         let admin_listening = addresses(&admin_listeners);
@@ -123,6 +129,7 @@ impl Gateway {
             health,
             token,
             credential_headers,
+            gate: Arc::clone(&gate),
         };
         serve_admin(admin, admin_listeners, &admin_stage)?;
 
@@ -202,11 +209,27 @@ fn addresses(listeners: &[Listener]) -> Vec<Address> {
         .collect()
 }
 
+/// Headers that carry a source's credentials.
+fn credential_headers(sources: &[ingress::SourceConfig]) -> Vec<http::HeaderName> {
+    let headers = sources
+        .iter()
+        .flat_map(|source| source.verifier.credential_headers());
+    headers.cloned().collect()
+}
+
 /// Opening reads the disk, so it happens on a thread that may block.
 async fn open_store(config: crate::store::Config, clock: Clock) -> Result<Store, StoreError> {
     let runtime = tokio::runtime::Handle::current();
     let opened = tokio::task::spawn_blocking(move || Store::open(config, clock, &runtime)).await;
     opened.unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string().into())))
+}
+
+/// Reading files happens on a thread that may block.
+async fn restore_captured(gate: &Arc<Gate>) -> Result<(), StartError> {
+    let gate = Arc::clone(gate);
+    let restored = tokio::task::spawn_blocking(move || gate.restore_captured()).await;
+    restored.map_err(|panic| StoreError::Fatal(panic.to_string().into()))??;
+    Ok(())
 }
 
 fn serve_admin(admin: Admin, listeners: Vec<Listener>, stage: &Stage) -> Result<(), StartError> {

@@ -1,6 +1,7 @@
 //! What a sender is told. No other file chooses a status for a sender.
 //!
-//! Success is only reachable with a [`Receipt`], which only the store makes, after the commit.
+//! An event is only acknowledged with a [`Receipt`], which only the store makes, after the commit.
+//! A handshake, in which there is no event, is answered with a [`Reply`], which only `verify` makes.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -8,24 +9,25 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower_http::request_id::{MakeRequestId, RequestId};
 
 use crate::store::{Receipt, ReceiptKind};
+use crate::verify::{AckBody, Reply};
 
 /// When a sender should come back after our own trouble.
 const RETRY_SOON: Duration = Duration::from_secs(5);
 
 /// Why a request gets no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(crate) enum Refusal {
     /// The request breaks a rule of HTTP, named for whoever debugs the sender.
     Malformed(&'static str),
     /// No source has this path.
     NotFound,
-    /// The source takes POST only.
+    /// Events are sent with POST, and this is no handshake either.
     Method,
     /// The body did not arrive in time.
     Slow,
@@ -40,8 +42,12 @@ pub(super) enum Refusal {
 }
 
 /// The success that the provider asks for; the receipt proves that it is deserved.
-pub(super) fn stored(receipt: &Receipt, status: StatusCode) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::default());
+pub(super) fn stored(
+    receipt: &Receipt,
+    status: StatusCode,
+    body: AckBody,
+) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.bytes));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::try_from(receipt.event_id().to_string()) {
@@ -52,10 +58,27 @@ pub(super) fn stored(receipt: &Receipt, status: StatusCode) -> Response<Full<Byt
         ReceiptKind::Duplicate => "duplicate",
     };
     headers.insert("hookgate-status", HeaderValue::from_static(kind));
+    if !body.content_type.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
     response
 }
 
-pub(super) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
+/// The answer to a handshake; what it repeats must not be taken for anything but text.
+pub(super) fn challenged(reply: Reply) -> Response<Full<Bytes>> {
+    let status = StatusCode::from_u16(reply.status()).unwrap_or(StatusCode::OK);
+    let (headers, body) = reply.into_parts();
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+        .headers_mut()
+        .insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
     let (status, text) = match refusal {
         Refusal::Malformed(rule) => (StatusCode::BAD_REQUEST, *rule),
         Refusal::NotFound => (StatusCode::NOT_FOUND, "no webhook endpoint has this path"),

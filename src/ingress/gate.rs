@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::timeout;
@@ -16,47 +16,80 @@ use super::limits::{BodyBudget, BodyShare, PeerRecord};
 use super::metrics::Metrics;
 use super::peer::Proxies;
 use super::receive::BodyDeadlines;
+use super::rejections::{Recorder, Rejections};
 use super::source::{Source, Sources};
-use super::{Config, receive, strict};
+use super::{Config, check, receive, strict};
 use crate::clock::Clock;
 use crate::event::Received;
+use crate::keys::KeySource;
 use crate::server::Peer;
-use crate::store::{Receipt, Store, StoreError};
-use crate::verify::Verified;
+use crate::shutdown::Stage;
+use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
+use crate::verify::{AckBody, Admission, Diagnostician, Reason, Refused, Reply, Verified};
 
-/// A body larger than this is hashed away from the threads that serve other requests.
-const INLINE_BYTES_MAX: usize = 128 * 1024;
+/// How a request ended well.
+pub(super) enum Taken {
+    /// The event is durable; with what the provider wants to read then.
+    Stored(Receipt, AckBody),
+    /// A handshake: there was no event.
+    Answered(Reply),
+}
 
 /// Answers senders. It can be closed, after which it refuses with 503.
 pub struct Gate {
-    sources: Sources,
+    pub(super) sources: Sources,
     metrics: Metrics,
+    recorder: Recorder,
+    rejections: Rejections,
+    keys: KeySource,
     proxies: Proxies,
-    peers: PeerRecord,
+    pub(super) peers: PeerRecord,
     budget: BodyBudget,
     body_deadlines: BodyDeadlines,
     ack_deadline: Duration,
     store: Store,
+    pub(super) captured: CapturedSecrets,
     clock: Clock,
     closed: AtomicBool,
 }
 
 impl Gate {
-    /// A gate that is open.
+    /// A gate that is open. What it does behind its answers ends with `stage`.
     #[must_use]
-    pub fn new(config: Config, store: Store, clock: Clock, metrics: Metrics) -> Self {
+    pub fn start(
+        config: Config,
+        store: Store,
+        captured: CapturedSecrets,
+        clock: Clock,
+        metrics: Metrics,
+        keys: KeySource,
+        stage: &Stage,
+    ) -> Self {
+        let sources = Sources::new(config.sources, &metrics);
+        let rejections = Rejections::new(sources.iter().cloned().collect());
+        let diagnostician = Diagnostician::new(config.catalogue);
         Self {
-            sources: Sources::new(config.sources, &metrics),
+            sources,
             metrics,
+            recorder: Recorder::start(rejections.clone(), diagnostician, clock.clone(), stage),
+            rejections,
+            keys,
             proxies: Proxies::new(config.trusted_proxies),
             peers: PeerRecord::new(config.rejections_per_peer),
             budget: BodyBudget::new(config.bodies_in_flight_max),
             body_deadlines: config.body_deadlines,
             ack_deadline: config.ack_deadline,
             store,
+            captured,
             clock,
             closed: AtomicBool::new(false),
         }
+    }
+
+    /// What was refused recently.
+    #[must_use]
+    pub fn rejections(&self) -> &Rejections {
+        &self.rejections
     }
 
     /// From now on every request is refused with 503.
@@ -84,7 +117,11 @@ impl Gate {
         let result = self.take(&source, path_token, head, body).await;
         source.metrics.count(&result, started.elapsed());
         match result {
-            Ok(receipt) => ack::stored(&receipt, source.ack_status()),
+            Ok(Taken::Stored(receipt, body)) => ack::stored(&receipt, source.ack_status(), body),
+            Ok(Taken::Answered(reply)) => ack::challenged(reply),
+            Err(refusal) if source.verifier().refuses_bare() => {
+                ack::refused(&refusal).map(|_| Full::default())
+            }
             Err(refusal) => ack::refused(&refusal),
         }
     }
@@ -96,20 +133,20 @@ impl Gate {
             .sources
             .find(head.uri.path())
             .ok_or(Refusal::NotFound)?;
-        if head.method != Method::POST {
+        if !source.verifier().takes(&head.method) {
             return Err(Refusal::Method);
         }
         Ok((source, path_token))
     }
 
-    /// From head to durable: the only way to a [`Receipt`].
+    /// From head to durable, the only way to a [`Receipt`]; or to the answer of a handshake.
     async fn take(
         &self,
-        source: &Source,
+        source: &Arc<Source>,
         path_token: Option<Box<str>>,
         mut head: Parts,
         body: Incoming,
-    ) -> Result<Receipt, Refusal> {
+    ) -> Result<Taken, Refusal> {
         if !self.is_open() {
             return Err(Refusal::Unavailable("shutting down"));
         }
@@ -132,39 +169,61 @@ impl Gate {
             headers: head.headers,
             body,
         };
-        let (verified, _share) = self.verify(source, received, share).await?;
-        source.admit().map_err(Refusal::Limited)?;
-        self.commit(source, verified).await
+        let (admission, _share) = self.admit(source, received, share).await?;
+        match admission {
+            Admission::Event(verified, body) => {
+                source.admit().map_err(Refusal::Limited)?;
+                let receipt = self.commit(source, *verified).await?;
+                Ok(Taken::Stored(receipt, body))
+            }
+            Admission::Challenge(reply) => self.challenge(source, peer, reply).map(Taken::Answered),
+            Admission::Handover(handover) => {
+                let reply = self.capture(source, *handover).await?;
+                Ok(Taken::Answered(reply))
+            }
+            Admission::NoEvent => Err(Refusal::Method),
+        }
     }
 
     /// Checks the request; its share of the memory goes wherever the body goes.
-    async fn verify(
+    async fn admit(
         &self,
-        source: &Source,
+        source: &Arc<Source>,
         received: Received,
         share: BodyShare,
-    ) -> Result<(Verified, BodyShare), Refusal> {
-        let (now, peer) = (self.clock.wall(), received.peer);
-        let verdict = if received.body.len() > INLINE_BYTES_MAX {
-            let verifier = Arc::clone(&source.verifier);
-            let check = move || (verifier.verify(received, now), share);
-            tokio::task::spawn_blocking(check)
-                .await
-                .map_err(|_| Refusal::Unavailable("verification panicked"))?
-        } else {
-            (source.verifier.verify(received, now), share)
-        };
-        match verdict {
-            (Ok(verified), share) => {
-                source.note_verified(&verified);
-                Ok((verified, share))
+    ) -> Result<(Admission, BodyShare), Refusal> {
+        let (verifier, now) = (source.verifier(), self.clock.wall());
+        check::have_keys(&verifier, &received, &self.keys).await;
+        let keys = self.keys.clone();
+        let ask = move |received| verifier.admit(received, now, Some(&keys));
+        match check::verdict(ask, received, share).await? {
+            (Ok(admission), share) => {
+                if let Admission::Event(verified, _) = &admission {
+                    source.note_verified(verified);
+                    if let Some(rejection) = verified.observed() {
+                        let received = verified.received();
+                        self.recorder.note(source, received, rejection, true);
+                    }
+                }
+                Ok((admission, share))
             }
-            (Err(rejection), _) => {
-                let charged = self.peers.charge(peer);
-                source.note_rejected(&rejection, peer, charged.is_ok());
-                charged.map_err(Refusal::Limited)?;
-                Err(Refusal::Unverified)
-            }
+            (Err(refused), _) => Err(self.reject(source, &refused)),
+        }
+    }
+
+    /// The refusal for a request that failed verification.
+    pub(super) fn reject(&self, source: &Arc<Source>, refused: &Refused) -> Refusal {
+        let (received, rejection) = (&refused.received, &refused.rejection);
+        source.metrics.count_rejection(rejection.reason);
+        if let Err(wait) = self.peers.charge(received.peer) {
+            return Refusal::Limited(wait);
+        }
+        self.recorder.note(source, received, rejection, false);
+        match rejection.reason {
+            // Not the sender's fault: it may be genuine, and should come again.
+            Reason::NoSecret => Refusal::Unavailable("the endpoint is not set up yet"),
+            Reason::KeyUnavailable => Refusal::Unavailable("a key could not be fetched"),
+            _ => Refusal::Unverified,
         }
     }
 

@@ -86,13 +86,13 @@ const SMALL_BODY: usize = 64 * 1024;
 
 /// Memory for the bodies of all requests under way: `max` bytes, and a quarter more for small ones.
 #[derive(Clone)]
-pub(super) struct BodyBudget {
+pub(crate) struct BodyBudget {
     used: Arc<AtomicUsize>,
     max: usize,
 }
 
 impl BodyBudget {
-    pub(super) fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         Self {
             used: Arc::default(),
             max,
@@ -109,7 +109,7 @@ impl BodyBudget {
 }
 
 /// What one body occupies.
-pub(super) struct BodyShare {
+pub(crate) struct BodyShare {
     budget: BodyBudget,
     bytes: usize,
 }

@@ -6,9 +6,11 @@ use std::time::Duration;
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 
 use super::ack::Refusal;
+use super::gate::Taken;
+use super::rejections::Finding;
 use crate::metrics::ACK_BUCKETS;
-use crate::store::{Receipt, ReceiptKind};
-use crate::verify::Reason;
+use crate::store::ReceiptKind;
+use crate::verify::{Mistake, Reason};
 
 /// How a request ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +18,17 @@ enum Outcome {
     Stored,
     Duplicate,
     Conflict,
+    Challenge,
     Rejected,
     Limited,
     Unavailable,
 }
 
 impl Outcome {
-    fn of(result: &Result<Receipt, Refusal>) -> Self {
+    fn of(result: &Result<Taken, Refusal>) -> Self {
         match result {
-            Ok(receipt) => match receipt.kind() {
+            Ok(Taken::Answered(_)) => Self::Challenge,
+            Ok(Taken::Stored(receipt, _)) => match receipt.kind() {
                 ReceiptKind::Stored => Self::Stored,
                 ReceiptKind::Duplicate => Self::Duplicate,
                 ReceiptKind::Conflict => Self::Conflict,
@@ -42,10 +46,11 @@ impl Outcome {
         }
     }
 
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Stored,
         Self::Duplicate,
         Self::Conflict,
+        Self::Challenge,
         Self::Rejected,
         Self::Limited,
         Self::Unavailable,
@@ -56,6 +61,7 @@ impl Outcome {
             Self::Stored => "stored",
             Self::Duplicate => "duplicate",
             Self::Conflict => "conflict",
+            Self::Challenge => "challenge",
             Self::Rejected => "rejected",
             Self::Limited => "limited",
             Self::Unavailable => "unavailable",
@@ -67,6 +73,7 @@ impl Outcome {
 pub struct Metrics {
     requests: IntCounterVec,
     rejections: IntCounterVec,
+    diagnoses: IntCounterVec,
     secret_matches: IntCounterVec,
     ack_duration: HistogramVec,
     malformed: IntCounter,
@@ -96,6 +103,11 @@ impl Metrics {
                 "hookgate_rejections_total",
                 "Requests that failed verification, by reason",
                 &["source", "reason"],
+            ),
+            diagnoses: metrics.counters(
+                "hookgate_diagnoses_total",
+                "Requests that failed verification and were examined, by the mistake that was found",
+                &["source", "mistake"],
             ),
             secret_matches: metrics.counters(
                 "hookgate_secret_matches_total",
@@ -139,6 +151,16 @@ impl Metrics {
                     )
                 })
                 .collect(),
+            mistakes: Mistake::ALL
+                .iter()
+                .map(|mistake| {
+                    (
+                        *mistake,
+                        self.diagnoses.with_label_values(&[name, mistake.as_str()]),
+                    )
+                })
+                .collect(),
+            unknown_mistakes: self.diagnoses.with_label_values(&[name, "unknown"]),
             secret_matches: secrets
                 .iter()
                 .map(|secret| {
@@ -157,13 +179,15 @@ impl Metrics {
 pub(super) struct SourceMetrics {
     requests: [IntCounter; Outcome::ALL.len()],
     rejections: Vec<(Reason, IntCounter)>,
+    mistakes: Vec<(Mistake, IntCounter)>,
+    unknown_mistakes: IntCounter,
     secret_matches: Vec<(Box<str>, IntCounter)>,
     ack_duration: Histogram,
 }
 
 impl SourceMetrics {
     /// One request more, answered after `took`.
-    pub(super) fn count(&self, result: &Result<Receipt, Refusal>, took: Duration) {
+    pub(super) fn count(&self, result: &Result<Taken, Refusal>, took: Duration) {
         self.ack_duration.observe(took.as_secs_f64());
         let outcome = Outcome::of(result);
         let counted = Outcome::ALL
@@ -178,6 +202,21 @@ impl SourceMetrics {
     pub(super) fn count_rejection(&self, reason: Reason) {
         if let Some((_, counter)) = self.rejections.iter().find(|(known, _)| *known == reason) {
             counter.inc();
+        }
+    }
+
+    /// What an examination came to; one that was not made is not counted.
+    pub(super) fn count_finding(&self, finding: &Finding) {
+        match finding {
+            Finding::Pending | Finding::Skipped => {}
+            Finding::Unknown => self.unknown_mistakes.inc(),
+            Finding::Mistake(diagnosis) => {
+                let mut known = self.mistakes.iter();
+                let counted = known.find(|(known, _)| *known == diagnosis.mistake);
+                if let Some((_, counter)) = counted {
+                    counter.inc();
+                }
+            }
         }
     }
 

@@ -2,14 +2,18 @@
 //!
 //! The order of checks is fixed: connection caps (in `server`) → head limits (in `server`) → path,
 //! method, host → body size, budget and deadlines →
-//! signature, timestamp, id → the source's rate → durable commit → answer.
+//! handshake or signature, timestamp, id → the source's rate → durable commit → answer.
 
 mod ack;
+mod capture;
+mod check;
 mod gate;
+mod handshake;
 mod limits;
 mod metrics;
 mod peer;
 mod receive;
+mod rejections;
 mod source;
 mod strict;
 
@@ -25,12 +29,24 @@ use tower::{BoxError, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
 
+use crate::providers::Catalogue;
+
 pub use ack::after_panic;
+pub use capture::CaptureError;
 pub use gate::Gate;
 pub use limits::Rate;
 pub use metrics::Metrics;
 pub use receive::BodyDeadlines;
+pub use rejections::{Finding, Record, RejectionFilter, Rejections};
 pub use source::SourceConfig;
+
+// The parts that verification inside an app shares.
+pub(crate) use ack::{Refusal, refused};
+pub(crate) use check::verdict;
+pub(crate) use limits::{BodyBudget, BodyShare};
+pub(crate) use receive::body as read_body;
+pub(crate) use source::Lines;
+pub(crate) use strict::name_host;
 
 /// The id of one request: in the answer and in the log, never in what the app gets.
 const REQUEST_ID: HeaderName = HeaderName::from_static("hookgate-request-id");
@@ -49,6 +65,8 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// The inbound endpoints.
     pub sources: Vec<SourceConfig>,
+    /// The providers that a rejected request is compared with.
+    pub catalogue: Catalogue,
 }
 
 /// The request path, outermost layer first.

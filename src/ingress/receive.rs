@@ -1,8 +1,9 @@
 //! Reads a request body within its limits: size, shared memory, time.
 
+use std::pin::pin;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
@@ -30,16 +31,13 @@ impl Default for BodyDeadlines {
 
 /// The whole body and its share of the memory for bodies. Trailers are dropped: nothing signs
 /// them, so nothing may be concluded from them.
-pub(super) async fn body<B>(
+pub(crate) async fn body<B: Body>(
     body: B,
     bytes_max: usize,
     budget: &BodyBudget,
     deadlines: BodyDeadlines,
-) -> Result<(Bytes, BodyShare), Refusal>
-where
-    B: Body<Data = Bytes, Error = hyper::Error> + Unpin,
-{
-    let mut body = body;
+) -> Result<(Bytes, BodyShare), Refusal> {
+    let mut body = pin!(body);
     if body.size_hint().lower() > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
         return Err(Refusal::TooLarge);
     }
@@ -56,15 +54,17 @@ where
             Ok(Some(Err(_))) => return Err(Refusal::Malformed("the body broke off")),
             Ok(Some(Ok(frame))) => frame,
         };
-        let Ok(data) = frame.into_data() else {
+        let Ok(mut data) = frame.into_data() else {
             continue;
         };
-        if first.len() + whole.len() + data.len() > bytes_max {
+        let bytes = data.remaining();
+        if bytes > bytes_max.saturating_sub(first.len() + whole.len()) {
             return Err(Refusal::TooLarge);
         }
-        if !share.grow(data.len()) {
+        if !share.grow(bytes) {
             return Err(Refusal::Unavailable("too many bodies at once"));
         }
+        let data = data.copy_to_bytes(bytes); // which copies nothing if they are `Bytes` already
         if first.is_empty() && whole.is_empty() {
             first = data;
         } else {

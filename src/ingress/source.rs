@@ -4,16 +4,19 @@ use std::collections::HashMap;
 use std::fmt::Display;
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use http::StatusCode;
 
 use super::limits::{Rate, SourceRate};
 use super::metrics::{Metrics, SourceMetrics};
+use super::rejections::{Finding, Noted, Ring};
 use crate::event::SourceName;
-use crate::verify::{Rejection, Verified, Verifier};
+use crate::secret::Secret;
+use crate::verify::{Verified, Verifier};
 
 /// Last segment of a path that carries the source's token.
 const TOKEN_SEGMENT: &str = "/{token}";
@@ -50,30 +53,43 @@ pub struct SourceConfig {
 pub(super) struct Source {
     pub(super) name: SourceName,
     pub(super) body_bytes_max: usize,
-    pub(super) verifier: Arc<Verifier>,
+    /// Replaced when a secret is handed over.
+    pub(super) verifier: ArcSwap<Verifier>,
+    /// The secret that was handed over, if the source waits for one.
+    pub(super) captured: Mutex<Option<Secret>>,
     pub(super) metrics: SourceMetrics,
     rate: Option<SourceRate>,
+    rejections: Mutex<Ring>,
     rejection_lines: Lines,
     /// Apart, so that forgers cannot silence what an operator must see.
     trouble_lines: Lines,
+    handshake_lines: Lines,
 }
 
 impl Source {
-    fn new(config: SourceConfig, metrics: &Metrics) -> Self {
+    fn new(config: SourceConfig, sources: usize, metrics: &Metrics) -> Self {
         Self {
             metrics: metrics.source(config.name.as_str(), &config.secret_labels),
             name: config.name,
             body_bytes_max: config.body_bytes_max,
-            verifier: config.verifier,
+            verifier: ArcSwap::new(config.verifier),
+            captured: Mutex::default(),
             rate: config.rate.map(SourceRate::new),
+            rejections: Mutex::new(Ring::new(sources)),
             rejection_lines: Lines::new(),
             trouble_lines: Lines::new(),
+            handshake_lines: Lines::new(),
         }
+    }
+
+    /// What checks requests now.
+    pub(super) fn verifier(&self) -> Arc<Verifier> {
+        self.verifier.load_full()
     }
 
     /// The status that the provider takes for success.
     pub(super) fn ack_status(&self) -> StatusCode {
-        StatusCode::from_u16(self.verifier.ack_status()).unwrap_or(StatusCode::OK)
+        StatusCode::from_u16(self.verifier.load().ack_status()).unwrap_or(StatusCode::OK)
     }
 
     /// One more verified event; otherwise the time after which there is room for it.
@@ -85,30 +101,43 @@ impl Source {
         if let Some(label) = verified.secret() {
             self.metrics.count_secret_match(label);
         }
-        if let Some(reason) = verified.observed() {
-            self.metrics.count_rejection(reason);
-            self.rejection_lines.write(|unlogged| {
-                tracing::warn!(source = %self.name, reason = reason.as_str(), unlogged,
-                    "not verified, but let through: this source's mode is \"observe\"");
-            });
+        if let Some(rejection) = verified.observed() {
+            self.metrics.count_rejection(rejection.reason);
         }
     }
 
-    /// Counts a rejection, and writes it down if it is `worth_a_line`.
-    pub(super) fn note_rejected(
-        &self,
-        rejection: &Rejection,
-        peer: Option<IpAddr>,
-        worth_a_line: bool,
-    ) {
-        self.metrics.count_rejection(rejection.reason);
-        if !worth_a_line {
-            return;
-        }
+    /// The recent rejections.
+    pub(super) fn rejections(&self) -> MutexGuard<'_, Ring> {
+        self.rejections
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts what an examination found, writes it down and keeps it.
+    pub(super) fn conclude(&self, noted: &Noted, finding: Finding, body_sha256: Option<Box<str>>) {
+        self.metrics.count_finding(&finding);
         self.rejection_lines.write(|unlogged| {
+            let peer = noted.peer.map(tracing::field::display);
+            let (reason, detail) = (noted.rejection.reason.as_str(), &noted.rejection.detail);
+            let (diagnosis, clue) = match &finding {
+                Finding::Mistake(found) => (found.mistake.as_str(), found.clue.as_deref()),
+                Finding::Unknown => ("unknown", None),
+                Finding::Pending | Finding::Skipped => ("skipped", None),
+            };
+            let said = match noted.observed {
+                true => "not verified, but let through: this source's mode is \"observe\"",
+                false => "rejected",
+            };
+            tracing::warn!(source = %self.name, reason, %detail, diagnosis, clue, peer, unlogged, "{said}");
+        });
+        self.rejections()
+            .conclude(noted.number, finding, body_sha256);
+    }
+
+    pub(super) fn note_handshake(&self, peer: Option<IpAddr>, what: &str) {
+        self.handshake_lines.write(|unlogged| {
             let peer = peer.map(tracing::field::display);
-            tracing::warn!(source = %self.name, reason = rejection.reason.as_str(), detail = %rejection.detail,
-                peer, unlogged, "rejected");
+            tracing::info!(source = %self.name, peer, unlogged, "{what}");
         });
     }
 
@@ -120,13 +149,13 @@ impl Source {
 }
 
 /// Log lines of one kind that a sender can cause.
-struct Lines {
+pub(crate) struct Lines {
     rate: SourceRate,
     unlogged: AtomicU64,
 }
 
 impl Lines {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             rate: SourceRate::new(LOG_LINES),
             unlogged: AtomicU64::new(0),
@@ -134,7 +163,7 @@ impl Lines {
     }
 
     /// Writes a line unless there were too many; the next line says how many were left out.
-    fn write(&self, write: impl FnOnce(u64)) {
+    pub(crate) fn write(&self, write: impl FnOnce(u64)) {
         if self.rate.admit().is_ok() {
             write(self.unlogged.swap(0, Ordering::Relaxed));
         } else {
@@ -157,15 +186,21 @@ impl Sources {
             exact: HashMap::new(),
             with_token: HashMap::new(),
         };
+        let count = configs.len();
         for config in configs {
             let path = config.path.clone();
-            let source = Arc::new(Source::new(config, metrics));
+            let source = Arc::new(Source::new(config, count, metrics));
             match path.strip_suffix(TOKEN_SEGMENT) {
                 Some(before) => sources.with_token.insert(before.into(), source),
                 None => sources.exact.insert(path.into(), source),
             };
         }
         sources
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Arc<Source>> {
+        self.exact.values().chain(self.with_token.values())
     }
 
     /// The source at `path`, and the token if the path carries one.

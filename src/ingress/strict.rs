@@ -38,7 +38,7 @@ pub(super) fn check(head: &Parts) -> Result<(), &'static str> {
 }
 
 /// HTTP/2 names the host in the request line; apps and signatures look for it among the headers.
-pub(super) fn name_host(head: &mut Parts) {
+pub(crate) fn name_host(head: &mut Parts) {
     if !head.headers.contains_key(HOST)
         && let Some(authority) = head.uri.authority()
         && let Ok(host) = HeaderValue::from_str(authority.as_str())

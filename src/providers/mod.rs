@@ -4,6 +4,8 @@
 //! from a directory or from `[sources.NAME.scheme]`. This folder reads and checks the files and
 //! parses the grammars in them; what they mean for a request is `verify`'s work.
 
+mod answer;
+mod challenge;
 mod check;
 mod one_or_many;
 mod provider;
@@ -13,9 +15,13 @@ mod signature;
 mod source;
 mod template;
 
+pub use answer::{AnswerJson, AnswerPart, AnswerText, Function, NotAnAnswer};
+pub use challenge::{Challenge, ChallengeCheck, ChallengeMethod};
 pub use check::Check;
 pub use one_or_many::OneOrMany;
-pub use provider::{AckRule, EventRule, Evidence, Provider, ProviderError, Sample, Status};
+pub use provider::{
+    AckRule, EventRule, Evidence, Fallback, Provider, ProviderError, Sample, Status,
+};
 pub use scheme::{
     Algorithm, FetchForm, FetchRule, JwtAlgorithm, KeyForm, Kind, Procedure, Scheme, TimeUnit,
     TimestampRule,
@@ -255,6 +261,29 @@ mod tests {
             (
                 "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n[event]\nid = 'sig:t'",
                 "event.id",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n[ack]\nbody = ''",
+                "ack.body",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n[ack]\nstatus = 204\njson = {}",
+                "ack.json",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n[ack]\n\
+                 json = { a = '{hmac_sha256_hex:query:a}' }",
+                "ack.json",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n\
+                 [[challenge]]\nmethod = 'HEAD'\n[[challenge]]\nmethod = 'POST'",
+                "challenge[1].when",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n\
+                 [[challenge]]\nmethod = 'GET'\nbody = '{hmac_sha256_hex:query:a}'",
+                "only schemes of kind `mac`",
             ),
         ] {
             let error = Provider::from_toml("test", text).unwrap_err().to_string();

@@ -6,8 +6,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::answer::AnswerJson;
+use super::challenge::Challenge;
 use super::one_or_many::OneOrMany;
-use super::scheme::Scheme;
+use super::scheme::{Kind, Scheme};
+use super::signature::is_false;
 use super::source::{Place, ValueSource};
 
 /// A provider, as its file says.
@@ -45,6 +48,9 @@ pub struct Provider {
     /// The answer it needs.
     #[serde(default)]
     pub ack: AckRule,
+    /// Handshakes that are answered without the app.
+    #[serde(default, rename = "challenge", skip_serializing_if = "Vec::is_empty")]
+    pub challenges: Vec<Challenge>,
     /// Facts that are not confirmed, by key (`retry`, `event.id`): not to be printed as certain.
     #[serde(default)]
     pub evidence: BTreeMap<String, Evidence>,
@@ -85,9 +91,23 @@ pub struct EventRule {
     /// The smallest set of values that tells two events apart, where no id alone does.
     #[serde(default)]
     pub key: Vec<ValueSource>,
+    /// What tells events apart where neither id nor key is there.
+    #[serde(default)]
+    pub fallback: Fallback,
     /// The event type; the first of these that is present.
     #[serde(default, rename = "type")]
     pub kind: OneOrMany<ValueSource>,
+}
+
+/// What tells events apart where neither id nor key is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Fallback {
+    /// The body: the same one again is a repeat.
+    #[default]
+    Body,
+    /// Nothing: different events can be alike to the byte, so every request is one of its own.
+    Nothing,
 }
 
 /// The answer that a provider needs.
@@ -103,6 +123,15 @@ pub struct AckRule {
     /// How long the provider waits for the answer.
     #[serde(default)]
     pub timeout_seconds: Option<u32>,
+    /// The text that it wants to read; left out: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<String>,
+    /// The JSON that it wants to read instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub json: Option<AnswerJson>,
+    /// Refusals are without a body, too.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub bare: bool,
 }
 
 fn ok() -> u16 {
@@ -115,6 +144,9 @@ impl Default for AckRule {
             status: ok(),
             exactly: false,
             timeout_seconds: None,
+            body: None,
+            json: None,
+            bare: false,
         }
     }
 }
@@ -210,6 +242,7 @@ impl Provider {
             let message = "must be a success, 200 to 299".to_owned();
             return Err(("ack.status".to_owned(), message));
         }
+        self.check_answers()?;
         let event = &self.event;
         let lists = [
             ("event.id", &event.id.0),
@@ -226,6 +259,39 @@ impl Provider {
             if let Some(source) = sources.iter().find(wrong) {
                 let message = format!("`{}` has no value of its own here", source.as_str());
                 return Err((key.to_owned(), message));
+            }
+        }
+        Ok(())
+    }
+
+    /// What senders are told: for events, and in handshakes.
+    fn check_answers(&self) -> Result<(), (String, String)> {
+        let is_plain = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+        if let Some(text) = &self.ack.body
+            && (text.is_empty()
+                || text.len() > 256
+                || !text.bytes().all(is_plain)
+                || self.ack.status == 204)
+        {
+            let message =
+                "must be a line of ASCII text, at most 256 bytes, and no 204 has one".to_owned();
+            return Err(("ack.body".to_owned(), message));
+        }
+        if let Some(json) = &self.ack.json
+            && (json.uses_secret() || self.ack.body.is_some() || self.ack.status == 204)
+        {
+            let message = "has no hmac functions, and goes with neither body nor a 204".to_owned();
+            return Err(("ack.json".to_owned(), message));
+        }
+        for (at, challenge) in self.challenges.iter().enumerate() {
+            let fault = challenge.check().err();
+            if let Some((key, message)) = fault {
+                return Err((format!("challenge[{at}].{key}"), message));
+            }
+            // Any other kind would take the answer for a token, or has no secret of ours.
+            if challenge.uses_secret() && self.schemes.iter().any(|s| s.kind != Kind::Mac) {
+                let message = "only schemes of kind `mac` have a key for hmac functions".to_owned();
+                return Err((format!("challenge[{at}]"), message));
             }
         }
         Ok(())

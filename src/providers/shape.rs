@@ -48,6 +48,19 @@ pub enum Shape<'a> {
     },
 }
 
+impl<'a> Shape<'a> {
+    /// Where the public key comes from if there is no secret.
+    #[must_use]
+    pub fn fetch(&self) -> Option<&'a FetchRule> {
+        match self {
+            Self::Signed(signed) => signed.fetch,
+            Self::Jwt(jwt) => jwt.fetch,
+            Self::Code { fetch, .. } => *fetch,
+            Self::None | Self::Token { .. } | Self::Each { .. } => None,
+        }
+    }
+}
+
 /// A signature over content.
 #[derive(Clone, Copy, Debug)]
 pub struct SignedShape<'a> {
@@ -403,6 +416,8 @@ fn sound_timestamp(rule: Option<&TimestampRule>, content: &Template) -> Result<(
     let signed = |place: &Place| {
         content.covers(&Piece::Value(place.clone()))
             || (content.covers_body() && place.is_in_body())
+            // Which headers the sender signed is looked at per request.
+            || (content.covers_named_headers() && place.header().is_some())
     };
     match placed || rule.from.0.iter().all(|from| signed(&from.place)) {
         true => Ok(()),

@@ -103,6 +103,18 @@ impl Template {
         parts.any(|part| part.piece == *piece)
     }
 
+    /// Whether the sender names further headers that are part of the content.
+    #[must_use]
+    pub fn covers_named_headers(&self) -> bool {
+        let named = |part: &Part| {
+            matches!(
+                part.piece,
+                Piece::SignedHeaderValues(..) | Piece::SignedHeaderPairs(_)
+            )
+        };
+        self.parts.iter().any(named)
+    }
+
     /// Whether the content depends on every byte of the body.
     #[must_use]
     pub fn covers_body(&self) -> bool {

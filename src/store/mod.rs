@@ -19,6 +19,7 @@
 mod backlog;
 #[doc(hidden)]
 pub mod bench;
+mod captured;
 mod config;
 mod embedded;
 mod engine;
@@ -40,6 +41,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use captured::CapturedSecrets;
 pub use config::{Config, Keep};
 pub use error::{Shortage, StoreError};
 pub use lease::{Attempt, DeadReason, Lease, Settlement};

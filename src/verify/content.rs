@@ -41,6 +41,37 @@ pub(super) fn fill<'a>(
     Ok(content)
 }
 
+/// Whether a value from `place` is part of the content, as far as that depends on the request: on
+/// which headers the sender names as signed.
+pub(super) fn covers(
+    template: &Template,
+    view: &View<'_>,
+    fields: &Fields<'_>,
+    place: &Place,
+) -> bool {
+    let Some(wanted) = place.header().filter(|_| template.covers_named_headers()) else {
+        return true;
+    };
+    let named = |part: &Part| {
+        let (names, separator) = if let Piece::SignedHeaderValues(names, _) = &part.piece {
+            (names, b' ')
+        } else if let Piece::SignedHeaderPairs(names) = &part.piece {
+            (names, b',')
+        } else {
+            return false;
+        };
+        let Ok(Some(names)) = view.find(names, Some(fields)) else {
+            return false;
+        };
+        let mut names = names.split(|byte| *byte == separator);
+        names.any(|name| {
+            name.trim_ascii()
+                .eq_ignore_ascii_case(wanted.as_str().as_bytes())
+        })
+    };
+    template.covers(&Piece::Value(place.clone())) || template.parts().iter().any(named)
+}
+
 /// What stands for a piece.
 enum Found<'a> {
     Value(Bytes<'a>),

@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use super::json::{Tree, Values, is_usable};
 use super::jwt::Claims;
 use super::view::{View, sha256_hex};
-use crate::providers::{EventRule, Piece, Place, Template, ValueSource};
+use crate::providers::{EventRule, Fallback, Piece, Place, Template, ValueSource};
 
 /// First byte of a dedup id: which rule made it.
 mod rule {
@@ -18,12 +18,13 @@ mod rule {
     pub(super) const PROVIDER_KEY: u8 = b'k';
     pub(super) const SOURCE_KEY: u8 = b'c';
     pub(super) const BODY: u8 = b'b';
-    pub(super) const OBSERVED: u8 = b'o';
+    pub(super) const UNIQUE: u8 = b'o';
 }
 
 /// What the request says.
 pub(super) struct Found {
-    pub(super) dedup_id: Vec<u8>,
+    /// `None`: nothing tells it from others, so it is an event of its own.
+    pub(super) dedup_id: Option<Vec<u8>>,
     pub(super) provider_event_id: Option<Box<str>>,
     pub(super) event_type: Option<Box<str>>,
 }
@@ -35,6 +36,8 @@ pub(super) struct FactRule {
     key_rule: u8,
     key: Vec<(Fetch, bool)>,
     kind: Vec<Fetch>,
+    /// Without id and key the body tells events apart.
+    by_body: bool,
 }
 
 enum Fetch {
@@ -80,6 +83,7 @@ impl FactRule {
         {
             id.push((0, fetch(source)));
         }
+        let by_body = key.is_some() || event.fallback == Fallback::Body;
         let key_rule = key.map_or(rule::PROVIDER_KEY, |_| rule::SOURCE_KEY);
         let key = key.unwrap_or(&event.key);
         let key = key
@@ -93,6 +97,7 @@ impl FactRule {
             key_rule,
             key,
             kind,
+            by_body,
         }
     }
 
@@ -119,7 +124,7 @@ impl FactRule {
         };
         let kind = self.kind.iter().find_map(|fetch| sight.text(fetch));
         Found {
-            dedup_id: dedup_id.unwrap_or_else(|| body_id(view.body)),
+            dedup_id: dedup_id.or_else(|| self.by_body.then(|| body_id(view.body))),
             provider_event_id: id.map(|(_, id)| id.into()),
             event_type: kind.map(Into::into),
         }
@@ -162,9 +167,9 @@ impl<'a> Sight<'a> {
     }
 }
 
-/// A dedup id that no other request has: for requests that are let through unverified.
-pub(super) fn observed_id(unique: &[u8; 16]) -> Vec<u8> {
-    let mut dedup_id = vec![rule::OBSERVED];
+/// A dedup id that no other request has.
+pub(super) fn unique_id(unique: &[u8; 16]) -> Vec<u8> {
+    let mut dedup_id = vec![rule::UNIQUE];
     dedup_id.extend(unique);
     dedup_id
 }

@@ -176,6 +176,11 @@ fn a_public_key_is_never_a_shared_secret() {
 }
 
 #[test]
+fn an_empty_secret_signs_nothing() {
+    assert!(issue(Hs256, b"", "{}").is_none());
+}
+
+#[test]
 fn the_algorithm_is_one_of_the_schemes() {
     for algorithm in ALL {
         let text = hs256(&format!(r#"{{"alg":"{}"}}"#, algorithm.as_str()), "{}");

@@ -107,6 +107,11 @@ impl Key {
         }
     }
 
+    /// Whether it still verifies anything at `now` (wall time).
+    pub(super) fn is_active(&self, now: UnixMillis) -> bool {
+        self.not_after.is_none_or(|end| now <= end)
+    }
+
     /// Whether the token is this secret, in constant time.
     pub(super) fn is_token(&self, token: &[u8]) -> bool {
         let Proof::Token(digest) = &self.proof else {
@@ -149,7 +154,7 @@ pub(super) fn first<T>(
 ) -> Result<(Arc<str>, T), Rejection> {
     let (mut found, mut active) = (None, false);
     for key in keys {
-        if key.not_after.is_some_and(|end| now > end) {
+        if !key.is_active(now) {
             continue;
         }
         active = true;
@@ -160,6 +165,9 @@ pub(super) fn first<T>(
     }
     match (found, active) {
         (Some(found), _) => Ok(found),
+        (None, _) if keys.is_empty() => {
+            Err(Reason::NoSecret.because("the provider has not handed over a secret yet"))
+        }
         (None, true) => Err(Reason::Mismatch.because("no secret of this source matches")),
         (None, false) => Err(Reason::Expired.because("every secret is past its not_after")),
     }

@@ -6,11 +6,18 @@
 //! signatures are decoded to exactly their length and compared in constant time; ids, types and
 //! JSON are read only after the signature held (but for schemes whose signature is in the body).
 //!
-//! What this does not do: decide on duplicates (the store), choose the answer (ingress), fetch keys.
+//! A provider's handshake is told from an event here too, and its answer made ([`Admission`]).
+//!
+//! What this does not do: decide on duplicates (the store), answer (ingress), keep captured secrets
+//! (the store), fetch keys.
 
+mod admit;
+mod challenge;
 mod check;
 mod content;
+mod diagnose;
 mod facts;
+mod fetched;
 mod items;
 mod json;
 mod jwt;
@@ -29,7 +36,9 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use rejection::{Reason, Rejection};
+pub use admit::{AckBody, Admission, Handover, Reply};
+pub use diagnose::{BODY_BYTES_MAX as DIAGNOSED_BYTES_MAX, Diagnosis, Diagnostician, Mistake};
+pub use rejection::{Reason, Refused, Rejection};
 pub use sign::{TestKey, Unsigned, sign, test_key};
 pub use verified::Verified;
 
@@ -45,14 +54,17 @@ use ipnet::IpNet;
 
 use crate::clock::UnixMillis;
 use crate::event::{EventId, Received, SourceName};
+use crate::keys::{Cached, KeySource, Wanted};
 use crate::providers::{Place, Provider, ValueSource};
 use crate::secret::Secret;
+use challenge::Challenges;
 use proof::Evidence;
 use rule::Rule;
 use verified::Facts;
 use view::View;
 
 /// What a source says about verification.
+#[derive(Clone)]
 pub struct Config {
     /// The source's name.
     pub source: SourceName,
@@ -74,6 +86,8 @@ pub struct Config {
     pub allow_from: Vec<IpNet>,
     /// Let through what fails, marked as such.
     pub observe: bool,
+    /// The provider hands over the secret in its handshake; until then there is none.
+    pub capture: bool,
 }
 
 /// A setting of a source that cannot work.
@@ -105,7 +119,9 @@ pub struct Verifier {
     ack_status: u16,
     token_parameters: Vec<Box<str>>,
     credential_headers: Vec<HeaderName>,
-    secrets: usize,
+    challenges: Challenges,
+    /// What it was made of: to be made anew with another secret, and for diagnoses.
+    config: Config,
 }
 
 impl Verifier {
@@ -141,18 +157,27 @@ impl Verifier {
                 token_parameters.push(name.clone());
             }
         }
+        for challenge in &config.provider.challenges {
+            let (capture, check) = (&challenge.capture, &challenge.check);
+            credential_headers.extend(capture.iter().filter_map(|at| at.place.header().cloned()));
+            if let Some(Place::Query(name)) = check.as_ref().map(|check| &check.from.place) {
+                token_parameters.push(name.clone());
+            }
+        }
         let public_url = config.public_url.as_deref().unwrap_or_default();
+        let challenges = Challenges::new(&config);
         Ok(Self {
             public_url: public_url.trim_end_matches('/').into(),
-            source: config.source,
+            source: config.source.clone(),
             rules,
-            values: config.values,
-            allow_from: config.allow_from,
+            values: config.values.clone(),
+            allow_from: config.allow_from.clone(),
             observe: config.observe,
             ack_status: config.provider.ack.status,
             token_parameters,
             credential_headers,
-            secrets: config.secrets.len(),
+            challenges,
+            config,
         })
     }
 
@@ -161,19 +186,39 @@ impl Verifier {
     /// # Errors
     /// Why it is refused. A source in observe mode refuses nothing.
     pub fn verify(&self, received: Received, now: UnixMillis) -> Result<Verified, Rejection> {
-        let view = View::of(&received, &self.values, &self.public_url);
+        let verdict = self.judge(received, now, None);
+        verdict.map_err(|refused| refused.rejection)
+    }
+
+    /// Like [`Verifier::verify`] with what is known of senders' keys; gives a refused request back
+    /// for the operator's record.
+    fn judge(
+        &self,
+        received: Received,
+        now: UnixMillis,
+        keys: Option<&KeySource>,
+    ) -> Result<Verified, Box<Refused>> {
+        let view = View {
+            keys,
+            ..View::of(&received, &self.values, &self.public_url)
+        };
         let (rule, outcome) = self.check(&view, received.peer, now);
         let (evidence, observed) = match outcome {
             Ok(evidence) => (evidence, None),
             Err(rejection) if self.observe => (Evidence::default(), Some(rejection)),
-            Err(rejection) => return Err(rejection),
+            Err(rejection) => {
+                return Err(Box::new(Refused {
+                    received,
+                    rejection,
+                }));
+            }
         };
-        let mut found = rule.facts.read(&view, evidence.claims.as_ref());
-        if observed.is_some() {
-            found.dedup_id = facts::observed_id(EventId::new(now).as_bytes());
-        }
+        let found = rule.facts.read(&view, evidence.claims.as_ref());
+        // What was not verified must not keep a genuine event out.
+        let dedup_id = found.dedup_id.filter(|_| observed.is_none());
+        let dedup_id = dedup_id.unwrap_or_else(|| facts::unique_id(EventId::new(now).as_bytes()));
         let facts = Facts {
-            dedup_id: found.dedup_id,
+            dedup_id,
             provider_event_id: found.provider_event_id,
             event_type: found.event_type,
             scheme: observed.as_ref().map_or(rule.label, |_| "observe"),
@@ -182,6 +227,17 @@ impl Verifier {
             observed,
         };
         Ok(Verified::new(self.source.clone(), received, facts))
+    }
+
+    /// The key that a request needs and that has to be fetched before it can be verified.
+    #[must_use]
+    pub fn wanted(&self, received: &Received, keys: &KeySource) -> Option<Wanted> {
+        let view = View::of(received, &self.values, &self.public_url);
+        let wanted = self
+            .rules
+            .iter()
+            .find_map(|rule| rule.proof.wanted(&view))?;
+        matches!(keys.cached(&wanted), Cached::Missing).then_some(wanted)
     }
 
     /// The rule that decided, and the label of the secret or the reason.
@@ -197,8 +253,7 @@ impl Verifier {
         )]
         let (first, others) = (&self.rules[0], &self.rules[1..]);
         if !self.allows(peer) {
-            let detail = "the sender's address is not in allow_from";
-            return (first, Err(Reason::Address.because(detail)));
+            return (first, Err(foreign_address()));
         }
         let (mut rule, mut outcome) = (first, first.check(view, now));
         for other in others {
@@ -247,6 +302,12 @@ impl Verifier {
         self.ack_status
     }
 
+    /// Whether the provider wants refusals without a body, too.
+    #[must_use]
+    pub fn refuses_bare(&self) -> bool {
+        self.config.provider.ack.bare
+    }
+
     /// Headers whose value is a secret: never to be shown.
     #[must_use]
     pub fn credential_headers(&self) -> &[HeaderName] {
@@ -264,8 +325,9 @@ impl Verifier {
                 let _ = write!(text, "{joint}{sentence}");
             }
         }
-        if self.secrets > 1 {
-            let _ = write!(text, ", {} secrets", self.secrets);
+        let secrets = self.config.secrets.len();
+        if secrets > 1 {
+            let _ = write!(text, ", {secrets} secrets");
         }
         if !self.allow_from.is_empty() {
             let _ = write!(text, ", only from {} networks", self.allow_from.len());
@@ -275,6 +337,10 @@ impl Verifier {
         }
         text
     }
+}
+
+fn foreign_address() -> Rejection {
+    Reason::Address.because("the sender's address is not in allow_from")
 }
 
 fn unknown_variant(config: &Config) -> Option<Fault> {

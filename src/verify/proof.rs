@@ -8,7 +8,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::content::fill;
+use super::challenge::could_be_an_answer;
+use super::content::{covers, fill};
 use super::items::items;
 use super::jwt::{self, Claims};
 use super::key::{self, Key, joined, matching};
@@ -18,7 +19,7 @@ use super::signature::{Fields, Reader, Signature};
 use super::time::TimeRule;
 use super::view::{Ambiguous, Bytes, View};
 use crate::clock::UnixMillis;
-use crate::keys::{PublicKey, SignatureAlgorithm};
+use crate::keys::{PublicKey, SignatureAlgorithm, Wanted};
 use crate::providers::{JwtAlgorithm, Piece, Place, Template};
 
 /// The way of proof.
@@ -46,9 +47,11 @@ pub(super) struct Signed {
     pub(super) reader: Reader,
     pub(super) contents: Vec<Template>,
     pub(super) time: Option<TimeRule>,
-    /// Other ways to write the public URL, beside the configured one.
-    pub(super) other_urls: Vec<Box<str>>,
+    /// Another way to write the public URL, beside the configured one.
+    pub(super) other_url: Option<Box<str>>,
     pub(super) keys: SigningKeys,
+    /// Whoever asks gets hashes under the same keys: see [`could_be_an_answer`].
+    pub(super) signs_answers: bool,
 }
 
 /// What checks a signature over content.
@@ -102,6 +105,28 @@ impl Proof {
         }
     }
 
+    /// The key that a request needs and that has to be fetched.
+    pub(super) fn wanted(&self, view: &View<'_>) -> Option<Wanted> {
+        match self {
+            Self::Signed(signed) => match &signed.keys {
+                SigningKeys::Public(_, keys) => {
+                    signed.reader.fields(view).ok()?;
+                    keys.wanted(view, None)
+                }
+                SigningKeys::Shared(_) => None,
+            },
+            Self::Jwt(jwt) => match &jwt.keys {
+                TokenKeys::Public(keys) => {
+                    let fields = jwt.reader.fields(view).ok()?;
+                    let token = jwt.token(&fields).ok()?;
+                    keys.wanted(view, token.kid())
+                }
+                TokenKeys::Shared(_) => None,
+            },
+            Self::Nothing | Self::Token(_) | Self::Each { .. } => None,
+        }
+    }
+
     /// Where a secret travels as it is; such places are kept from logs, API and app.
     pub(super) fn token_places(&self) -> &[Place] {
         match self {
@@ -135,6 +160,18 @@ impl Proof {
                 };
                 format!("{label} over {covered}")
             }
+        }
+    }
+
+    /// Whether events alone bring it: a signature, or a token in the body, but not one that is part
+    /// of the address and comes with every request.
+    pub(super) fn is_in_events_only(&self) -> bool {
+        match self {
+            Self::Signed(_) | Self::Jwt(_) | Self::Each { .. } => true,
+            Self::Token(token) => {
+                !token.basic && token.reader.places().iter().all(Place::is_in_body)
+            }
+            Self::Nothing => false,
         }
     }
 
@@ -189,12 +226,10 @@ fn basic_login(header: &[u8]) -> Option<Vec<u8>> {
 impl Signed {
     fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Arc<str>, Rejection> {
         let groups = self.reader.fields(view)?.groups();
-        let urls = std::iter::once(view.public_url).chain(self.other_urls.iter().map(|url| &**url));
-        let urls: Vec<_> = urls.collect();
         let ways = groups.iter().flat_map(|fields| {
-            let urls = &urls;
             self.contents.iter().flat_map(move |content| {
-                urls.iter().map(move |public_url| {
+                let urls = std::iter::once(view.public_url).chain(self.other_url.as_deref());
+                urls.map(move |public_url| {
                     let view = View {
                         public_url,
                         ..*view
@@ -221,7 +256,8 @@ impl Signed {
             Some(time) if placed => Some(timestamp(time, view, fields)?),
             _ => None,
         };
-        let content = fill(content, view, Some(fields), received.as_deref())?;
+        let template = content;
+        let content = fill(template, view, Some(fields), received.as_deref())?;
         let secret = match &self.keys {
             SigningKeys::Shared(keys) => {
                 matching(keys, now, |key| key.verifies(&content, &signatures))?
@@ -233,12 +269,22 @@ impl Signed {
                     let found = bytes.any(|bytes| key.verifies(*algorithm, &message, bytes));
                     found.then_some(())
                 };
-                keys.first(None, now, verifies)?.0
+                keys.first(view, None, now, verifies)?.0
             }
         };
+        if self.signs_answers && could_be_an_answer(&content) {
+            let detail = "the signed content could come from the answer to a handshake";
+            return Err(Reason::Malformed.because(detail));
+        }
         match (&self.time, &received) {
             (Some(time), Some(received)) => time.check(received, now)?,
-            (Some(time), None) => time.check(&timestamp(time, view, fields)?, now)?,
+            (Some(time), None) => {
+                let signed = |place: &Place| covers(template, view, fields, place);
+                if !time.from.iter().all(signed) {
+                    return Err(Reason::Malformed.because("the timestamp is not signed"));
+                }
+                time.check(&timestamp(time, view, fields)?, now)?;
+            }
             (None, _) => {}
         }
         Ok(secret)
@@ -246,17 +292,22 @@ impl Signed {
 }
 
 impl Jwt {
+    fn token<'f>(&self, fields: &'f Fields<'_>) -> Result<jwt::Token<'f>, Rejection> {
+        let text = self.reader.unprefixed(fields.first());
+        let odd = || Reason::Malformed.because("the token does not have its prefix");
+        jwt::Token::parse(text.ok_or_else(odd)?, &self.allowed)
+    }
+
     fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Evidence, Rejection> {
         let fields = self.reader.fields(view)?;
-        let text = self.reader.unprefixed(fields.first());
-        let text =
-            text.ok_or_else(|| Reason::Malformed.because("the token does not have its prefix"))?;
-        let token = jwt::Token::parse(text, &self.allowed)?;
+        let token = self.token(&fields)?;
         let (secret, genuine) = match &self.keys {
             TokenKeys::Shared(keys) => {
                 key::first(keys, now, |key| token.signed_with_secret(key.bytes()?))?
             }
-            TokenKeys::Public(keys) => keys.first(token.kid(), now, |key| token.signed_by(key))?,
+            TokenKeys::Public(keys) => {
+                keys.first(view, token.kid(), now, |key| token.signed_by(key))?
+            }
         };
         let claims = genuine.claims()?;
         claims.check_time(now, self.leeway, self.max_age)?;

@@ -1,25 +1,32 @@
-//! The public keys of a scheme: pinned ones out of the source's secrets.
+//! The public keys of a scheme: pinned in the source's secrets, or fetched.
 
 use std::sync::Arc;
 
 use base64::Engine as _;
 
+use super::fetched::{self, Fetched};
 use super::key::KEY_BASE64;
 use super::rejection::{Reason, Rejection};
+use super::view::View;
 use crate::clock::UnixMillis;
-use crate::keys::{PublicForm, PublicKey, SignatureAlgorithm};
+use crate::keys::{PublicForm, PublicKey, SignatureAlgorithm, Wanted};
 use crate::providers::{Algorithm, KeyForm};
 use crate::secret::Secret;
 
 /// A public key and what people call it.
-struct Pinned {
+pub(super) struct PinnedKey {
     label: Arc<str>,
     not_after: Option<UnixMillis>,
     key: PublicKey,
 }
 
 /// The public keys of a source.
-pub(super) struct PublicKeys(Vec<Pinned>);
+pub(super) enum PublicKeys {
+    /// The operator's own.
+    Pinned(Vec<PinnedKey>),
+    /// The sender's, fetched.
+    Fetched(Fetched),
+}
 
 impl PublicKeys {
     /// Reads the source's keys; `suits` says whether one can be used with the scheme.
@@ -39,7 +46,7 @@ impl PublicKeys {
                 if suits(&key) {
                     let label = (&*secret.label).into();
                     let not_after = secret.not_after;
-                    pinned.push(Pinned {
+                    pinned.push(PinnedKey {
                         label,
                         not_after,
                         key,
@@ -52,34 +59,62 @@ impl PublicKeys {
                 ));
             }
         }
-        Ok(Self(pinned))
+        Ok(Self::Pinned(pinned))
     }
 
-    /// The first active key that `verifies`: what people call it, and what that gave. Only the key
-    /// with the name that the sender gives is asked, as far as both give one.
+    /// The first key that `verifies`: what people call it, and what that gave. Only the key with
+    /// the name that the sender gives, `kid`, is asked, as far as both give one.
     pub(super) fn first<T>(
         &self,
+        view: &View<'_>,
         kid: Option<&str>,
         now: UnixMillis,
         verifies: impl Fn(&PublicKey) -> Option<T>,
     ) -> Result<(Arc<str>, T), Rejection> {
-        let active = |pinned: &&Pinned| pinned.not_after.is_none_or(|end| now <= end);
-        let mut active = self.0.iter().filter(active).peekable();
-        if active.peek().is_none() {
-            return Err(Reason::Expired.because("every key is past its not_after"));
+        match self {
+            Self::Pinned(pinned) => {
+                let active = |one: &&PinnedKey| one.not_after.is_none_or(|end| now <= end);
+                let mut active = pinned.iter().filter(active).peekable();
+                if active.peek().is_none() {
+                    return Err(Reason::Expired.because("every key is past its not_after"));
+                }
+                let labelled = active.map(|one| (&one.label, &one.key));
+                first_named(labelled, kid, verifies)
+            }
+            Self::Fetched(fetched) => {
+                let keys = fetched.keys(view, kid)?;
+                let label = fetched::LABEL.into();
+                first_named(keys.iter().map(|key| (&label, key)), kid, verifies)
+            }
         }
-        let named = |pinned: &&Pinned| {
-            let names = kid.zip(pinned.key.kid());
-            names.is_none_or(|(wanted, known)| wanted == known)
-        };
-        let mut named = active.filter(named).peekable();
-        if named.peek().is_none() {
-            return Err(Reason::UnknownKey.because("none of the source's keys has that name"));
-        }
-        named
-            .find_map(|pinned| Some((Arc::clone(&pinned.label), verifies(&pinned.key)?)))
-            .ok_or_else(|| Reason::Mismatch.because("no key of this source made the signature"))
     }
+
+    /// The key that a request needs and that has to be fetched.
+    pub(super) fn wanted(&self, view: &View<'_>, kid: Option<&str>) -> Option<Wanted> {
+        match self {
+            Self::Pinned(_) => None,
+            Self::Fetched(fetched) => fetched.wanted(view, kid).ok(),
+        }
+    }
+}
+
+/// The first key that has the name and verifies, with its label.
+fn first_named<'k, T>(
+    keys: impl Iterator<Item = (&'k Arc<str>, &'k PublicKey)>,
+    kid: Option<&str>,
+    verifies: impl Fn(&PublicKey) -> Option<T>,
+) -> Result<(Arc<str>, T), Rejection> {
+    let has_name = |key: &PublicKey| {
+        let names = kid.zip(key.kid());
+        names.is_none_or(|(wanted, known)| wanted == known)
+    };
+    let mut named = keys.filter(|(_, key)| has_name(key)).peekable();
+    if named.peek().is_none() {
+        return Err(Reason::UnknownKey.because("no key has the name that the sender gives"));
+    }
+    named
+        .find_map(|(label, key)| Some((Arc::clone(label), verifies(key)?)))
+        .ok_or_else(|| Reason::Mismatch.because("no key of this source made the signature"))
 }
 
 /// The algorithm that public keys know, for a scheme of kind `asym`.

@@ -2,13 +2,35 @@
 
 use std::borrow::Cow;
 
+use crate::event::Received;
+
+/// A request that was refused, and why.
+pub struct Refused {
+    /// The request as it came.
+    pub received: Received,
+    /// Why it was refused.
+    pub rejection: Rejection,
+}
+
 /// A refused request. Neither field holds a secret or a computed signature.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}: {detail}", reason.as_str())]
 pub struct Rejection {
     /// The reason, from a closed list.
     pub reason: Reason,
     /// What exactly, for a log line.
     pub detail: Cow<'static, str>,
+    /// `stale` and `future` only: the age of the timestamp, negative if it lies ahead.
+    pub age_seconds: Option<i64>,
+}
+
+impl Rejection {
+    pub(super) fn aged(self, seconds: i64) -> Self {
+        Self {
+            age_seconds: Some(seconds),
+            ..self
+        }
+    }
 }
 
 /// The closed list of reasons, as metric labels.
@@ -34,6 +56,8 @@ pub enum Reason {
     Expired,
     /// The sender's address is not in `allow_from`.
     Address,
+    /// The source has no secret yet: the provider has not handed one over.
+    NoSecret,
 }
 
 impl Reason {
@@ -49,6 +73,7 @@ impl Reason {
         Self::KeyUnavailable,
         Self::Expired,
         Self::Address,
+        Self::NoSecret,
     ];
 
     /// The metric label.
@@ -65,6 +90,7 @@ impl Reason {
             Self::KeyUnavailable => "key_unavailable",
             Self::Expired => "expired",
             Self::Address => "address",
+            Self::NoSecret => "no_secret",
         }
     }
 
@@ -73,17 +99,18 @@ impl Reason {
         match self {
             Self::NoHeader => 0,
             Self::Malformed => 1,
-            Self::Mismatch | Self::Expired | Self::UnknownKey => 2,
+            Self::Mismatch | Self::Expired | Self::UnknownKey | Self::NoSecret => 2,
             Self::Check | Self::Stale | Self::Future | Self::Address => 3,
             Self::KeyUnavailable => 4,
         }
     }
 
     /// The rejection for this reason.
-    pub(super) fn because(self, detail: impl Into<Cow<'static, str>>) -> Rejection {
+    pub fn because(self, detail: impl Into<Cow<'static, str>>) -> Rejection {
         Rejection {
             reason: self,
             detail: detail.into(),
+            age_seconds: None,
         }
     }
 }

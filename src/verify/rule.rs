@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::check::CheckRule;
 use super::facts::FactRule;
+use super::fetched::{Fetched, PLAID_VALUES};
 use super::jwt;
 use super::key::Key;
 use super::proof::{Evidence, Jwt, Proof, Signed, SigningKeys, Token, TokenKeys};
@@ -19,8 +20,8 @@ use super::{Config, Fault};
 use crate::clock::UnixMillis;
 use crate::keys::PublicKey;
 use crate::providers::{
-    Algorithm, Check, JwtShape, KeyForm, Piece, Place, Scheme, Shape, SignatureRule, SignedShape,
-    ValueSource,
+    Algorithm, Check, FetchForm, FetchRule, JwtShape, KeyForm, Piece, Place, Scheme, Shape,
+    SignatureRule, SignedShape, ValueSource,
 };
 use crate::secret::Secret;
 
@@ -47,7 +48,7 @@ impl Rule {
             .shape()
             .map_err(|fault| vec![Fault::new(format!("scheme.{}", fault.key), fault.message)])?;
         let mut faults = missing_values(&shape, &scheme.checks, config);
-        faults.extend(unusable_secrets(&shape, &config.secrets));
+        faults.extend(unusable_secrets(&shape, config));
         if !faults.is_empty() {
             return Err(faults);
         }
@@ -120,8 +121,7 @@ fn compile_signed(shape: &SignedShape<'_>, config: &Config) -> Result<Signed, Ve
         })?),
         Some(algorithm) => {
             let suits = |key: &PublicKey| key.suits(algorithm);
-            let keys = PublicKeys::pinned(secrets, shape.key, suits)
-                .map_err(|(label, message)| vec![Fault::new(label, message)])?;
+            let keys = public_keys(config, shape.key, shape.fetch, suits)?;
             SigningKeys::Public(algorithm, keys)
         }
     };
@@ -132,12 +132,12 @@ fn compile_signed(shape: &SignedShape<'_>, config: &Config) -> Result<Signed, Ve
         time: shape
             .timestamp
             .map(|rule| TimeRule::new(rule, config.tolerance)),
-        other_urls: if shape.url_variants {
-            other_port_spelling(public_url.trim_end_matches('/'))
-        } else {
-            Vec::new()
+        other_url: match shape.url_variants {
+            true => other_port_spelling(public_url.trim_end_matches('/')),
+            false => None,
         },
         keys,
+        signs_answers: signs_answers(config),
     })
 }
 
@@ -149,9 +149,7 @@ fn compile_jwt(shape: &JwtShape<'_>, config: &Config) -> Result<Jwt, Vec<Fault>>
             let algorithms = shape.algorithms.iter();
             let algorithms: Vec<_> = algorithms.filter_map(|name| jwt::public(*name)).collect();
             let suits = |key: &PublicKey| algorithms.iter().any(|name| key.suits(*name));
-            let keys = PublicKeys::pinned(secrets, shape.key, suits)
-                .map_err(|(label, message)| vec![Fault::new(label, message)])?;
-            TokenKeys::Public(keys)
+            TokenKeys::Public(public_keys(config, shape.key, shape.fetch, suits)?)
         }
     };
     let seconds = |seconds: u32| Duration::from_secs(seconds.into());
@@ -164,27 +162,37 @@ fn compile_jwt(shape: &JwtShape<'_>, config: &Config) -> Result<Jwt, Vec<Fault>>
     })
 }
 
-/// The address with its default port left out or put in.
-fn other_port_spelling(url: &str) -> Vec<Box<str>> {
-    let port = match url.split_once("://") {
-        Some(("https", _)) => ":443",
-        Some(("http", _)) => ":80",
-        _ => return Vec::new(),
-    };
-    let (scheme, rest) = url.split_at(url.find("://").map_or(0, |at| at + 3));
+/// The address without its port, or with the default one if it has none.
+fn other_port_spelling(url: &str) -> Option<Box<str>> {
+    let (scheme, rest) = url.split_once("://")?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-    let other = match authority.strip_suffix(port) {
-        Some(bare) => format!("{scheme}{bare}{path}"),
-        None if has_port(authority) => return Vec::new(),
-        None => format!("{scheme}{authority}{port}{path}"),
+    let host = authority.rfind('@').map_or(0, |at| at + 1);
+    let bracket = authority.rfind(']').unwrap_or(host);
+    let port = authority.get(bracket..)?.find(':');
+    let authority = match (port, scheme) {
+        (Some(at), _) => authority.get(..bracket + at)?.to_owned(),
+        (None, "https") => format!("{authority}:443"),
+        (None, "http") => format!("{authority}:80"),
+        (None, _) => return None,
     };
-    vec![other.into()]
+    Some(format!("{scheme}://{authority}{path}").into())
 }
 
-fn has_port(authority: &str) -> bool {
-    let host = authority.rsplit('@').next().unwrap_or_default();
-    let behind_brackets = host.rsplit(']').next().unwrap_or_default();
-    behind_brackets.contains(':')
+/// The source's own keys; without them those that the sender publishes.
+pub(super) fn public_keys(
+    config: &Config,
+    form: KeyForm,
+    fetch: Option<&FetchRule>,
+    suits: impl Fn(&PublicKey) -> bool,
+) -> Result<PublicKeys, Vec<Fault>> {
+    let keys = match fetch.filter(|_| config.secrets.is_empty()) {
+        Some(rule) => Fetched::new(rule, &config.values)
+            .map(PublicKeys::Fetched)
+            .map_err(|(key, message)| Fault::new(key, message)),
+        None => PublicKeys::pinned(&config.secrets, form, suits)
+            .map_err(|(label, message)| Fault::new(label, message)),
+    };
+    keys.map_err(|fault| vec![fault])
 }
 
 /// One key of each secret, or all faults.
@@ -282,6 +290,13 @@ impl<'a> Needs<'a> {
         }
     }
 
+    fn fetch(&mut self, rule: &'a FetchRule) {
+        self.values.extend(rule.url.strip_prefix("config:"));
+        if rule.form == FetchForm::Plaid {
+            self.values.extend(PLAID_VALUES);
+        }
+    }
+
     fn checks(&mut self, checks: &'a [Check]) {
         for check in checks {
             self.place(&check.from.place);
@@ -295,7 +310,11 @@ impl<'a> Needs<'a> {
 
 /// `config:` values that the scheme uses and the source does not set, and the public URL.
 fn missing_values(shape: &Shape<'_>, checks: &[Check], config: &Config) -> Vec<Fault> {
-    let needs = Needs::of(shape, checks);
+    let mut needs = Needs::of(shape, checks);
+    let fetch = shape.fetch().filter(|_| config.secrets.is_empty());
+    if let Some(rule) = fetch {
+        needs.fetch(rule);
+    }
     let mut faults = Vec::new();
     if needs.public_url && config.public_url.is_none() {
         let way_out = "the sender signs the URL: set server.public_url to the address as the \
@@ -316,9 +335,15 @@ fn missing_values(shape: &Shape<'_>, checks: &[Check], config: &Config) -> Vec<F
     faults
 }
 
-fn unusable_secrets(shape: &Shape<'_>, secrets: &[Secret]) -> Vec<Fault> {
-    let signs = !matches!(shape, Shape::None);
-    if signs && secrets.is_empty() {
+/// Whether the provider's handshakes have anybody's values signed.
+fn signs_answers(config: &Config) -> bool {
+    let mut challenges = config.provider.challenges.iter();
+    challenges.any(|challenge| challenge.is_unsigned() && challenge.uses_secret())
+}
+
+fn unusable_secrets(shape: &Shape<'_>, config: &Config) -> Vec<Fault> {
+    let (signs, secrets) = (!matches!(shape, Shape::None), &config.secrets);
+    if signs && secrets.is_empty() && !config.capture && shape.fetch().is_none() {
         let way_out = "is missing: set secret, secret_file or secrets";
         return vec![Fault::new("secret", way_out)];
     }

@@ -56,12 +56,12 @@ impl TimeRule {
         let (seconds, tolerance) = (age_ms / 1000, self.tolerance_ms / 1000);
         if age_ms > self.tolerance_ms {
             let detail = format!("the timestamp is {seconds} s old, the tolerance {tolerance} s");
-            return Err(Reason::Stale.because(detail));
+            return Err(Reason::Stale.because(detail).aged(seconds));
         }
         if age_ms < -self.tolerance_ms {
             let ahead = seconds.saturating_neg();
             let detail = format!("the timestamp is {ahead} s ahead, the tolerance {tolerance} s");
-            return Err(Reason::Future.because(detail));
+            return Err(Reason::Future.because(detail).aged(seconds));
         }
         Ok(())
     }

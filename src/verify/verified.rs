@@ -1,10 +1,12 @@
 //! The evidence that a request passed verification.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::rejection::{Reason, Rejection};
+use super::rejection::Rejection;
+use crate::clock::UnixMillis;
 use crate::event::{Event, EventId, HeaderList, Received, SourceName};
 
 /// A request that passed its source's verification.
@@ -45,13 +47,38 @@ impl Verified {
         }
     }
 
+    /// The request, for when there is no event in it.
+    pub(super) fn into_received(self) -> Received {
+        self.received
+    }
+
     /// The source that it came in on.
     #[must_use]
     pub fn source(&self) -> &SourceName {
         &self.source
     }
 
-    /// Canonical bytes that tell this event from any other of its source; never empty.
+    /// The sender's id of the event, if the provider has one; bounded to 256 bytes.
+    #[must_use]
+    pub fn provider_event_id(&self) -> Option<&str> {
+        self.facts.provider_event_id.as_deref()
+    }
+
+    /// The sender's event type, such as `invoice.paid`, if it has one; bounded to 256 bytes.
+    #[must_use]
+    pub fn event_type(&self) -> Option<&str> {
+        self.facts.event_type.as_deref()
+    }
+
+    /// When the last byte of the body had been read (wall time).
+    #[must_use]
+    pub fn received_at(&self) -> UnixMillis {
+        self.received.received_at
+    }
+
+    /// Canonical bytes that tell this event from any other of its source; never empty. They are
+    /// made of the sender's id where it has one, otherwise of what the provider's file says, at last
+    /// of the body's hash: what an app that must not act twice remembers.
     #[must_use]
     pub fn dedup_id(&self) -> &[u8] {
         &self.facts.dedup_id
@@ -75,22 +102,16 @@ impl Verified {
         self.facts.scheme
     }
 
-    /// Why a request of a source in observe mode would have been refused.
+    /// The request as it came.
     #[must_use]
-    pub fn observed(&self) -> Option<Reason> {
-        self.facts
-            .observed
-            .as_ref()
-            .map(|rejection| rejection.reason)
+    pub fn received(&self) -> &Received {
+        &self.received
     }
 
-    /// What exactly, for a log line; see [`Verified::observed`].
+    /// Why a request of a source in observe mode would have been refused.
     #[must_use]
-    pub fn observed_detail(&self) -> Option<&str> {
-        self.facts
-            .observed
-            .as_ref()
-            .map(|rejection| &*rejection.detail)
+    pub fn observed(&self) -> Option<&Rejection> {
+        self.facts.observed.as_ref()
     }
 
     /// The event to store: end-to-end headers, a target without tokens, and an exact copy of the
@@ -115,7 +136,7 @@ impl Verified {
     #[cfg(test)]
     pub(crate) fn for_test(source: &str, dedup_id: &str, body: &'static [u8]) -> Self {
         let received = Received {
-            received_at: crate::clock::UnixMillis(1_735_689_600_000),
+            received_at: UnixMillis(1_735_689_600_000),
             peer: None,
             method: http::Method::POST,
             target: "/webhooks/test".into(),
@@ -137,5 +158,17 @@ impl Verified {
             received,
             facts,
         }
+    }
+}
+
+/// What it is, without headers and body: they may hold secrets.
+impl fmt::Debug for Verified {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verified")
+            .field("source", &self.source)
+            .field("scheme", &self.facts.scheme)
+            .field("provider_event_id", &self.facts.provider_event_id)
+            .field("event_type", &self.facts.event_type)
+            .finish_non_exhaustive()
     }
 }

@@ -16,6 +16,7 @@ use sha2::{Digest, Sha256};
 use super::json::Tree;
 use super::signature::Fields;
 use crate::event::Received;
+use crate::keys::KeySource;
 use crate::providers::Place;
 
 /// The parts of a request and of the source's configuration that values come from.
@@ -30,6 +31,8 @@ pub(super) struct View<'a> {
     pub(super) values: &'a BTreeMap<String, String>,
     /// The URL in front of the target, as senders write it, without a slash at the end.
     pub(super) public_url: &'a str,
+    /// What is known of senders' keys, where any are fetched.
+    pub(super) keys: Option<&'a KeySource>,
     /// The element that is being looked at, of a body that is taken element by element.
     pub(super) item: &'a [u8],
 }
@@ -55,6 +58,7 @@ impl<'a> View<'a> {
             path_token: received.path_token.as_deref(),
             values,
             public_url,
+            keys: None,
             item: &[],
         }
     }
@@ -147,7 +151,9 @@ fn json<'a>(pointer: &[Box<str>], text: &'a [u8]) -> Option<Bytes<'a>> {
 }
 
 /// The one value, `None` if there is none; equal repeats are one.
-fn only<'a>(mut values: impl Iterator<Item = Bytes<'a>>) -> Result<Option<Bytes<'a>>, Ambiguous> {
+pub(super) fn only<'a>(
+    mut values: impl Iterator<Item = Bytes<'a>>,
+) -> Result<Option<Bytes<'a>>, Ambiguous> {
     let first = values.next();
     match values.all(|other| first.as_ref() == Some(&other)) {
         true => Ok(first),
@@ -171,7 +177,7 @@ pub(super) fn decodes_to(text: &[u8], name: &str) -> bool {
     percent_decode(text).eq(name.bytes())
 }
 
-fn form_decode(text: &[u8]) -> Bytes<'_> {
+pub(super) fn form_decode(text: &[u8]) -> Bytes<'_> {
     if !text.contains(&b'+') {
         return percent_decode(text).into();
     }

@@ -4,6 +4,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
@@ -15,6 +16,7 @@ const SECRET: &str = "whsec_from_your_dashboard";
 pub(crate) struct Gate {
     place: TempDir,
     child: Child,
+    log: Option<JoinHandle<Vec<String>>>,
     pub(crate) listen: String,
     pub(crate) admin: String,
     pub(crate) app: String,
@@ -55,10 +57,11 @@ impl Gate {
         let listen = address_in("\"taking webhooks\"");
         let admin = address_in("\"admin\"");
         // Nobody may fill the pipe while the gate runs.
-        std::thread::spawn(move || lines.for_each(drop));
+        let log = std::thread::spawn(move || lines.map_while(Result::ok).collect());
         Self {
             place,
             child,
+            log: Some(log),
             listen,
             admin,
             app,
@@ -89,11 +92,13 @@ impl Gate {
         answer
     }
 
-    /// Ends it in order, as an operator would.
-    pub(crate) fn stop(mut self) {
+    /// Ends it in order, as an operator would; the lines it logged after its start.
+    pub(crate) fn stop(mut self) -> Vec<String> {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).expect("a running process");
         assert!(self.child.wait().expect("an end").success());
+        let log = self.log.take().expect("not taken yet");
+        log.join().expect("a log")
     }
 }
 

@@ -8,6 +8,7 @@ mod readme;
 use std::io::Write;
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use gate::Gate;
 use tempfile::TempDir;
@@ -142,6 +143,7 @@ fn usage_errors_exit_with_2_and_nothing_on_standard_output() {
         &["events", "list", "--state", "lost"],
         &["events", "list", "--token-file", "nowhere"],
         &["events", "list", "--admin", "nowhere"],
+        &["rejections", "--limit", "0"],
         &["completions", "cmd"],
     ] {
         let (code, printed, errors) = outcome(&run(arguments));
@@ -364,6 +366,63 @@ fn an_address_in_use_is_named_with_its_key() {
 }
 
 #[test]
+fn a_rejection_is_explained_on_the_command_line_and_in_the_log() {
+    let gate = Gate::start();
+    let none = outcome(&gate.command().arg("rejections").output().expect("it runs"));
+    assert_eq!((none.0, none.2.as_str()), (Some(0), ""));
+    assert!(none.1.contains("nothing was refused"), "{}", none.1);
+    let url = format!("http://{}/webhooks/stripe", gate.listen);
+    let without_prefix = "from_your_dashboard";
+    let output = gate
+        .command()
+        .args(["send", "--provider", "stripe", "--secret", without_prefix])
+        .args(["--to", &url])
+        .output();
+    assert_eq!(outcome(&output.expect("it runs")).0, Some(1));
+
+    let deadline = Instant::now() + Duration::from_secs(20);
+    let block = loop {
+        let output = gate
+            .command()
+            .args(["rejections", "--source", "stripe"])
+            .output();
+        let (code, block, errors) = outcome(&output.expect("it runs"));
+        assert_eq!((code, errors.as_str()), (Some(0), ""));
+        if !block.contains("not examined yet") {
+            break block;
+        }
+        assert!(Instant::now() < deadline, "{block}");
+    };
+    for part in [
+        "  stripe  mismatch: ",
+        "request: POST /webhooks/stripe from 127.0.0.1",
+        "headers: ",
+        "why:     The sender's secret and the configured one differ in the `whsec_` in front.",
+        "way out: Configure the secret exactly as the sender has it.",
+    ] {
+        assert!(block.contains(part), "{part} in {block}");
+    }
+    let json = gate.command().args(["rejections", "--json"]).output();
+    let json: serde_json::Value =
+        serde_json::from_slice(&json.expect("it runs").stdout).expect("JSON");
+    let mistake = json.pointer("/rejections/0/diagnosis/mistake");
+    assert_eq!(mistake.and_then(|m| m.as_str()), Some("secret_prefix"));
+
+    let log = gate.stop();
+    let lines: Vec<_> = log
+        .iter()
+        .filter(|line| line.contains("\"rejected\""))
+        .collect();
+    let [line] = lines.as_slice() else {
+        unreachable!("one line per rejection: {log:?}");
+    };
+    for part in ["\"mismatch\"", "\"secret_prefix\"", "\"stripe\""] {
+        assert!(line.contains(part), "{part} in {line}");
+    }
+    assert!(!log.concat().contains(without_prefix), "{log:?}");
+}
+
+#[test]
 fn a_second_process_on_a_store_exits_and_names_the_owner() {
     let gate = Gate::start();
     let output = gate
@@ -377,4 +436,41 @@ fn a_second_process_on_a_store_exits_and_names_the_owner() {
         "{errors}"
     );
     gate.stop();
+}
+
+#[test]
+fn a_captured_secret_is_printed_to_the_owner_of_the_store_only_when_asked_for() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let write = |name: &str, text: &str| {
+        let file = place.path().join(name);
+        std::fs::create_dir_all(file.parent().expect("a directory")).expect("a directory");
+        std::fs::write(file, text).expect("a file");
+    };
+    write("own/giver.toml", include_str!("../it/providers/asana.toml"));
+    write(
+        "hookgate.toml",
+        "providers_dir = \"own\"\nstore.path = \"store\"\n\
+         [sources.giver]\nprovider = \"giver\"\ncapture = true\n\
+         [sources.stripe]\nprovider = \"stripe\"\nsecret = \"a\"\n",
+    );
+    let ask = |arguments: &[&str]| {
+        let arguments = [&["sources", "captured-secret"], arguments].concat();
+        let output = hookgate(&place).args(arguments).output();
+        outcome(&output.expect("the program runs"))
+    };
+    let (code, printed, errors) = ask(&["giver", "--show"]);
+    assert_eq!((code, printed.as_str()), (Some(1), ""));
+    assert!(errors.contains("start the handshake"), "{errors}");
+
+    write("store/captured/giver", "s3cret");
+    let (code, printed, errors) = ask(&["giver"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert!(!printed.contains("s3cret"), "{printed}");
+    let (code, printed, _) = ask(&["giver", "--show"]);
+    assert_eq!((code, printed.as_str()), (Some(0), "s3cret\n"));
+
+    for source in ["stripe", "nobody", "../captured/giver"] {
+        let (code, printed, errors) = ask(&[source, "--show"]);
+        assert_eq!((code, printed.as_str()), (Some(2), ""), "{errors}");
+    }
 }

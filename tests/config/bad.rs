@@ -739,6 +739,26 @@ const UNSIGNED: &[Bad] = &[
         )],
     ),
     file(
+        "[sources.s]\nprovider = \"stripe\"\ncapture = true",
+        &[(
+            "sources.s.capture",
+            FILE,
+            "Stripe hands over no secret; remove it and set secret",
+        )],
+    ),
+    file(
+        "providers_dir = \"{dir}/own\"\n[sources.s]\nprovider = \"giver\"\ncapture = true\nsecret = \"canary\"",
+        &[("sources.s.capture", FILE, "a secret is set too")],
+    ),
+    file(
+        "providers_dir = \"{dir}/own\"\n[sources.s]\nprovider = \"giver\"\ncapture = \"maybe\"",
+        &[("sources.s.capture", FILE, "true or false")],
+    ),
+    file(
+        "providers_dir = \"{dir}/own\"\n[sources.s]\nprovider = \"giver\"",
+        &[("sources.s.secret", FILE, "or capture = true")],
+    ),
+    file(
         "[sources.s]\nprovider = \"sieve\"\nunsigned = true\nsecret = \"canary\"",
         &[("sources.s.secret", FILE, "use token for one of your own")],
     ),

@@ -321,6 +321,7 @@ impl Place {
             "own/mine.toml",
             include_str!("../../config/providers/hmac.toml"),
         );
+        write("own/giver.toml", include_str!("../it/providers/asana.toml"));
         write("providers/broken.toml", "title = \"Broken\"\n");
         for name in TLS_FILES {
             let from = Path::new(env!("CARGO_MANIFEST_DIR"))

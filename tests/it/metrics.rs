@@ -7,9 +7,10 @@ use crate::support::http::Connection;
 use crate::support::sender::{Sender, everyone};
 
 /// The families that dashboards and alerts are made of, and their types.
-const FAMILIES: [(&str, &str); 22] = [
+const FAMILIES: [(&str, &str); 23] = [
     ("hookgate_requests_total", "counter"),
     ("hookgate_rejections_total", "counter"),
+    ("hookgate_diagnoses_total", "counter"),
     ("hookgate_secret_matches_total", "counter"),
     ("hookgate_ack_duration_seconds", "histogram"),
     ("hookgate_store_commit_duration_seconds", "histogram"),
@@ -32,12 +33,77 @@ const FAMILIES: [(&str, &str); 22] = [
     ("process_open_fds", "gauge"),
 ];
 
+/// How a request of a sender can end.
+const OUTCOMES: [&str; 7] = [
+    "stored",
+    "duplicate",
+    "conflict",
+    "challenge",
+    "rejected",
+    "limited",
+    "unavailable",
+];
+
+/// Why verification can fail, whatever the provider.
+const REASONS: [&str; 6] = [
+    "no_header",
+    "malformed",
+    "stale",
+    "future",
+    "mismatch",
+    "no_secret",
+];
+
 /// Name and labels of every series.
 fn series(text: &str) -> BTreeSet<String> {
     text.lines()
         .filter(|line| !line.starts_with('#'))
         .map(|line| line.rsplit_once(' ').expect("a value").0.to_owned())
         .collect()
+}
+
+/// Some series of a source, of each family that has its label.
+fn of_source(source: &str) -> Vec<String> {
+    let mut expected = Vec::new();
+    for outcome in OUTCOMES {
+        expected.push(format!(
+            r#"hookgate_requests_total{{outcome="{outcome}",source="{source}"}}"#
+        ));
+    }
+    for reason in REASONS {
+        expected.push(format!(
+            r#"hookgate_rejections_total{{reason="{reason}",source="{source}"}}"#
+        ));
+    }
+    for mistake in ["other_source_secret", "body_rewritten", "unknown"] {
+        expected.push(format!(
+            r#"hookgate_diagnoses_total{{mistake="{mistake}",source="{source}"}}"#
+        ));
+    }
+    for outcome in [
+        "delivered",
+        "failed_status",
+        "final_status",
+        "aborted",
+        "timeout",
+        "disconnected",
+    ] {
+        expected.push(format!(
+            r#"hookgate_attempts_total{{outcome="{outcome}",source="{source}"}}"#
+        ));
+    }
+    for state in ["pending", "delivered", "dead"] {
+        expected.push(format!(
+            r#"hookgate_events{{source="{source}",state="{state}"}}"#
+        ));
+    }
+    expected.push(format!(
+        r#"hookgate_oldest_pending_timestamp_seconds{{source="{source}"}}"#
+    ));
+    expected.push(format!(
+        r#"hookgate_ack_duration_seconds_count{{source="{source}"}}"#
+    ));
+    expected
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -60,50 +126,7 @@ async fn every_family_is_there_from_the_start_with_all_its_labels_at_zero() {
         );
         assert!(text.contains(&format!("# HELP {family} ")), "{family}");
     }
-    let mut expected = Vec::new();
-    for sender in &senders {
-        let source = &sender.source;
-        for outcome in [
-            "stored",
-            "duplicate",
-            "conflict",
-            "rejected",
-            "limited",
-            "unavailable",
-        ] {
-            expected.push(format!(
-                r#"hookgate_requests_total{{outcome="{outcome}",source="{source}"}}"#
-            ));
-        }
-        for reason in ["no_header", "malformed", "stale", "future", "mismatch"] {
-            expected.push(format!(
-                r#"hookgate_rejections_total{{reason="{reason}",source="{source}"}}"#
-            ));
-        }
-        for outcome in [
-            "delivered",
-            "failed_status",
-            "final_status",
-            "aborted",
-            "timeout",
-            "disconnected",
-        ] {
-            expected.push(format!(
-                r#"hookgate_attempts_total{{outcome="{outcome}",source="{source}"}}"#
-            ));
-        }
-        for state in ["pending", "delivered", "dead"] {
-            expected.push(format!(
-                r#"hookgate_events{{source="{source}",state="{state}"}}"#
-            ));
-        }
-        expected.push(format!(
-            r#"hookgate_oldest_pending_timestamp_seconds{{source="{source}"}}"#
-        ));
-        expected.push(format!(
-            r#"hookgate_ack_duration_seconds_count{{source="{source}"}}"#
-        ));
-    }
+    let expected = senders.iter().flat_map(|sender| of_source(&sender.source));
     for series in expected {
         assert!(
             text.contains(&format!("\n{series} 0\n")),

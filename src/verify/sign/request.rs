@@ -161,6 +161,7 @@ impl Unsigned {
             values,
             public_url: base,
             item,
+            keys: None,
         }))
     }
 }

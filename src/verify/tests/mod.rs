@@ -1,5 +1,7 @@
 //! Behaviour of the whole engine, over every provider of the catalogue.
 
+mod challenges;
+mod diagnoses;
 mod events;
 mod forgeries;
 mod schemes;
@@ -38,6 +40,7 @@ fn config(provider: Arc<Provider>, secrets: &[&str]) -> Config {
         dedup_key: None,
         allow_from: Vec::new(),
         observe: false,
+        capture: false,
     }
 }
 
@@ -61,9 +64,11 @@ fn received(url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Rece
             HeaderValue::from_bytes(value.as_bytes()).unwrap(),
         );
     }
-    let target = url
-        .strip_prefix("https://")
-        .map_or(url, |rest| &rest[rest.find('/').unwrap()..]);
+    let path = url.match_indices('/').nth(2).map(|(at, _)| at);
+    let target = match url.starts_with('/') {
+        true => url,
+        false => path.map_or("/", |at| &url[at..]),
+    };
     Received {
         received_at: NOW,
         peer: None,

@@ -193,10 +193,8 @@ fn observe_mode_lets_failures_through_where_they_match_nothing() {
         .verify(signed(&github, "s", "/", &id).into(), NOW)
         .ok()
         .unwrap();
-    assert_eq!(
-        (genuine.scheme(), genuine.observed()),
-        ("hmac-sha256", None)
-    );
+    let why = |verified: &Verified| verified.observed().map(|rejection| rejection.reason);
+    assert_eq!((genuine.scheme(), why(&genuine)), ("hmac-sha256", None));
     let forged = || {
         verifier
             .verify(signed(&github, "x", "/", &id).into(), NOW)
@@ -205,11 +203,10 @@ fn observe_mode_lets_failures_through_where_they_match_nothing() {
     };
     let (first, second) = (forged(), forged());
     assert_eq!(
-        (first.scheme(), first.observed()),
+        (first.scheme(), why(&first)),
         ("observe", Some(Reason::Mismatch))
     );
     assert_eq!(first.secret(), None);
-    assert!(first.observed_detail().is_some());
     assert_ne!(first.dedup_id(), second.dedup_id());
     assert_ne!(first.dedup_id(), genuine.dedup_id());
 }

@@ -1,0 +1,160 @@
+//! What was fetched, for how long it counts, and when it may be asked for again. No I/O, no clock.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::client::FetchError;
+use super::public::PublicKey;
+use super::wanted::Wanted;
+use crate::clock::UnixMillis;
+
+/// Places that are remembered.
+const ENTRIES_MAX: usize = 64;
+/// How long keys count, whatever their sender says.
+const FRESH_MIN: Duration = Duration::from_mins(5);
+const FRESH_MAX: Duration = Duration::from_hours(24);
+/// How long they count if it says nothing.
+const FRESH: Duration = Duration::from_hours(1);
+/// For so long after that they are still used when they cannot be fetched again.
+const STALE_MAX: Duration = Duration::from_hours(24);
+/// A key that was not there is asked for again after this time, and so is a set that lacks a key.
+const ABSENT: Duration = Duration::from_mins(1);
+/// So is what could not be fetched.
+const FAILED: Duration = Duration::from_secs(10);
+/// Fetches in a minute of what is not known yet, for each host or pattern that is allowed: requests
+/// name places before they are verified.
+const NEW_PER_MINUTE_MAX: u32 = 30;
+
+/// What there is for a request.
+pub enum Cached {
+    /// Keys, of which one may be the wanted one.
+    Keys(Arc<[PublicKey]>),
+    /// It was asked for a moment ago, and there is no such key.
+    Unknown,
+    /// It has to be fetched.
+    Missing,
+}
+
+#[derive(Default)]
+pub(super) struct Cache {
+    entries: HashMap<Box<str>, Entry>,
+    /// By host or pattern: the minute, and the fetches in it.
+    spent: HashMap<Box<str>, (i64, u32)>,
+}
+
+struct Entry {
+    /// The last keys; none if there was no such key.
+    keys: Arc<[PublicKey]>,
+    fresh_until: UnixMillis,
+    keep_until: UnixMillis,
+    asked_at: UnixMillis,
+    /// Why the last fetch brought nothing.
+    failure: Option<FetchError>,
+    used_at: UnixMillis,
+}
+
+impl Entry {
+    fn new(now: UnixMillis) -> Self {
+        Self {
+            keys: Arc::new([]),
+            fresh_until: now,
+            keep_until: now,
+            asked_at: now,
+            failure: None,
+            used_at: now,
+        }
+    }
+
+    fn look(&self, wanted: &Wanted, now: UnixMillis) -> Cached {
+        let ago = now.since(self.asked_at);
+        let has = now < self.keep_until && wanted.is_in(&self.keys);
+        let fresh = now < self.fresh_until;
+        match &self.failure {
+            _ if has && fresh => Cached::Keys(Arc::clone(&self.keys)),
+            Some(_) if has && ago < FAILED => Cached::Keys(Arc::clone(&self.keys)),
+            None if !has && ago < ABSENT => Cached::Unknown,
+            Some(_) | None => Cached::Missing,
+        }
+    }
+}
+
+impl Cache {
+    pub(super) fn look(&mut self, wanted: &Wanted, now: UnixMillis) -> Cached {
+        let Some(entry) = self.entries.get_mut(&wanted.place()) else {
+            return Cached::Missing;
+        };
+        entry.used_at = now;
+        entry.look(wanted, now)
+    }
+
+    /// Whether something missing may be fetched now.
+    ///
+    /// # Errors
+    /// It failed a moment ago, or too much that is new was asked for.
+    pub(super) fn admit(&mut self, wanted: &Wanted, now: UnixMillis) -> Result<(), FetchError> {
+        if let Some(entry) = self.entries.get(&wanted.place()) {
+            match &entry.failure {
+                Some(failure) if now.since(entry.asked_at) < FAILED => {
+                    return Err(failure.clone());
+                }
+                // Keys that senders use are always renewed, whoever else spends the minute.
+                _ if wanted.is_in(&entry.keys) => return Ok(()),
+                Some(_) | None => {}
+            }
+        }
+        self.spend(wanted.target.allowed_by(), now)
+    }
+
+    /// Takes one fetch out of this minute.
+    pub(super) fn spend(&mut self, allowed_by: &str, now: UnixMillis) -> Result<(), FetchError> {
+        let minute = now.seconds().div_euclid(60);
+        let (of, spent) = self.spent.entry(allowed_by.into()).or_default();
+        if *of != minute {
+            (*of, *spent) = (minute, 0);
+        }
+        if *spent >= NEW_PER_MINUTE_MAX {
+            return Err(FetchError::Busy);
+        }
+        *spent += 1;
+        Ok(())
+    }
+
+    /// Remembers what a fetch brought. Keys stay known over a failure.
+    pub(super) fn settle(
+        &mut self,
+        wanted: &Wanted,
+        result: Result<(Vec<PublicKey>, Option<Duration>), FetchError>,
+        now: UnixMillis,
+    ) {
+        let entry = self.entry(wanted.place(), now);
+        entry.asked_at = now;
+        match result {
+            Ok((keys, max_age)) => {
+                let fresh = max_age.unwrap_or(FRESH).clamp(FRESH_MIN, FRESH_MAX);
+                entry.fresh_until = now.plus(fresh);
+                entry.keep_until = entry.fresh_until.plus(STALE_MAX);
+                entry.keys = keys.into();
+                entry.failure = None;
+            }
+            Err(error) => entry.failure = Some(error),
+        }
+    }
+
+    /// The entry for a place. When there are too many, one without keys goes first, then the one
+    /// that was used longest ago.
+    fn entry(&mut self, place: Box<str>, now: UnixMillis) -> &mut Entry {
+        if self.entries.len() >= ENTRIES_MAX && !self.entries.contains_key(&place) {
+            let rank = |entry: &Entry| (!entry.keys.is_empty(), entry.used_at);
+            let last = self.entries.iter().min_by_key(|(_, entry)| rank(entry));
+            if let Some(place) = last.map(|(place, _)| place.clone()) {
+                self.entries.remove(&place);
+            }
+        }
+        self.entries.entry(place).or_insert_with(|| Entry::new(now))
+    }
+}
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;

@@ -1,0 +1,159 @@
+//! Where public keys come from: a cache that verification asks, and one flight at a time to fill it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+use super::cache::{Cache, Cached};
+use super::client::{Client, Config, FetchError};
+use super::metrics::Metrics;
+use super::target::Target;
+use super::wanted::Wanted;
+use crate::clock::Clock;
+use crate::shutdown::Stage;
+
+/// Fetches under way at a time.
+const FLIGHTS_MAX: usize = 8;
+
+/// The keys of senders that publish them; cheap to clone, and all clones are one.
+#[derive(Clone)]
+pub struct KeySource(Arc<Inner>);
+
+struct Inner {
+    client: Client,
+    clock: Clock,
+    metrics: Metrics,
+    stage: Stage,
+    known: Mutex<Known>,
+}
+
+#[derive(Default)]
+struct Known {
+    cache: Cache,
+    flights: HashMap<Box<str>, Flight>,
+}
+
+/// The outcome of a fetch under way, once there is one.
+type Flight = watch::Receiver<Option<Result<(), FetchError>>>;
+
+impl KeySource {
+    /// A source that knows nothing yet. Its fetches are tasks of the stage.
+    #[must_use]
+    pub fn new(config: Config, clock: Clock, metrics: Metrics, stage: Stage) -> Self {
+        Self(Arc::new(Inner {
+            client: Client::new(config),
+            clock,
+            metrics,
+            stage,
+            known: Mutex::default(),
+        }))
+    }
+
+    /// What is known now. It never waits.
+    #[must_use]
+    pub fn cached(&self, wanted: &Wanted) -> Cached {
+        let now = self.0.clock.steady();
+        self.0.known().cache.look(wanted, now)
+    }
+
+    /// Fetches what is missing; all who want the same wait for the same fetch. After that
+    /// [`KeySource::cached`] has keys, or knows that there is no such key.
+    ///
+    /// # Errors
+    /// Nothing could be fetched, and no older keys can stand in. This is our trouble, not the
+    /// sender's.
+    pub async fn fetch(&self, wanted: &Wanted) -> Result<(), FetchError> {
+        let boarded = self.board(wanted);
+        if matches!(boarded, Err(FetchError::Busy)) {
+            self.0.metrics.count(&boarded);
+        }
+        let Some(mut flight) = boarded? else {
+            return Ok(());
+        };
+        let outcome = flight.wait_for(Option::is_some).await;
+        let outcome = outcome.map_or(None, |outcome| (*outcome).clone());
+        match (outcome, self.cached(wanted)) {
+            (Some(Ok(())), _) | (_, Cached::Keys(_)) => Ok(()),
+            (Some(Err(error)), _) => Err(error),
+            // Its task is gone: we are shutting down.
+            (None, _) => Err(FetchError::Broken),
+        }
+    }
+
+    /// Calls the target and forgets the answer (an SNS subscription is confirmed in this way).
+    ///
+    /// # Errors
+    /// It could not be called, or answered something other than 200.
+    pub async fn visit(&self, target: &Target) -> Result<(), FetchError> {
+        let now = self.0.clock.steady();
+        let admitted = self.0.known().cache.spend(target.allowed_by(), now);
+        let result = match admitted {
+            Ok(()) => self.0.client.send(target, None).await.map(drop),
+            Err(error) => Err(error),
+        };
+        self.0.report(target, &result);
+        result
+    }
+
+    /// The fetch to wait for, begun if need be; `None` if there is nothing to wait for any more.
+    fn board(&self, wanted: &Wanted) -> Result<Option<Flight>, FetchError> {
+        let now = self.0.clock.steady();
+        let place = wanted.place();
+        let mut known = self.0.known();
+        if let Some(flight) = known.flights.get(&place) {
+            return Ok(Some(flight.clone()));
+        }
+        if !matches!(known.cache.look(wanted, now), Cached::Missing) {
+            return Ok(None);
+        }
+        if known.flights.len() >= FLIGHTS_MAX {
+            return Err(FetchError::Busy);
+        }
+        known.cache.admit(wanted, now)?;
+        let (landed, flight) = watch::channel(None);
+        known.flights.insert(place.clone(), flight.clone());
+        drop(known);
+        let (inner, wanted) = (Arc::clone(&self.0), wanted.clone());
+        // A task of its own: a sender that goes away must not end what others wait for.
+        self.0.stage.spawn(async move {
+            let outcome = inner.bring(&wanted).await;
+            inner.known().flights.remove(&place);
+            landed.send_replace(Some(outcome));
+        });
+        Ok(Some(flight))
+    }
+}
+
+impl Inner {
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Fetches, and remembers what came of it.
+    async fn bring(&self, wanted: &Wanted) -> Result<(), FetchError> {
+        let answer = self.client.send(&wanted.target, wanted.question()).await;
+        let result = match answer {
+            Ok(answer) => wanted.read(&answer.body).map(|keys| (keys, answer.max_age)),
+            Err(error) if wanted.is_absence(&error) => Ok((Vec::new(), None)),
+            Err(error) => Err(error),
+        };
+        self.report(&wanted.target, &result);
+        let outcome = result.as_ref().map(|_| ()).map_err(Clone::clone);
+        let now = self.clock.steady();
+        self.known().cache.settle(wanted, result, now);
+        outcome
+    }
+
+    /// Only the host is shown: paths and queries can hold tokens.
+    fn report<T>(&self, target: &Target, result: &Result<T, FetchError>) {
+        self.metrics.count(result);
+        if let Err(error) = result {
+            tracing::warn!(host = target.host(), %error, "a sender's key or confirmation cannot be fetched");
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "source_tests.rs"]
+mod tests;

@@ -1,0 +1,124 @@
+//! Public keys that are fetched: which one a request needs.
+
+use std::collections::BTreeMap;
+
+use super::rejection::{Reason, Rejection};
+use super::view::View;
+use crate::keys::{Cached, NotAllowed, PublicKey, Target, Wanted};
+use crate::providers::{FetchForm, FetchRule, Place};
+
+/// What people call keys that are not the operator's own.
+pub(super) const LABEL: &str = "fetched";
+
+/// Where keys are fetched from.
+pub(super) struct Fetched {
+    form: Form,
+    from: From,
+}
+
+enum Form {
+    Jwks,
+    Certificate,
+    Plaid {
+        client_id: String,
+        client_secret: zeroize::Zeroizing<String>,
+    },
+}
+
+enum From {
+    /// The scheme or the operator names it.
+    Known(Target),
+    /// The sender names it; only these hosts are asked.
+    Named { place: Place, hosts: Vec<String> },
+}
+
+/// The operator's values that Plaid is asked with.
+pub(super) const PLAID_VALUES: [&str; 2] = ["client_id", "client_secret"];
+
+impl Fetched {
+    /// Compiles a rule; `values` are the operator's.
+    ///
+    /// # Errors
+    /// The key of the setting, and what is wrong with it.
+    pub(super) fn new(
+        rule: &FetchRule,
+        values: &BTreeMap<String, String>,
+    ) -> Result<Self, (String, String)> {
+        let value = |name: &str| values.get(name).cloned().unwrap_or_default();
+        let form = match rule.form {
+            FetchForm::Jwks => Form::Jwks,
+            FetchForm::X509 => Form::Certificate,
+            FetchForm::Plaid => Form::Plaid {
+                client_id: value("client_id"),
+                client_secret: value("client_secret").into(),
+            },
+        };
+        let known = |key: &str, url: &str| {
+            let target = match rule.hosts.as_slice() {
+                [] => Target::configured(url),
+                hosts => Target::requested(url, hosts),
+            };
+            target.map(From::Known).map_err(|error| {
+                let way_out = match error {
+                    NotAllowed::Host => format!("must be at {}", rule.hosts.join(" or ")),
+                    NotAllowed::Form => "must be an https:// address".to_owned(),
+                };
+                (key.to_owned(), way_out)
+            })
+        };
+        let from = match rule.url.parse::<Place>() {
+            Ok(Place::Config(name)) => known(&format!("values.{name}"), &value(&name))?,
+            Ok(place) => From::Named {
+                place,
+                hosts: rule.hosts.clone(),
+            },
+            Err(_) => known("scheme.fetch.url", &rule.url)?,
+        };
+        Ok(Self { form, from })
+    }
+
+    /// The key that a request needs; `kid` is the name that the sender gives it.
+    pub(super) fn wanted(&self, view: &View<'_>, kid: Option<&str>) -> Result<Wanted, Rejection> {
+        let target = match &self.from {
+            From::Known(target) => target.clone(),
+            From::Named { place, hosts } => {
+                let missing = || Reason::NoHeader.because("the address of the key is missing");
+                let url = view.find(place, None).ok().flatten().ok_or_else(missing)?;
+                let url = std::str::from_utf8(&url).unwrap_or_default();
+                Target::requested(url, hosts).map_err(|error| {
+                    Reason::UnknownKey.because(format!("the address of the key: {error}"))
+                })?
+            }
+        };
+        Ok(match &self.form {
+            Form::Jwks => Wanted::jwks(target, kid),
+            Form::Certificate => Wanted::certificate(target),
+            Form::Plaid {
+                client_id,
+                client_secret,
+            } => {
+                let nameless = || Reason::Malformed.because("the key has no name");
+                let kid = kid.ok_or_else(nameless)?;
+                Wanted::by_name(target, kid, client_id, client_secret)
+            }
+        })
+    }
+
+    /// The keys that may be the wanted one.
+    pub(super) fn keys(
+        &self,
+        view: &View<'_>,
+        kid: Option<&str>,
+    ) -> Result<std::sync::Arc<[PublicKey]>, Rejection> {
+        let wanted = self.wanted(view, kid)?;
+        match view.keys.map(|keys| keys.cached(&wanted)) {
+            Some(Cached::Keys(keys)) => Ok(keys),
+            Some(Cached::Unknown) => {
+                Err(Reason::UnknownKey.because("the sender's key does not exist"))
+            }
+            Some(Cached::Missing) | None => {
+                Err(Reason::KeyUnavailable.because("the sender's key could not be fetched"))
+            }
+        }
+    }
+}
