@@ -26,7 +26,7 @@ pub use scheme::{
     Algorithm, FetchForm, FetchRule, JwtAlgorithm, KeyForm, Kind, Procedure, Scheme, TimeUnit,
     TimestampRule,
 };
-pub use shape::{JwtShape, SchemeFault, Shape, SignedShape};
+pub use shape::{CodeShape, JwtShape, SchemeFault, Shape, SignedShape};
 pub use signature::{Encoding, Parse, SignatureRule};
 pub use source::{NotAValueSource, Place, ValueSource};
 pub use template::{NotATemplate, Part, Piece, Template};

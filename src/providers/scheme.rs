@@ -312,6 +312,17 @@ pub enum Procedure {
     DetachedJws,
 }
 
+impl Procedure {
+    /// Whether the source's secret is a public key.
+    #[must_use]
+    pub fn takes_public_key(self) -> bool {
+        match self {
+            Self::Sns | Self::Keygen | Self::DetachedJws => true,
+            Self::PlivoV3 | Self::HubspotV3 | Self::SegmentBatch => false,
+        }
+    }
+}
+
 /// The signed timestamp.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

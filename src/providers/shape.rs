@@ -36,16 +36,7 @@ pub enum Shape<'a> {
         inner: Box<Self>,
     },
     /// A procedure of ours.
-    Code {
-        /// Which.
-        procedure: Procedure,
-        /// How secrets become keys.
-        key: KeyForm,
-        /// Where the public key comes from if there is no secret.
-        fetch: Option<&'a FetchRule>,
-        /// How far signed timestamps may be from now.
-        tolerance_seconds: Option<u32>,
-    },
+    Code(CodeShape<'a>),
 }
 
 impl<'a> Shape<'a> {
@@ -55,7 +46,7 @@ impl<'a> Shape<'a> {
         match self {
             Self::Signed(signed) => signed.fetch,
             Self::Jwt(jwt) => jwt.fetch,
-            Self::Code { fetch, .. } => *fetch,
+            Self::Code(code) => code.fetch,
             Self::None | Self::Token { .. } | Self::Each { .. } => None,
         }
     }
@@ -95,6 +86,21 @@ pub struct JwtShape<'a> {
     pub max_age_seconds: Option<u32>,
     /// Where the public key comes from if there is no secret.
     pub fetch: Option<&'a FetchRule>,
+}
+
+/// A procedure of ours.
+#[derive(Clone, Copy, Debug)]
+pub struct CodeShape<'a> {
+    /// Which.
+    pub procedure: Procedure,
+    /// Where the signature is, for the procedure that does not know it.
+    pub signature: Option<&'a SignatureRule>,
+    /// How secrets become keys.
+    pub key: KeyForm,
+    /// Where the public key comes from if there is no secret.
+    pub fetch: Option<&'a FetchRule>,
+    /// How far signed timestamps may be from now.
+    pub tolerance_seconds: Option<u32>,
 }
 
 /// How far clocks may differ where a scheme does not say.
@@ -146,7 +152,7 @@ impl Scheme {
             (
                 "signature",
                 self.signature.is_some(),
-                &[Token, Basic, Mac, Hash, Asym, Jwt],
+                &[Token, Basic, Mac, Hash, Asym, Jwt, Code],
             ),
             (
                 "timestamp",
@@ -367,14 +373,26 @@ impl Scheme {
         let Some(procedure) = self.code else {
             return fault("code", "is missing: the procedure");
         };
+        let signature = match (procedure, &self.signature) {
+            (Procedure::DetachedJws, _) => Some(self.signature_rule()?),
+            (_, Some(_)) => return fault("signature", "is known to the code; remove it"),
+            (_, None) => None,
+        };
+        let key = self.key.unwrap_or_default();
+        if key.is_public() != procedure.takes_public_key() {
+            let way_out = "does not fit the code: sns, keygen and detached_jws take a public key, \
+                           such as pem, the others a secret";
+            return fault("key", way_out);
+        }
         self.sound_fetch()?;
         let timestamp = self.timestamp.as_ref();
-        Ok(Shape::Code {
+        Ok(Shape::Code(CodeShape {
             procedure,
-            key: self.key.unwrap_or_default(),
+            signature,
+            key,
             fetch: self.fetch.as_ref(),
             tolerance_seconds: timestamp.and_then(|rule| rule.tolerance_seconds),
-        })
+        }))
     }
 
     /// Whether keys are fetched from a place that the sender cannot choose freely.

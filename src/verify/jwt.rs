@@ -5,8 +5,10 @@
 //! from a [`Genuine`], and there is one only when the signature held. A name that occurs twice in
 //! header or claims makes the token malformed, since another reader could take the other value.
 //!
-//! What this does not do: encrypted tokens, detached or unencoded payloads, and keys that the token
-//! itself carries or points to (`jwk`, `jku`, `x5c`, `x5u` are not looked at).
+//! A [`Detached`] signature has the same header and stands apart from a payload that is no token.
+//!
+//! What this does not do: encrypted tokens, and keys that the token itself carries or points to
+//! (`jwk`, `jku`, `x5c`, `x5u` are not looked at).
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -65,40 +67,18 @@ impl<'a> Token<'a> {
     /// # Errors
     /// It is not a token, has an algorithm other than those allowed, or demands what we do not know.
     pub(super) fn parse(text: &'a [u8], allowed: &[JwtAlgorithm]) -> Result<Self, Rejection> {
-        if text.len() > TOKEN_BYTES_MAX {
-            return Err(malformed("the token is too long"));
-        }
-        let mut parts = text.split(|byte| *byte == b'.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(malformed("the token does not have three parts"));
-        };
-        if header.len() > HEADER_BYTES_MAX {
-            return Err(malformed("the token's header is too long"));
-        }
+        let [header, payload, signature] = parts(text)?;
         let signed = text.len() - signature.len() - 1;
-        let signed = text.get(..signed).unwrap_or_default();
-        let header = decode(header)?;
-        let header = Object::read(&header).ok_or_else(|| malformed("the token's header is odd"))?;
-        if header.0.contains_key("crit") {
+        let (members, algorithm, kid) = read_header(header, allowed)?;
+        if members.0.contains_key("crit") {
             let detail = "the token demands an extension that is not supported";
             return Err(malformed(detail));
         }
-        let name = header.string("alg")?;
-        let algorithm = allowed
-            .iter()
-            .find(|allowed| name.as_deref() == Some(allowed.as_str()))
-            .ok_or_else(|| malformed("the token's algorithm is not one of the scheme's"))?;
-        let kid = header.string("kid")?;
-        if kid.as_ref().is_some_and(|kid| kid.len() > KID_BYTES_MAX) {
-            return Err(malformed("the token names a key with an overlong name"));
-        }
         Ok(Self {
-            signed,
+            signed: text.get(..signed).unwrap_or_default(),
             signature: decode(signature)?,
             payload: decode(payload)?,
-            algorithm: *algorithm,
+            algorithm,
             kid,
         })
     }
@@ -201,6 +181,71 @@ impl Claims {
             Err(_) => Err(malformed("exp, nbf or iat is not a number")),
         }
     }
+}
+
+/// A signature apart from what it signs: its header, a dot, and the payload as it is (RFC 7797).
+pub(super) struct Detached<'a> {
+    /// The header as it was written.
+    pub(super) header: &'a [u8],
+    pub(super) signature: Vec<u8>,
+    pub(super) kid: Option<String>,
+}
+
+impl<'a> Detached<'a> {
+    /// Takes a detached signature apart.
+    ///
+    /// # Errors
+    /// It is not one, has an algorithm other than those allowed, or signs the payload otherwise.
+    pub(super) fn parse(text: &'a [u8], allowed: &[JwtAlgorithm]) -> Result<Self, Rejection> {
+        let [header, payload, signature] = parts(text)?;
+        let (members, _, kid) = read_header(header, allowed)?;
+        let unencoded = members.value("b64") == Some(Value::Bool(false))
+            && members.value("crit") == Some(Value::Array(vec!["b64".into()]));
+        if !payload.is_empty() || !unencoded {
+            return Err(malformed(
+                "the signature is not one over a detached, raw payload",
+            ));
+        }
+        Ok(Self {
+            header,
+            signature: decode(signature)?,
+            kid,
+        })
+    }
+}
+
+/// Header, payload and signature.
+fn parts(text: &[u8]) -> Result<[&[u8]; 3], Rejection> {
+    if text.len() > TOKEN_BYTES_MAX {
+        return Err(malformed("the token is too long"));
+    }
+    let mut parts = text.split(|byte| *byte == b'.');
+    match (parts.next(), parts.next(), parts.next(), parts.next()) {
+        (Some(header), Some(payload), Some(signature), None) => Ok([header, payload, signature]),
+        _ => Err(malformed("the token does not have three parts")),
+    }
+}
+
+/// The members of a header, which algorithm it names, and which key.
+fn read_header(
+    header: &[u8],
+    allowed: &[JwtAlgorithm],
+) -> Result<(Object, JwtAlgorithm, Option<String>), Rejection> {
+    if header.len() > HEADER_BYTES_MAX {
+        return Err(malformed("the token's header is too long"));
+    }
+    let members = Object::read(&decode(header)?);
+    let members = members.ok_or_else(|| malformed("the token's header is odd"))?;
+    let name = members.string("alg")?;
+    let algorithm = allowed
+        .iter()
+        .find(|allowed| name.as_deref() == Some(allowed.as_str()))
+        .ok_or_else(|| malformed("the token's algorithm is not one of the scheme's"))?;
+    let kid = members.string("kid")?;
+    if kid.as_ref().is_some_and(|kid| kid.len() > KID_BYTES_MAX) {
+        return Err(malformed("the token names a key with an overlong name"));
+    }
+    Ok((members, *algorithm, kid))
 }
 
 /// The members of a JSON object, not yet read.

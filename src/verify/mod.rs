@@ -14,6 +14,7 @@
 mod admit;
 mod challenge;
 mod check;
+mod code;
 mod content;
 mod diagnose;
 mod facts;
@@ -37,6 +38,7 @@ mod view;
 mod tests;
 
 pub use admit::{AckBody, Admission, Handover, Reply};
+pub use code::subscribe_url;
 pub use diagnose::{BODY_BYTES_MAX as DIAGNOSED_BYTES_MAX, Diagnosis, Diagnostician, Mistake};
 pub use rejection::{Reason, Refused, Rejection};
 pub use sign::{TestKey, Unsigned, sign, test_key};

@@ -9,6 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use super::challenge::could_be_an_answer;
+use super::code::Code;
 use super::content::{covers, fill};
 use super::items::items;
 use super::jwt::{self, Claims};
@@ -28,6 +29,7 @@ pub(super) enum Proof {
     Token(Token),
     Signed(Signed),
     Jwt(Jwt),
+    Code(Code),
     Each {
         items: Box<[Box<str>]>,
         inner: Box<Self>,
@@ -101,6 +103,7 @@ impl Proof {
             Self::Token(token) => token.check(view, now).map(Evidence::of),
             Self::Signed(signed) => signed.check(view, now).map(Evidence::of),
             Self::Jwt(jwt) => jwt.check(view, now),
+            Self::Code(code) => code.check(view, now).map(Evidence::of),
             Self::Each { items, inner } => each(items, inner, view, now),
         }
     }
@@ -123,6 +126,7 @@ impl Proof {
                 }
                 TokenKeys::Shared(_) => None,
             },
+            Self::Code(code) => code.wanted(view),
             Self::Nothing | Self::Token(_) | Self::Each { .. } => None,
         }
     }
@@ -134,7 +138,7 @@ impl Proof {
             // Good for anything until it expires, but of no more use once it is verified.
             Self::Jwt(jwt) => jwt.reader.places(),
             Self::Each { inner, .. } => inner.token_places(),
-            Self::Nothing | Self::Signed(_) => &[],
+            Self::Nothing | Self::Signed(_) | Self::Code(_) => &[],
         }
     }
 
@@ -144,6 +148,7 @@ impl Proof {
             Self::Nothing => "no proof: whoever reaches the path is believed".to_owned(),
             Self::Token(_) => format!("a {label} that does not cover the body"),
             Self::Jwt(_) => "a signed token".to_owned(),
+            Self::Code(code) => format!("{label} over {}", code.covered()),
             Self::Each { inner, .. } => {
                 let inner = inner.protection(label);
                 format!("for every element of the body {inner}")
@@ -167,7 +172,7 @@ impl Proof {
     /// of the address and comes with every request.
     pub(super) fn is_in_events_only(&self) -> bool {
         match self {
-            Self::Signed(_) | Self::Jwt(_) | Self::Each { .. } => true,
+            Self::Signed(_) | Self::Jwt(_) | Self::Each { .. } | Self::Code(_) => true,
             Self::Token(token) => {
                 !token.basic && token.reader.places().iter().all(Place::is_in_body)
             }
@@ -179,6 +184,7 @@ impl Proof {
     pub(super) fn contents(&self) -> &[Template] {
         match self {
             Self::Signed(signed) => &signed.contents,
+            Self::Code(code) => code.contents(),
             Self::Nothing | Self::Token(_) | Self::Jwt(_) | Self::Each { .. } => &[],
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use super::check::CheckRule;
+use super::code::{self, Code};
 use super::facts::FactRule;
 use super::fetched::{Fetched, PLAID_VALUES};
 use super::jwt;
@@ -109,7 +110,11 @@ fn compile(shape: &Shape<'_>, config: &Config) -> Result<(Proof, &'static str), 
             Ok((Proof::Each { items, inner }, label))
         }
         Shape::Jwt(jwt) => Ok((Proof::Jwt(compile_jwt(jwt, config)?), "jwt")),
-        Shape::Code { .. } => todo!(),
+        Shape::Code(shape) => {
+            let code = Code::new(shape, config)?;
+            let label = code.label();
+            Ok((Proof::Code(code), label))
+        }
     }
 }
 
@@ -196,7 +201,7 @@ pub(super) fn public_keys(
 }
 
 /// One key of each secret, or all faults.
-fn each_secret(
+pub(super) fn each_secret(
     secrets: &[Secret],
     key: impl Fn(&Secret) -> Result<Key, &'static str>,
 ) -> Result<Vec<Key>, Vec<Fault>> {
@@ -286,7 +291,12 @@ impl<'a> Needs<'a> {
             }
             Shape::Each { inner, .. } => self.shape(inner),
             Shape::Jwt(jwt) => self.signature(jwt.signature),
-            Shape::Code { .. } => todo!(),
+            Shape::Code(code) => {
+                if let Some(rule) = code.signature {
+                    self.signature(rule);
+                }
+                self.public_url |= code::signs_url(code);
+            }
         }
     }
 

@@ -16,10 +16,10 @@ use crate::providers::{Encoding, Parse, Place, SignatureRule};
 const EXACT_MAX_BYTES: usize = 64;
 
 /// Longest signature of any other algorithm: RSA with 8192 bits.
-const LONG_MAX_BYTES: usize = 1024;
+pub(super) const LONG_MAX_BYTES: usize = 1024;
 
 /// Most signatures that one request may offer.
-const SIGNATURES_MAX: usize = 16;
+pub(super) const SIGNATURES_MAX: usize = 16;
 
 /// A decoded signature.
 pub(super) enum Signature {

@@ -7,7 +7,7 @@ use crate::clock::UnixMillis;
 use crate::providers::{Place, TimeUnit, TimestampRule};
 
 /// Accepted distance from now where neither provider nor source say otherwise.
-const TOLERANCE: Duration = Duration::from_secs(300);
+pub(super) const TOLERANCE: Duration = Duration::from_secs(300);
 
 /// A timestamp rule, ready for use.
 pub(super) struct TimeRule {
@@ -52,18 +52,7 @@ impl TimeRule {
         let Some(at) = at else {
             return Err(Reason::Malformed.because("the timestamp is not in the expected form"));
         };
-        let age_ms = now.saturating_sub(at);
-        let (seconds, tolerance) = (age_ms / 1000, self.tolerance_ms / 1000);
-        if age_ms > self.tolerance_ms {
-            let detail = format!("the timestamp is {seconds} s old, the tolerance {tolerance} s");
-            return Err(Reason::Stale.because(detail).aged(seconds));
-        }
-        if age_ms < -self.tolerance_ms {
-            let ahead = seconds.saturating_neg();
-            let detail = format!("the timestamp is {ahead} s ahead, the tolerance {tolerance} s");
-            return Err(Reason::Future.because(detail).aged(seconds));
-        }
-        Ok(())
+        near(at, now, self.tolerance_ms)
     }
 
     /// An instant as the sender writes it.
@@ -75,6 +64,22 @@ impl TimeRule {
             TimeUnit::IsoUtc => at.rfc3339().trim_end_matches('Z').to_owned(),
         }
     }
+}
+
+/// Whether an instant is no further from now than the tolerance, all in milliseconds.
+pub(super) fn near(at: i64, now: i64, tolerance_ms: i64) -> Result<(), Rejection> {
+    let age_ms = now.saturating_sub(at);
+    let (seconds, tolerance) = (age_ms / 1000, tolerance_ms / 1000);
+    if age_ms > tolerance_ms {
+        let detail = format!("the timestamp is {seconds} s old, the tolerance {tolerance} s");
+        return Err(Reason::Stale.because(detail).aged(seconds));
+    }
+    if age_ms < -tolerance_ms {
+        let ahead = seconds.saturating_neg();
+        let detail = format!("the timestamp is {ahead} s ahead, the tolerance {tolerance} s");
+        return Err(Reason::Future.because(detail).aged(seconds));
+    }
+    Ok(())
 }
 
 /// Whether an RFC 3339 text ends in `Z` or an offset such as `+01:00`: no shorter part of it does.
@@ -95,7 +100,7 @@ fn utc(text: &[u8]) -> Option<i64> {
 }
 
 /// A number of digits and nothing else.
-fn digits(text: &[u8]) -> Option<i64> {
+pub(super) fn digits(text: &[u8]) -> Option<i64> {
     if text.is_empty() || !text.iter().all(u8::is_ascii_digit) {
         return None;
     }

@@ -22,6 +22,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
 
 use super::check::CheckRule;
+use super::code;
 use super::content::fill;
 use super::items::items;
 use super::key::{Content, Key, joined};
@@ -31,8 +32,8 @@ use super::signature::Reader;
 use super::time::TimeRule;
 use crate::clock::UnixMillis;
 use crate::providers::{
-    Check, Part, Piece, Place, Provider, Scheme, Shape, SignatureRule, SignedShape, Template,
-    TimeUnit,
+    Algorithm, Check, KeyForm, Part, Piece, Place, Provider, Scheme, Shape, SignatureRule,
+    SignedShape, Template, TimeUnit,
 };
 use crate::secret::Secret;
 use private::PrivateKey;
@@ -57,12 +58,6 @@ pub fn sign(
     let scheme = provider.pinned(variant).next();
     let scheme = scheme.ok_or_else(|| format!("{} has no such variant", provider.id))?;
     let shape = scheme.shape().map_err(|fault| format!("scheme.{fault}"))?;
-    if let Shape::Code { .. } = shape {
-        return Err(format!(
-            "{} signs by a procedure of its own, which only the verifier knows",
-            provider.id
-        ));
-    }
     let signer = Signer {
         provider,
         secret,
@@ -123,7 +118,7 @@ impl Signer<'_> {
                 self.add_signed_values(signed, request)?;
             }
             Shape::Each { inner, .. } => return self.prepare(inner, request),
-            Shape::None | Shape::Token { .. } | Shape::Jwt(_) | Shape::Code { .. } => {}
+            Shape::None | Shape::Token { .. } | Shape::Jwt(_) | Shape::Code(_) => {}
         }
         self.add_id(request)
     }
@@ -202,7 +197,7 @@ impl Signer<'_> {
             | Shape::Token { .. }
             | Shape::Jwt(_)
             | Shape::Each { .. }
-            | Shape::Code { .. } => &[],
+            | Shape::Code(_) => &[],
         };
         let of_request = |check: &&Check| !matches!(check.from.place, Place::Claim(_));
         let mut checks: Vec<_> = checks.iter().filter(of_request).collect();
@@ -226,7 +221,10 @@ impl Signer<'_> {
         request: &mut Unsigned,
     ) -> Result<(), String> {
         let (rule, text) = match shape {
-            Shape::None | Shape::Code { .. } => return Ok(()),
+            Shape::None => return Ok(()),
+            Shape::Code(code) => {
+                return code::sign(code, self.secret, self.values, request, self.at);
+            }
             Shape::Each {
                 items: pointer,
                 inner,
@@ -293,7 +291,9 @@ impl Signer<'_> {
             let mut first = Err("scheme.content is empty".to_owned());
             for (at, template) in shape.content.iter().enumerate() {
                 match fill(template, view, Some(&fields), timestamp) {
-                    Ok(content) => return self.sign_content(shape, &content),
+                    Ok(content) => {
+                        return sign_content(shape.algorithm, shape.key, self.secret, &content);
+                    }
                     Err(rejection) if at == 0 => first = Err(rejection.detail.into_owned()),
                     Err(_) => {}
                 }
@@ -301,24 +301,6 @@ impl Signer<'_> {
             first
         })??;
         Ok(reader.write(&signature, &fields))
-    }
-
-    fn sign_content(
-        &self,
-        shape: &SignedShape<'_>,
-        content: &Content<'_>,
-    ) -> Result<Vec<u8>, String> {
-        match signature_algorithm(shape.algorithm) {
-            Some(algorithm) => {
-                let key = PrivateKey::parse(self.secret.expose())?;
-                Ok(key.sign(algorithm, &joined(content))?)
-            }
-            None => {
-                let key = Key::new(self.secret, shape.algorithm, shape.key)?;
-                let (bytes, length) = key.compute(content);
-                Ok(bytes.get(..length).unwrap_or_default().to_vec())
-            }
-        }
     }
 
     /// The fields beside the signature in its header: the timestamp, and whatever the content takes
@@ -346,6 +328,25 @@ impl Signer<'_> {
             }
         }
         fields
+    }
+}
+
+/// The signature over content with a secret, or with a private key.
+pub(super) fn sign_content(
+    algorithm: Algorithm,
+    form: KeyForm,
+    secret: &Secret,
+    content: &Content<'_>,
+) -> Result<Vec<u8>, String> {
+    match signature_algorithm(algorithm) {
+        Some(algorithm) => {
+            let key = PrivateKey::parse(secret.expose())?;
+            Ok(key.sign(algorithm, &joined(content))?)
+        }
+        None => {
+            let (bytes, length) = Key::new(secret, algorithm, form)?.compute(content);
+            Ok(bytes.get(..length).unwrap_or_default().to_vec())
+        }
     }
 }
 

@@ -50,7 +50,7 @@ pub fn test_key(provider: &Provider, variant: Option<&str>) -> Result<TestKey, S
                 .filter_map(|name| jwt::public(*name));
             (public.next(), token.key)
         }
-        Shape::Code { key, .. } => (of_form(key), key),
+        Shape::Code(code) => (of_form(code.key), code.key),
         Shape::None | Shape::Token { .. } | Shape::Each { .. } => (None, KeyForm::default()),
     };
     let algorithm =

@@ -40,7 +40,7 @@ impl<'a> Spot<'a> {
 const NO_PLACE: &str = "the scheme looks for a value where a sender cannot put one";
 
 impl Unsigned {
-    pub(super) fn has_header(&self, name: &str) -> bool {
+    pub(in crate::verify) fn has_header(&self, name: &str) -> bool {
         let mut headers = self.headers.iter();
         headers.any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
@@ -75,7 +75,7 @@ impl Unsigned {
         Ok(())
     }
 
-    fn set_header(&mut self, name: &str, value: &str) {
+    pub(in crate::verify) fn set_header(&mut self, name: &str, value: &str) {
         self.headers
             .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
         self.headers.push((name.to_owned(), value.to_owned()));
@@ -135,7 +135,7 @@ impl Unsigned {
     }
 
     /// The request as the verifier sees it; `item` is the element that is being looked at.
-    pub(super) fn view<T>(
+    pub(in crate::verify) fn view<T>(
         &self,
         values: &BTreeMap<String, String>,
         item: &[u8],
@@ -160,6 +160,7 @@ impl Unsigned {
             path_token: None,
             values,
             public_url: base,
+            keys: None,
             item,
             keys: None,
         }))

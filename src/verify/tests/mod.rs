@@ -1,6 +1,7 @@
 //! Behaviour of the whole engine, over every provider of the catalogue.
 
 mod challenges;
+mod code;
 mod diagnoses;
 mod events;
 mod forgeries;
