@@ -160,7 +160,6 @@ impl Unsigned {
             path_token: None,
             values,
             public_url: base,
-            keys: None,
             item,
             keys: None,
         }))
