@@ -755,7 +755,7 @@ const UNSIGNED: &[Bad] = &[
         )],
     ),
     file(
-        "[sources.s]\nprovider = \"google-pubsub\"\nvalues = { audience = \"canary\" }",
+        "[sources.s]\nprovider = \"google-pubsub\"\nvalues = { audience = \"https://a.example\" }",
         &[(
             "sources.s.values.service_account",
             FILE,
