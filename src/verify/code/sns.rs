@@ -164,8 +164,7 @@ impl Message {
 
 /// The address that confirms a subscription, if this is a genuine request for that. It is one of
 /// Amazon SNS.
-#[must_use]
-pub fn subscribe_url(verified: &Verified) -> Option<String> {
+pub(in crate::verify) fn subscribe_url(verified: &Verified) -> Option<String> {
     let genuine = verified.scheme() == ABOUT.label;
     let message = genuine.then(|| Message::parse(verified.body()).ok())??;
     let url = message.field("SubscribeURL");

@@ -9,6 +9,7 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::{Map, Value};
 
 use super::*;
+use crate::verify::code::subscribe_url;
 
 /// The public half of the key in tests/keys.
 pub(super) fn public_pem() -> String {
