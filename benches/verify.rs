@@ -66,6 +66,7 @@ fn case(
         allow_from: Vec::new(),
         observe: false,
         capture: false,
+        confirm: false,
     });
     let headers: HeaderMap = request
         .headers
