@@ -155,7 +155,8 @@ impl One<'_> {
         );
         let provider = self.provider(id, scheme);
         let protection = self.protection(&mut raw);
-        let (shared, unread, capture) = (protection.shared, protection.unread, protection.capture);
+        let (shared, unread) = (protection.shared, protection.unread);
+        let (capture, confirm) = (protection.capture, protection.confirm);
         let checks = self.checks(&mut raw);
         let body_max = self
             .want("body_max", raw.body_max)
@@ -169,6 +170,7 @@ impl One<'_> {
         let (provider, secrets) = self.protected(provider?, protection, &path)?;
         self.check_path_token(&provider, &path);
         self.check_capture(&provider, capture, &secrets);
+        self.check_confirm(&provider, confirm);
         for secret in &secrets {
             self.claim_secret(secret, shared);
         }
@@ -192,6 +194,7 @@ impl One<'_> {
             allow_from: checks.allow_from,
             observe: checks.observe,
             capture,
+            confirm,
         };
         Some(SourceConfig {
             name: self.name.into(),
