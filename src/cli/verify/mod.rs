@@ -171,6 +171,7 @@ impl Court {
             allow_from: Vec::new(),
             observe: false,
             capture: false,
+            confirm: false,
         });
         let verifier = verifier.map_err(|faults| {
             let faults = faults
