@@ -100,7 +100,7 @@ pub(super) fn id_rule(provider: &Provider) -> String {
         (false, ..) => key.join(" + "),
         (true, false, _) => either(&event.id.0),
         (true, true, Fallback::Body) => "the body".to_owned(),
-        (true, true, _) => "nothing".to_owned(),
+        (true, true, Fallback::Nothing) => "nothing".to_owned(),
     }
 }
 

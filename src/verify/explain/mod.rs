@@ -361,10 +361,10 @@ impl Walk<'_> {
 }
 
 /// The fields that a scheme knows in the signature's header: others may be anything.
-fn known_fields(signed: &Signed) -> Vec<&str> {
+fn known_fields<'a>(signed: &'a Signed) -> Vec<&'a str> {
     let mut known = Vec::new();
-    let mut add = |place| {
-        if let &Place::Sig(ref key) = place {
+    let mut add = |place: &'a Place| {
+        if let Place::Sig(key) = place {
             known.push(&**key);
         }
     };
