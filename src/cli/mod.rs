@@ -3,6 +3,7 @@
 //! Exit codes: 0 done, 1 failed while running, 2 usage or configuration.
 
 mod api;
+mod catalogue;
 mod check;
 mod completions;
 mod config;

@@ -1,10 +1,13 @@
 //! `hookgate providers [ID]`: the catalogue.
 
+use super::catalogue::{CatalogueArgs, find};
 use super::{Failure, out};
 use crate::providers::{Catalogue, Evidence, Provider};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    #[command(flatten)]
+    catalogue: CatalogueArgs,
     /// Show only this provider, in full
     id: Option<String>,
     /// Print JSON
@@ -13,19 +16,11 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let catalogue = Catalogue::embedded();
+    let catalogue = args.catalogue.load()?;
     let Some(id) = &args.id else {
         return list(&catalogue, args.json);
     };
-    let Some(provider) = catalogue.get(id) else {
-        let near = catalogue
-            .suggest(id)
-            .map(|near| format!("; did you mean {near:?}?"));
-        return Err(Failure::Usage(format!(
-            "no provider {id:?}{}",
-            near.unwrap_or_default()
-        )));
-    };
+    let provider = find(&catalogue, id)?;
     if args.json {
         return out::json(&*provider);
     }

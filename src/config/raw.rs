@@ -190,6 +190,7 @@ shape!(Source {
     secret_file: Leaf<FilePath>,
     secrets: Leaf<SecretList>,
     capture: Leaf<Flag>,
+    confirm: Leaf<Flag>,
     allow_shared_secret: Leaf<Flag>,
     mode: Leaf<String>,
     ack: Leaf<String>,

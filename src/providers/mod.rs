@@ -33,6 +33,7 @@ pub use source::{NotAValueSource, Place, ValueSource};
 pub use template::{NotATemplate, Part, Piece, Template};
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 
 // `EMBEDDED`: the shipped files as id and text, sorted by id (made by build.rs).
@@ -58,6 +59,31 @@ impl Catalogue {
     /// Adds a provider, or replaces the one with its id.
     pub fn insert(&mut self, provider: Provider) {
         self.own.insert(provider.id.clone(), Arc::new(provider));
+    }
+
+    /// Adds the provider files (`*.toml`) of a directory, in order. What cannot be used is left
+    /// out and comes back in words.
+    pub fn add_directory(&mut self, directory: &Path) -> Vec<String> {
+        let files = match std::fs::read_dir(directory) {
+            Ok(files) => files,
+            Err(error) => return vec![format!("cannot read {}: {error}", directory.display())],
+        };
+        let mut paths: Vec<_> = files.filter_map(|file| Some(file.ok()?.path())).collect();
+        paths.retain(|path| path.extension().is_some_and(|end| end == "toml"));
+        paths.sort();
+        let mut faults = Vec::new();
+        for path in paths {
+            let id = path.file_stem().unwrap_or_default().to_string_lossy();
+            let text = std::fs::read_to_string(&path).map_err(|error| error.to_string());
+            let provider = text.and_then(|text| {
+                Provider::from_toml(&id, &text).map_err(|error| error.to_string())
+            });
+            match provider {
+                Ok(provider) => self.insert(provider),
+                Err(error) => faults.push(format!("{}: {error}", path.display())),
+            }
+        }
+        faults
     }
 
     /// The provider with this id.

@@ -222,10 +222,7 @@ impl Scheme {
 
     fn token(&self) -> Result<Shape<'_>, SchemeFault> {
         let basic = self.kind == Kind::Basic;
-        let signature = self.signature_rule()?;
-        if signature.parse != Parse::Raw {
-            return fault("signature.parse", "a token stands alone; remove parse");
-        }
+        let signature = self.lone_signature()?;
         let derived_from = match self.derived_from.as_ref().map(|source| &source.place) {
             Some(place @ Place::Config(_)) => Some(place),
             Some(_) => return fault("derived_from", "must be a config:name"),
@@ -283,6 +280,17 @@ impl Scheme {
         Ok(rule)
     }
 
+    /// The rule of a text that is the whole value, perhaps behind a prefix.
+    fn lone_signature(&self) -> Result<&SignatureRule, SchemeFault> {
+        let rule = self.signature_rule()?;
+        match rule.parse {
+            Parse::Raw => Ok(rule),
+            Parse::Kv | Parse::List | Parse::Positional => {
+                fault("signature.parse", "a token stands alone; remove parse")
+            }
+        }
+    }
+
     fn signed(&self) -> Result<Shape<'_>, SchemeFault> {
         let signature = self.signature_rule()?;
         let Some(algorithm) = self.algorithm else {
@@ -328,10 +336,7 @@ impl Scheme {
     }
 
     fn jwt(&self) -> Result<Shape<'_>, SchemeFault> {
-        let signature = self.signature_rule()?;
-        if signature.parse != Parse::Raw {
-            return fault("signature.parse", "a token stands alone; remove parse");
-        }
+        let signature = self.lone_signature()?;
         let key = self.key.unwrap_or_default();
         let Some(first) = self.algorithms.first() else {
             return fault("algorithms", "is missing, such as [\"RS256\"]");
@@ -396,7 +401,7 @@ impl Scheme {
             return fault("code", "is missing: the procedure");
         };
         let signature = match (procedure, &self.signature) {
-            (Procedure::DetachedJws, _) => Some(self.signature_rule()?),
+            (Procedure::DetachedJws, _) => Some(self.lone_signature()?),
             (_, Some(_)) => return fault("signature", "is known to the code; remove it"),
             (_, None) => None,
         };

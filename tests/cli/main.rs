@@ -132,6 +132,14 @@ fn usage_errors_exit_with_2_and_nothing_on_standard_output() {
             "--data",
             "nowhere",
         ],
+        &[
+            "send",
+            "--provider",
+            "stripe",
+            "--to",
+            "http://127.0.0.1:1/",
+        ],
+        &["providers", "--config", "nowhere.toml"],
         &["events", "list", "--state", "lost"],
         &["events", "list", "--token-file", "nowhere"],
         &["events", "list", "--admin", "nowhere"],
@@ -228,6 +236,62 @@ fn nobody_listening_is_a_failure_with_the_address() {
     for part in ["is hookgate running?", &address, "--admin"] {
         assert!(errors.contains(part), "{errors}");
     }
+}
+
+#[test]
+fn send_makes_up_a_key_pair_and_names_the_values_it_lacks() {
+    let send = |arguments: &[&str]| {
+        let to = ["send", "--to", "http://127.0.0.1:1/"];
+        outcome(&run(&[&to, arguments].concat()))
+    };
+    let (code, printed, errors) = send(&["--provider", "standard-webhooks", "--variant", "v1a"]);
+    assert_eq!((code, printed.as_str()), (Some(1), ""));
+    let key = |prefix: &str| errors.lines().find(|line| line.starts_with(prefix));
+    assert!(key("whpk_").is_some() && key("whsk_").is_some(), "{errors}");
+
+    let derived = [
+        "--provider",
+        "jigsawstack",
+        "--variant",
+        "derived",
+        "--secret",
+        "s",
+    ];
+    let (code, _, errors) = send(&derived);
+    assert_eq!(code, Some(2));
+    assert!(errors.contains("--value message=..."), "{errors}");
+}
+
+#[test]
+fn providers_of_ones_own_are_known_where_the_configuration_is_given() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let write = |name: &str, text: &str| {
+        std::fs::write(place.path().join(name), text).expect("a file");
+    };
+    std::fs::create_dir(place.path().join("own")).expect("a directory");
+    let scheme = "kind = \"token\"\nsignature = { from = \"header:x-token\" }";
+    let own = format!("title = \"Acme\"\ndocs = \"https://a.example\"\n[[scheme]]\n{scheme}\n");
+    write("own/acme.toml", &own);
+    // Nothing else of the configuration matters here.
+    write(
+        "gate.toml",
+        "providers_dir = \"own\"\n[sources.a]\nprovider = \"nobody\"\n",
+    );
+    let shown = |arguments: &[&str]| {
+        let output = hookgate(&place).args(arguments).output();
+        outcome(&output.expect("the program runs"))
+    };
+    let (code, acme, errors) = shown(&["providers", "acme", "--config", "gate.toml"]);
+    assert_eq!((code, errors.as_str()), (Some(0), ""));
+    assert!(acme.contains("Acme"), "{acme}");
+    assert_eq!(shown(&["providers", "acme"]).0, Some(2));
+    write("own/bad.toml", "title = 1");
+    let (code, _, errors) = shown(&["providers", "--config", "gate.toml"]);
+    assert_eq!(code, Some(2));
+    assert!(
+        errors.contains("providers_dir") && errors.contains("bad.toml"),
+        "{errors}"
+    );
 }
 
 #[test]

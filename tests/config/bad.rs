@@ -747,6 +747,30 @@ const UNSIGNED: &[Bad] = &[
         )],
     ),
     file(
+        "[sources.s]\nprovider = \"stripe\"\nsecret = \"canary\"\nconfirm = true",
+        &[(
+            "sources.s.confirm",
+            FILE,
+            "Stripe has no subscription to confirm; remove it",
+        )],
+    ),
+    file(
+        "[sources.s]\nprovider = \"google-pubsub\"\nvalues = { audience = \"canary\" }",
+        &[(
+            "sources.s.values.service_account",
+            FILE,
+            "is missing: the scheme uses the value `service_account`",
+        )],
+    ),
+    file(
+        "[sources.s]\nprovider = \"kinde\"\nvalues = { jwks_url = \"http://example.com/jwks\" }",
+        &[(
+            "sources.s.values.jwks_url",
+            FILE,
+            "must be an https:// address",
+        )],
+    ),
+    file(
         "providers_dir = \"{dir}/own\"\n[sources.s]\nprovider = \"giver\"\ncapture = true\nsecret = \"canary\"",
         &[("sources.s.capture", FILE, "a secret is set too")],
     ),

@@ -208,7 +208,10 @@ fn schema_keys(root: &Json, schema: &Json, path: &str, found: &mut BTreeSet<Stri
     let any = schema
         .get("additionalProperties")
         .filter(|any| any.is_object());
-    for (key, property) in properties.into_iter().flatten() {
+    // A scheme can hold a scheme.
+    let inner = |key: &str| path.contains(".scheme") && key == "inner";
+    let properties_below = properties.into_iter().flatten();
+    for (key, property) in properties_below.filter(|(key, _)| !inner(key)) {
         schema_keys(root, property, &dotted(path, key), found);
     }
     if let Some(any) = any {

@@ -7,7 +7,7 @@ use crate::verify::rejection::{Reason, Rejection};
 use crate::verify::signature::{Reader, Signature};
 use crate::verify::view::View;
 
-static ABOUT: About = About {
+pub(super) static ABOUT: About = About {
     label: "detached-jws",
     algorithms: &[Algorithm::RsaPkcs1Sha256],
     covers: "{body}",

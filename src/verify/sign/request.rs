@@ -160,8 +160,8 @@ impl Unsigned {
             path_token: None,
             values,
             public_url: base,
-            keys: None,
             item,
+            keys: None,
         }))
     }
 }

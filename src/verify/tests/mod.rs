@@ -42,6 +42,7 @@ fn config(provider: Arc<Provider>, secrets: &[&str]) -> Config {
         allow_from: Vec::new(),
         observe: false,
         capture: false,
+        confirm: false,
     }
 }
 
