@@ -9,6 +9,7 @@ mod challenge;
 mod check;
 mod one_or_many;
 mod provider;
+mod read;
 mod scheme;
 mod shape;
 mod signature;
