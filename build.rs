@@ -1,11 +1,10 @@
 //! Embeds the provider files: each as its id and its text, sorted by id.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::{env, fs, io};
 
 fn main() -> io::Result<()> {
-    let root = env::var("CARGO_MANIFEST_DIR").map_err(io::Error::other)?;
-    let folder = Path::new(&root).join("config/providers");
+    let folder = given("CARGO_MANIFEST_DIR")?.join("config/providers");
     println!("cargo::rerun-if-changed={}", folder.display());
     let mut entries = Vec::new();
     for file in fs::read_dir(&folder)? {
@@ -27,6 +26,11 @@ fn main() -> io::Result<()> {
         "static EMBEDDED: &[(&str, &str)] = &[\n{}];\n",
         entries.concat()
     );
-    let out = env::var("OUT_DIR").map_err(io::Error::other)?;
-    fs::write(Path::new(&out).join("providers.rs"), table)
+    fs::write(given("OUT_DIR")?.join("providers.rs"), table)
+}
+
+/// A directory that cargo names.
+fn given(name: &str) -> io::Result<PathBuf> {
+    let missing = || io::Error::other(format!("{name} is not set"));
+    env::var_os(name).map(PathBuf::from).ok_or_else(missing)
 }
