@@ -59,21 +59,25 @@ impl CapturedSecrets {
             .recursive(true)
             .mode(0o700)
             .create(&self.directory)?;
+        // The directory may be new itself.
+        self.directory.parent().map_or(Ok(()), sync)?;
         // No source's name begins with a dot.
         let draft = self.directory.join(format!(".{source}.new"));
+        // A crash may have left one that is a second name of the secret: never write into it.
+        remove(&draft)?;
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(&draft)?;
         file.write_all(secret.expose())?;
         file.sync_all()?;
-        std::fs::hard_link(&draft, self.file(source))?;
-        std::fs::remove_file(&draft)?;
-        sync(&self.directory)?;
-        // The directory may be new itself.
-        self.directory.parent().map_or(Ok(()), sync)
+        let linked = std::fs::hard_link(&draft, self.file(source));
+        let removed = remove(&draft);
+        linked?;
+        let kept = removed.and_then(|_| sync(&self.directory));
+        // What nobody was promised must not be found at the next start.
+        kept.inspect_err(|_| drop(remove(&self.file(source))))
     }
 
     /// Lets go of a source's secret, durably; whether there was one.
@@ -81,11 +85,20 @@ impl CapturedSecrets {
     /// # Errors
     /// The file cannot be removed.
     pub fn forget(&self, source: &SourceName) -> Result<bool> {
-        match std::fs::remove_file(self.file(source)) {
-            Ok(()) => sync(&self.directory).map(|()| true),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(error),
+        let removed = remove(&self.file(source))?;
+        if removed {
+            sync(&self.directory)?;
         }
+        Ok(removed)
+    }
+}
+
+/// Removes a file; whether there was one.
+fn remove(file: &Path) -> Result<bool> {
+    match std::fs::remove_file(file) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
     }
 }
 
@@ -137,6 +150,21 @@ mod tests {
         captured.forget(&asana).unwrap();
         captured.keep(&asana, &Secret::new("x", "third")).unwrap();
         assert_eq!(captured.load(&asana).unwrap().unwrap().expose(), b"third");
+    }
+
+    #[test]
+    fn a_secret_is_not_written_through_what_a_crash_left_behind() {
+        let store = tempfile::tempdir().unwrap();
+        let captured = CapturedSecrets::beside(store.path());
+        let asana = "asana".into();
+        captured.keep(&asana, &Secret::new("x", "first")).unwrap();
+        let draft = store.path().join("captured/.asana.new");
+        std::fs::hard_link(store.path().join("captured/asana"), &draft).unwrap();
+
+        let error = captured.keep(&asana, &Secret::new("x", "second"));
+        assert_eq!(error.unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(captured.load(&asana).unwrap().unwrap().expose(), b"first");
+        assert!(!draft.exists());
     }
 
     #[test]
