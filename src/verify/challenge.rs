@@ -194,7 +194,7 @@ impl Compiled {
             return false;
         }
         if let Some(unless) = &rule.unless
-            && !matches!(find(view, &unless.place), Ok(None))
+            && (is_unseen(view, &unless.place) || !matches!(find(view, &unless.place), Ok(None)))
         {
             return false;
         }
@@ -237,10 +237,15 @@ fn find<'a>(view: &View<'a>, place: &Place) -> Result<Option<view::Bytes<'a>>, A
             .filter(|(key, _)| **key == *name.as_bytes());
         return view::only(named.map(|(_, value)| value));
     }
-    if place.is_in_body() && view.body.len() > BODY_BYTES_MAX {
+    if is_unseen(view, place) {
         return Ok(None);
     }
     view.find(place, None)
+}
+
+/// Whether the value, if there is one, is in a body that is not looked into.
+fn is_unseen(view: &View<'_>, place: &Place) -> bool {
+    place.is_in_body() && view.body.len() > BODY_BYTES_MAX
 }
 
 /// Whether nothing else is in the body, if the value is there: no event can be in it then.

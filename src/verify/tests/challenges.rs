@@ -287,3 +287,24 @@ fn what_a_handshake_proves_itself_with_is_not_shown() {
     let request = get("/hook?a=1&token=wrong");
     assert_eq!(verifier.shown_target(&request), "/hook?a=1");
 }
+
+#[test]
+fn a_body_that_is_too_large_to_look_into_makes_no_handshake() {
+    let provider = signing(&format!(
+        "{CONTENT}[[challenge]]\nmethod = 'POST'\nwhen = 'header:X-Ping'\n\
+         unless = 'json:/id'\nsigned = true\nbody = 'pong'"
+    ));
+    let verifier = verifier(config(Arc::clone(&provider), &["key"]));
+    let ping = [("X-Ping", "1")];
+    let large = format!(
+        "{{\"id\": \"evt_1\", \"more\": \"{}\"}}",
+        "x".repeat(20_000)
+    );
+    for (body, expected) in [
+        ("{}", "pong"),
+        ("{\"id\": \"evt_1\"}", "event"),
+        (large.leak(), "event"),
+    ] {
+        assert_eq!(outcome(&verifier, signed(&provider, &ping, body)), expected);
+    }
+}
