@@ -15,7 +15,7 @@ use http_body_util::Full;
 use tower_http::request_id::{MakeRequestId, RequestId};
 
 use crate::store::{Receipt, ReceiptKind};
-use crate::verify::{AckBody, Reply};
+use crate::verify::{AckBody, Reason, Reply};
 
 /// When a sender should come back after our own trouble.
 const RETRY_SOON: Duration = Duration::from_secs(5);
@@ -39,6 +39,25 @@ pub(crate) enum Refusal {
     Limited(Duration),
     /// Our own trouble, in words that give nothing away.
     Unavailable(&'static str),
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        match reason {
+            // Not the sender's fault: it may be genuine, and should come again.
+            Reason::NoSecret => Self::Unavailable("the endpoint is not set up yet"),
+            Reason::KeyUnavailable => Self::Unavailable("a key could not be fetched"),
+            Reason::NoHeader
+            | Reason::Malformed
+            | Reason::Stale
+            | Reason::Future
+            | Reason::Mismatch
+            | Reason::Check
+            | Reason::UnknownKey
+            | Reason::Expired
+            | Reason::Address => Self::Unverified,
+        }
+    }
 }
 
 /// The success that the provider asks for; the receipt proves that it is deserved.

@@ -25,7 +25,7 @@ use crate::keys::KeySource;
 use crate::server::Peer;
 use crate::shutdown::Stage;
 use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
-use crate::verify::{AckBody, Admission, Diagnostician, Reason, Refused, Reply, Verified};
+use crate::verify::{AckBody, Admission, Diagnostician, Refused, Reply, Verified};
 
 /// How a request ended well.
 pub(super) enum Taken {
@@ -219,15 +219,14 @@ impl Gate {
     pub(super) fn reject(&self, source: &Arc<Source>, refused: &Refused) -> Refusal {
         let (received, rejection) = (&refused.received, &refused.rejection);
         source.metrics.count_rejection(rejection.reason);
-        if let Err(wait) = self.peers.charge(received.peer) {
-            return Refusal::Limited(wait);
+        let charged = self.peers.charge(received.peer);
+        if charged.is_ok() {
+            self.recorder.note(source, received, rejection, false);
         }
-        self.recorder.note(source, received, rejection, false);
-        match rejection.reason {
-            // Not the sender's fault: it may be genuine, and should come again.
-            Reason::NoSecret => Refusal::Unavailable("the endpoint is not set up yet"),
-            Reason::KeyUnavailable => Refusal::Unavailable("a key could not be fetched"),
-            _ => Refusal::Unverified,
+        match (Refusal::from(rejection.reason), charged) {
+            (Refusal::Unverified, Err(wait)) => Refusal::Limited(wait),
+            // Our own trouble stays that, whoever asks.
+            (refusal, _) => refusal,
         }
     }
 

@@ -162,7 +162,7 @@ impl Webhooks {
             }
             (Err(rejection), _) => {
                 self.note(&rejection);
-                Err(Refusal::Unverified)
+                Err(Refusal::from(rejection.reason))
             }
         }
     }

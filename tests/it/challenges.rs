@@ -629,3 +629,20 @@ async fn a_gate_whose_captured_secret_is_damaged_does_not_start() {
     );
     app.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn our_own_trouble_is_503_also_for_a_peer_that_has_failed_too_often() {
+    let scene = Scene::capturing("asana").await;
+    let flooder = "X-Forwarded-For: 192.0.2.7\r\n";
+    let mut limited = false;
+    for _ in 0..1000 {
+        limited = scene.ask("POST", "", flooder, "{}").await.status == 429;
+        if limited {
+            break;
+        }
+    }
+    assert!(limited);
+    let peer = [("X-Forwarded-For", "192.0.2.7")];
+    assert_eq!(scene.post(ASANA, &peer, "{}").await.status, 503);
+    scene.ends_with_events(0).await;
+}
