@@ -197,6 +197,10 @@ impl WebhooksBuilder {
         let variant = self.variant.as_deref();
         let provider = self.signing_provider().map_err(|fault| vec![fault])?;
         let path_token = reads_path_token(&provider, variant);
+        if self.fetches(&provider) {
+            let way_out = "is missing: the layer fetches no keys; give the sender's public key";
+            return Err(vec![fault("secret", way_out)]);
+        }
         let verifier = Verifier::new(verify::Config {
             source: self.name.clone(),
             provider,
@@ -235,6 +239,12 @@ impl WebhooksBuilder {
             provider.title
         );
         Err(fault("provider", message))
+    }
+
+    /// Nothing is fetched inside an app: a public key has to be given.
+    fn fetches(&self, provider: &Provider) -> bool {
+        let mut schemes = provider.pinned(self.variant.as_deref());
+        self.secrets.is_empty() && schemes.any(|scheme| scheme.fetch.is_some())
     }
 
     /// Settings that make no sense whoever the provider is.
@@ -356,6 +366,7 @@ mod tests {
             (stripe().scheme("content ="), vec!["scheme"]),
             (hmac().scheme("content = '{url}'"), vec!["scheme.content"]),
             (Webhooks::provider("sieve"), vec!["provider"]),
+            (Webhooks::provider("fal"), vec!["secret"]),
             (stripe().body_max(17 << 20), vec!["bodies_in_flight_max"]),
             (
                 Webhooks::provider("strip")
