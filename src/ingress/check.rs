@@ -9,15 +9,13 @@ use crate::verify::Verifier;
 /// A body larger than this is hashed away from the threads that serve other requests.
 const INLINE_BYTES_MAX: usize = 128 * 1024;
 
-/// Fetches the key that a request needs and that is not known yet. If it cannot be had,
+/// Fetches the keys that a request needs and that are not known yet. If one cannot be had,
 /// verification says so.
 pub(crate) async fn have_keys(verifier: &Verifier, received: &Received, keys: &KeySource) {
-    let Some(wanted) = verifier.wanted(received, keys) else {
-        return;
-    };
-    let fetched = keys.fetch(&wanted).await;
-    if let Err(error) = fetched {
-        tracing::debug!(%error, "a sender's key could not be fetched");
+    for wanted in verifier.wanted(received, keys) {
+        if let Err(error) = keys.fetch(&wanted).await {
+            tracing::debug!(%error, "a sender's key could not be fetched");
+        }
     }
 }
 

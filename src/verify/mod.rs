@@ -234,15 +234,16 @@ impl Verifier {
         Ok(Verified::new(self.source.clone(), received, facts))
     }
 
-    /// The key that a request needs and that has to be fetched before it can be verified.
+    /// The keys that a request needs and that have to be fetched before it can be verified, at most
+    /// one for each scheme.
     #[must_use]
-    pub fn wanted(&self, received: &Received, keys: &KeySource) -> Option<Wanted> {
+    pub fn wanted(&self, received: &Received, keys: &KeySource) -> Vec<Wanted> {
         let view = View::of(received, &self.values, &self.public_url);
-        let wanted = self
-            .rules
-            .iter()
-            .find_map(|rule| rule.proof.wanted(&view))?;
-        matches!(keys.cached(&wanted), Cached::Missing).then_some(wanted)
+        let rules = self.rules.iter();
+        rules
+            .filter_map(|rule| rule.proof.wanted(&view))
+            .filter(|wanted| matches!(keys.cached(wanted), Cached::Missing))
+            .collect()
     }
 
     /// The rule that decided, and the label of the secret or the reason.

@@ -134,6 +134,43 @@ async fn a_published_key_is_fetched_once_and_verifies() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_keys_of_every_scheme_are_fetched() {
+    let server = KeyServer::start().await;
+    let other = r#"{"kty":"OKP","crv":"Ed25519","kid":"other",
+        "x":"A6EHv_POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg"}"#;
+    server.publish("/old", &format!(r#"{{"keys":[{other}]}}"#));
+    server.publish("/new", KEY_SET);
+    let scheme = |path: &str| {
+        format!(
+            "[[scheme]]\nkind = 'jwt'\nalgorithms = ['RS256']\nkey = 'jwk'\n\
+             signature = {{ from = 'header:Authorization', prefix = 'Bearer ' }}\n\
+             fetch = {{ form = 'jwks', url = 'https://keys.example.com{path}' }}\n"
+        )
+    };
+    let text = format!(
+        "title = 'T'\ndocs = 'd'\n{}{}",
+        scheme("/old"),
+        scheme("/new")
+    );
+    let mut setup = Setup::new();
+    let directory = setup.file("providers");
+    std::fs::create_dir(&directory).expect("a directory");
+    std::fs::write(directory.join("two-sets.toml"), text).expect("a file");
+    setup.set("providers_dir", &directory.display().to_string());
+    setup.set("sources.s.provider", "two-sets");
+    let app = App::start(&setup.app_address()).await;
+    let mut config = setup.config();
+    config.keys = server.config();
+    let gate = Gate::start(config).await;
+
+    assert_eq!(gate.post(&push("1")).await.status, 200);
+
+    app.received(1).await;
+    assert_eq!(server.asked(), ["/old", "/new"]);
+    gate.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_a_key_cannot_be_fetched_senders_are_asked_to_come_again() {
     let server = KeyServer::start().await;
     let (gate, app, _setup) = pubsub(&server).await;
