@@ -370,6 +370,44 @@ fn verify_tells_why_a_captured_request_is_taken_or_refused() {
 }
 
 #[test]
+fn verify_knows_the_secret_that_a_source_has_captured() {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let file = |name: &str, text: &str| {
+        std::fs::write(place.path().join(name), text).expect("a file");
+    };
+    let store = place.path().join("store");
+    std::fs::create_dir_all(store.join("captured")).expect("a directory");
+    let config = format!(
+        "[store]\npath = {store:?}\n[sources.tasks]\nprovider = \"asana\"\ncapture = true\n"
+    );
+    file("hookgate.toml", &config);
+    file("store/captured/tasks", "key");
+    file("body", "{}");
+    // HMAC-SHA256 of the body under the secret, from Python's hmac.
+    let header =
+        "X-Hook-Signature: a777724d943eb48dc69bca8a4a6d57a04db3f9ec7e1de4e581e860265bdf3032";
+    let verify = || {
+        let arguments = ["--source", "tasks", "--config", "hookgate.toml"];
+        let request = ["--body", "body", "--header", header, "--url", "/\u{1b}[2J"];
+        let output = hookgate(&place)
+            .arg("verify")
+            .args([arguments.as_slice(), &request].concat())
+            .output();
+        outcome(&output.expect("the program runs"))
+    };
+
+    let (code, told, errors) = verify();
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{told}");
+    assert!(!told.contains('\u{1b}'), "{told:?}");
+
+    file("store/captured/tasks", "another");
+    assert_eq!(verify().0, Some(1));
+    file("store/captured/tasks", "");
+    let (code, _, errors) = verify();
+    assert!(code == Some(1) && errors.contains("is empty"), "{errors}");
+}
+
+#[test]
 fn the_list_of_providers_can_be_narrowed() {
     let list = |words: &[&str]| {
         let filters = words.iter().flat_map(|word| ["--filter", word]);

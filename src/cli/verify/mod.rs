@@ -6,12 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::catalogue::{CatalogueArgs, find, name_and_value};
+use super::out::printable;
 use super::{Failure, out};
 use crate::clock::{Clock, UnixMillis};
 use crate::config::{Config, Inputs};
-use crate::event::Received;
+use crate::event::{Received, SourceName};
 use crate::providers::{Catalogue, Place, Provider};
 use crate::secret::Secret;
+use crate::store::CapturedSecrets;
 use crate::verify::{self, Diagnostician, Explanation, Mark, Rejection, Verifier};
 use captured::Captured;
 
@@ -87,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     out::line(format_args!(
         "request: {} {}, {} headers, {} bytes of body, judged at {}",
         received.method,
-        court.verifier.shown_target(received),
+        printable(&court.verifier.shown_target(received)),
         received.headers.len(),
         received.body.len(),
         now.rfc3339()
@@ -102,11 +104,12 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             Mark::Bad => "FAIL",
             Mark::Note => "-",
         };
-        out::line(format_args!("{:>2}. {mark:<4} {}", at + 1, step.text));
+        let text = printable(&step.text);
+        out::line(format_args!("{:>2}. {mark:<4} {text}", at + 1));
     }
     match verdict {
         Ok(verified) => {
-            let or_none = |text: Option<&str>| text.unwrap_or("none").to_owned();
+            let or_none = |text: Option<&str>| printable(text.unwrap_or("none"));
             out::line("verdict: verified");
             out::line(format_args!(
                 "event: id {}, type {}; told from others by {}",
@@ -120,7 +123,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
             let reason = rejection.reason.as_str();
             out::line(format_args!(
                 "verdict: refused ({reason}): {}",
-                rejection.detail
+                printable(&rejection.detail)
             ));
             court.diagnose(received, &rejection, now);
             Err(Failure::Failed("the request is refused".to_owned()))
@@ -132,6 +135,7 @@ impl Court {
     /// A source of the configuration, which has to be valid.
     fn of_source(name: &str, file: Option<PathBuf>) -> Result<Self, Failure> {
         let config = Config::load(&Inputs::of_process(file, Vec::new()))?;
+        let captured = CapturedSecrets::beside(&config.store.path);
         let sources = config.ingress.sources;
         let Some(source) = sources.iter().find(|source| source.name.as_str() == name) else {
             let known: Vec<_> = sources.iter().map(|source| source.name.as_str()).collect();
@@ -141,7 +145,7 @@ impl Court {
             )));
         };
         Ok(Self {
-            verifier: Arc::clone(&source.verifier),
+            verifier: with_captured(&source.verifier, &source.name, &captured)?,
             path_token: source.path.ends_with(TOKEN_SEGMENT),
             all: sources
                 .iter()
@@ -195,13 +199,35 @@ impl Court {
         let Some(found) = found else {
             return;
         };
-        let clue = found.clue.map(|clue| format!(" ({clue})"));
+        let clue = found.clue.map(|clue| format!(" ({})", printable(&clue)));
         out::line(format_args!(
             "likely: {}{}",
             found.mistake.explanation(),
             clue.unwrap_or_default()
         ));
         out::line(format_args!("way out: {}", found.mistake.way_out()));
+    }
+}
+
+/// The verifier with the secret that its source has captured, if it has.
+fn with_captured(
+    verifier: &Arc<Verifier>,
+    source: &SourceName,
+    captured: &CapturedSecrets,
+) -> Result<Arc<Verifier>, Failure> {
+    if !verifier.captures() {
+        return Ok(Arc::clone(verifier));
+    }
+    let failed = |why: String| Failure::Failed(format!("the captured secret: {why}"));
+    let secret = captured.load(source);
+    let secret = secret.map_err(|error| failed(error.to_string()))?;
+    match verifier.with_captured(secret) {
+        None => Ok(Arc::clone(verifier)),
+        Some(Ok(verifier)) => Ok(Arc::new(verifier)),
+        Some(Err(faults)) => {
+            let messages: Vec<_> = faults.into_iter().map(|fault| fault.message).collect();
+            Err(failed(messages.join("; ")))
+        }
     }
 }
 
