@@ -93,17 +93,23 @@ impl Cache {
     /// # Errors
     /// It failed a moment ago, or too much that is new was asked for.
     pub(super) fn admit(&mut self, wanted: &Wanted, now: UnixMillis) -> Result<(), FetchError> {
-        if let Some(entry) = self.entries.get(&wanted.place()) {
-            match &entry.failure {
-                Some(failure) if now.since(entry.asked_at) < FAILED => {
-                    return Err(failure.clone());
-                }
-                // Keys that senders use are always renewed, whoever else spends the minute.
-                _ if wanted.is_in(&entry.keys) => return Ok(()),
-                Some(_) | None => {}
-            }
+        if let Some(entry) = self.entries.get(&wanted.place())
+            && let Some(failure) = &entry.failure
+            && now.since(entry.asked_at) < FAILED
+        {
+            return Err(failure.clone());
+        }
+        if self.is_in_use(wanted) {
+            return Ok(());
         }
         self.spend(wanted.target.allowed_by(), now)
+    }
+
+    /// Whether it was there before: keys that senders use are always renewed, whoever else spends
+    /// the minute or the fetches.
+    pub(super) fn is_in_use(&self, wanted: &Wanted) -> bool {
+        let entry = self.entries.get(&wanted.place());
+        entry.is_some_and(|entry| wanted.is_in(&entry.keys))
     }
 
     /// Takes one fetch out of this minute.

@@ -13,7 +13,8 @@ use super::wanted::Wanted;
 use crate::clock::Clock;
 use crate::shutdown::Stage;
 
-/// Fetches under way at a time.
+/// Fetches under way at a time of what is not known yet; as many places at most are renewed beside
+/// them as are remembered.
 const FLIGHTS_MAX: usize = 8;
 
 /// The keys of senders that publish them; cheap to clone, and all clones are one.
@@ -107,7 +108,7 @@ impl KeySource {
         if !matches!(known.cache.look(wanted, now), Cached::Missing) {
             return Ok(None);
         }
-        if known.flights.len() >= FLIGHTS_MAX {
+        if known.flights.len() >= FLIGHTS_MAX && !known.cache.is_in_use(wanted) {
             return Err(FetchError::Busy);
         }
         known.cache.admit(wanted, now)?;

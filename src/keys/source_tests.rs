@@ -180,6 +180,23 @@ async fn only_so_many_fetches_are_under_way() {
 }
 
 #[tokio::test]
+async fn keys_that_are_in_use_are_renewed_whatever_else_is_under_way() {
+    let world = World::new().await;
+    world.keys.fetch(&wanted("a")).await.unwrap();
+    world.clock.advance(Duration::from_hours(2));
+    world.server.hold();
+    for number in 0..FLIGHTS_MAX {
+        let url = format!("https://keys.example.com/{number}");
+        let place = Wanted::jwks(target(&url), None);
+        assert!(begin(&world.keys, &place).await.is_none());
+    }
+    assert!(begin(&world.keys, &wanted("a")).await.is_none());
+    world.server.release(FLIGHTS_MAX + 1);
+    world.keys.fetch(&wanted("a")).await.unwrap();
+    assert_eq!(world.look(&wanted("a")), "a");
+}
+
+#[tokio::test]
 async fn an_unknown_key_is_looked_for_once_a_minute() {
     let world = World::new().await;
     for _ in 0..3 {
