@@ -77,7 +77,7 @@ impl KeySource {
         match (outcome, self.cached(wanted)) {
             (Some(Ok(())), _) | (_, Cached::Keys(_)) => Ok(()),
             (Some(Err(error)), _) => Err(error),
-            // Its task is gone: we are shutting down.
+            // Its task is gone: we are shutting down, or it panicked.
             (None, _) => Err(FetchError::Broken),
         }
     }
@@ -102,6 +102,10 @@ impl KeySource {
         let now = self.0.clock.steady();
         let place = wanted.place();
         let mut known = self.0.known();
+        // One whose task panicked never lands.
+        known
+            .flights
+            .retain(|_, flight| flight.has_changed().is_ok());
         if let Some(flight) = known.flights.get(&place) {
             return Ok(Some(flight.clone()));
         }

@@ -197,6 +197,19 @@ async fn keys_that_are_in_use_are_renewed_whatever_else_is_under_way() {
 }
 
 #[tokio::test]
+async fn a_fetch_that_panicked_is_in_nobodys_way() {
+    let world = World::new().await;
+    let (_, flight) = watch::channel(None);
+    let others = (1..FLIGHTS_MAX).map(|number| format!("https://a.example.com/{number}").into());
+    for place in others.chain([wanted("a").place()]) {
+        let flight = flight.clone();
+        world.keys.0.known().flights.insert(place, flight);
+    }
+    world.keys.fetch(&wanted("a")).await.unwrap();
+    assert_eq!(world.look(&wanted("a")), "a");
+}
+
+#[tokio::test]
 async fn an_unknown_key_is_looked_for_once_a_minute() {
     let world = World::new().await;
     for _ in 0..3 {
