@@ -62,8 +62,8 @@ impl Case<'_> {
         };
         let mut seen = None;
         let mut ids = Vec::new();
-        for provider in self.catalogue.iter() {
-            if let Some(name) = header(&provider) {
+        for provider in self.diagnostician.providers() {
+            if let Some(name) = header(provider) {
                 ids.push(provider.id.clone());
                 seen.get_or_insert(name);
             }

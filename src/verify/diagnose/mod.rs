@@ -18,7 +18,7 @@ mod url;
 
 pub use mistake::{Diagnosis, Mistake};
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::proof::Proof;
 use super::rejection::{Reason, Rejection};
@@ -27,7 +27,7 @@ use super::view::View;
 use super::{Config, Verifier};
 use crate::clock::UnixMillis;
 use crate::event::Received;
-use crate::providers::Catalogue;
+use crate::providers::{Catalogue, Provider};
 
 /// A request with a larger body is not diagnosed: each trial hashes it anew.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -35,13 +35,29 @@ pub const BODY_BYTES_MAX: usize = 256 * 1024;
 /// Names the mistake behind a refused request, if it is a known one.
 pub struct Diagnostician {
     catalogue: Catalogue,
+    /// All of them: to read the files takes longer than all trials together.
+    providers: OnceLock<Vec<Arc<Provider>>>,
 }
 
 impl Diagnostician {
     /// Knows all providers.
     #[must_use]
     pub fn new(catalogue: Catalogue) -> Self {
-        Self { catalogue }
+        Self {
+            catalogue,
+            providers: OnceLock::new(),
+        }
+    }
+
+    /// All providers by id, without their samples; read when a request first needs them.
+    fn providers(&self) -> &[Arc<Provider>] {
+        self.providers.get_or_init(|| {
+            let bare = |mut provider: Arc<Provider>| {
+                Arc::make_mut(&mut provider).samples = Vec::new();
+                provider
+            };
+            self.catalogue.iter().map(bare).collect()
+        })
     }
 
     /// The mistake behind the refusal of a request by `verifier`; `all` are those of all sources,
@@ -64,7 +80,7 @@ impl Diagnostician {
             rejection,
             now,
             verifiers: all,
-            catalogue: &self.catalogue,
+            diagnostician: self,
         };
         case.diagnose()
     }
@@ -77,7 +93,7 @@ struct Case<'a> {
     rejection: &'a Rejection,
     now: UnixMillis,
     verifiers: &'a [Arc<Verifier>],
-    catalogue: &'a Catalogue,
+    diagnostician: &'a Diagnostician,
 }
 
 impl Case<'_> {

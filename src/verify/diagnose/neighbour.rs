@@ -42,8 +42,12 @@ impl Case<'_> {
             })
         };
         let own = &self.verifier.config.provider.id;
-        let others = self.catalogue.iter().filter(|other| other.id != *own);
-        let ids: Vec<_> = others.filter(signs).map(|p| p.id.clone()).collect();
+        let others = self.diagnostician.providers().iter();
+        let others = others.filter(|other| other.id != *own);
+        let ids: Vec<_> = others
+            .filter(|other| signs(other))
+            .map(|other| other.id.clone())
+            .collect();
         listed(&ids).map(|ids| Mistake::WrongProvider.about(ids))
     }
 }
