@@ -118,16 +118,14 @@ impl Gateway {
             forward::Metrics::new(&metrics, names.into_iter()),
             &forwarding,
         );
-        let health = Health {
-            intake: intake.clone(),
-        };
-        let token = config.admin.token;
         let admin = Admin {
             store: store.clone(),
             clock,
             metrics,
-            health,
-            token,
+            health: Health {
+                intake: intake.clone(),
+            },
+            token: config.admin.token,
             credential_headers,
             gate: Arc::clone(&gate),
         };

@@ -77,14 +77,28 @@ mod tests {
     use super::*;
     use crate::providers::Scheme;
 
+    fn over(key: &str, value: Value) -> Value {
+        let mut scheme = json!({ "kind": "mac" });
+        scheme[key] = value;
+        scheme
+    }
+
+    #[track_caller]
+    fn names(cases: &[(Value, &str, &str)]) {
+        for (scheme, key, message) in cases {
+            let fault: Fault = read::<Scheme>(scheme, "scheme[0]").unwrap_err();
+            assert_eq!(fault.0, *key, "{fault:?}");
+            assert!(fault.1.contains(message), "{fault:?}");
+            assert!(
+                !fault.1.contains("canary") && !fault.1.contains("4711"),
+                "{fault:?}"
+            );
+        }
+    }
+
     #[test]
-    fn a_fault_names_the_innermost_key_and_quotes_no_value() {
-        let over = |key: &str, value: Value| {
-            let mut scheme = json!({ "kind": "mac" });
-            scheme[key] = value;
-            scheme
-        };
-        for (scheme, key, message) in [
+    fn a_fault_names_the_key_and_quotes_no_value() {
+        names(&[
             (json!("canary"), "scheme[0]", "expected a table"),
             (json!({}), "scheme[0].kind", "is missing"),
             (
@@ -113,11 +127,6 @@ mod tests {
                 "expected a table",
             ),
             (
-                over("signature", json!({ "from": ["header:a", 4711] })),
-                "scheme[0].signature.from[1]",
-                "a text in double quotes",
-            ),
-            (
                 over("url_variants", json!("canary")),
                 "scheme[0].url_variants",
                 "true or false",
@@ -126,6 +135,17 @@ mod tests {
                 over("leeway_seconds", json!(-4711)),
                 "scheme[0].leeway_seconds",
                 "a whole number",
+            ),
+        ]);
+    }
+
+    #[test]
+    fn a_fault_deep_inside_names_the_innermost_key() {
+        names(&[
+            (
+                over("signature", json!({ "from": ["header:a", 4711] })),
+                "scheme[0].signature.from[1]",
+                "a text in double quotes",
             ),
             (
                 over(
@@ -153,14 +173,6 @@ mod tests {
                 "scheme[0].check[0].equal",
                 "did you mean \"equals\"?",
             ),
-        ] {
-            let fault: Fault = read::<Scheme>(&scheme, "scheme[0]").unwrap_err();
-            assert_eq!(fault.0, key, "{fault:?}");
-            assert!(fault.1.contains(message), "{fault:?}");
-            assert!(
-                !fault.1.contains("canary") && !fault.1.contains("4711"),
-                "{fault:?}"
-            );
-        }
+        ]);
     }
 }

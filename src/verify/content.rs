@@ -144,12 +144,15 @@ fn checked<'a>(part: &Part, value: Bytes<'a>) -> Result<Bytes<'a>, Rejection> {
 /// Most headers that a sender may name as signed.
 const SIGNED_HEADERS_MAX: usize = 32;
 
-/// Name (as it was written) and value of the headers that the sender signed too.
+/// Name, as it was written, and value of a header that the sender signed too.
+type SignedHeader<'n, 'a> = (&'n [u8], &'a [u8]);
+
+/// The headers that the sender signed too.
 fn signed_headers<'a, 'n>(
     view: &View<'a>,
     names: &'n [u8],
     separator: u8,
-) -> Result<Vec<(&'n [u8], &'a [u8])>, Rejection> {
+) -> Result<Vec<SignedHeader<'n, 'a>>, Rejection> {
     let names = names
         .split(|byte| *byte == separator)
         .map(<[u8]>::trim_ascii);

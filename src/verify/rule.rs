@@ -22,7 +22,7 @@ use crate::clock::UnixMillis;
 use crate::keys::PublicKey;
 use crate::providers::{
     Algorithm, Check, FetchForm, FetchRule, JwtShape, KeyForm, Piece, Place, Scheme, Shape,
-    SignatureRule, SignedShape, ValueSource,
+    SignatureRule, SignedShape, Template, ValueSource,
 };
 use crate::secret::Secret;
 
@@ -279,7 +279,7 @@ impl<'a> Needs<'a> {
             }
             Shape::Signed(signed) => {
                 self.signature(signed.signature);
-                for part in signed.content.iter().flat_map(|content| content.parts()) {
+                for part in signed.content.iter().flat_map(Template::parts) {
                     self.public_url |= part.piece == Piece::Url;
                     if let Piece::Value(place) = &part.piece
                         && !part.optional

@@ -37,7 +37,9 @@ impl Scene {
         let verifiers: Vec<_> = configs.map(|config| Arc::new(verifier(config))).collect();
         let own = verifiers.last().unwrap();
         let refused = own.judge(request.into(), NOW, None);
-        let refused = refused.err().expect("a refused request");
+        let Err(refused) = refused else {
+            panic!("a request that is refused");
+        };
         let (received, rejection) = (&refused.received, &refused.rejection);
         let diagnostician = Diagnostician::new(Catalogue::embedded());
         diagnostician.diagnose(own, &verifiers, received, rejection, NOW)

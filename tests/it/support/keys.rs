@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use hookgate::keys;
+use hookgate::shutdown::Stage;
 use rustls::ServerConfig;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
@@ -31,7 +32,7 @@ impl KeyServer {
         };
         let (published, asked) = (Arc::clone(&server.published), Arc::clone(&server.asked));
         let tls = acceptor();
-        tokio::spawn(async move {
+        Stage::default().spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 // A client that does not like the certificate goes away.
                 let Ok(mut stream) = tls.accept(stream).await else {
