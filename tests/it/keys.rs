@@ -40,6 +40,22 @@ async fn scene(
     for (key, value) in settings {
         setup.set(&format!("sources.s.{key}"), value);
     }
+    start(setup, server).await
+}
+
+/// The same with a provider file of one's own.
+async fn scene_of(id: &str, text: &str, server: &KeyServer) -> (Gate, App, Setup) {
+    let mut setup = Setup::new();
+    let directory = setup.file("providers");
+    std::fs::create_dir(&directory).expect("a directory");
+    std::fs::write(directory.join(format!("{id}.toml")), text).expect("a file");
+    setup.set("providers_dir", &directory.display().to_string());
+    setup.set("sources.s.provider", id);
+    setup.set("sources.s.confirm", &(id == "aws-sns").to_string());
+    start(setup, server).await
+}
+
+async fn start(setup: Setup, server: &KeyServer) -> (Gate, App, Setup) {
     let app = App::start(&setup.app_address()).await;
     let mut config = setup.config();
     config.keys = server.config();
@@ -152,16 +168,7 @@ async fn the_keys_of_every_scheme_are_fetched() {
         scheme("/old"),
         scheme("/new")
     );
-    let mut setup = Setup::new();
-    let directory = setup.file("providers");
-    std::fs::create_dir(&directory).expect("a directory");
-    std::fs::write(directory.join("two-sets.toml"), text).expect("a file");
-    setup.set("providers_dir", &directory.display().to_string());
-    setup.set("sources.s.provider", "two-sets");
-    let app = App::start(&setup.app_address()).await;
-    let mut config = setup.config();
-    config.keys = server.config();
-    let gate = Gate::start(config).await;
+    let (gate, app, _setup) = scene_of("two-sets", &text, &server).await;
 
     assert_eq!(gate.post(&push("1")).await.status, 200);
 
@@ -257,4 +264,29 @@ async fn a_subscription_is_confirmed_only_if_asked_for_and_verified() {
     assert_eq!(app.received(1).await[0].body, request.body);
     assert_eq!(server.asked()[3..], [SNS_KEY]);
     gate.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_subscription_to_somebody_elses_topic_is_neither_confirmed_nor_an_event() {
+    let confirm = "/?Action=ConfirmSubscription&Token=2336412f37";
+    let url = format!("https://sns.us-west-2.amazonaws.com{confirm}");
+    let fields = [("SubscribeURL", &*url), ("Token", "2336412f37")];
+    let server = KeyServer::start().await;
+    server.publish(SNS_KEY, CERTIFICATE);
+    server.publish(confirm, "<ConfirmSubscriptionResponse/>");
+    let shipped = include_str!("../../config/providers/aws-sns.toml");
+    let mine = "arn:aws:sns:us-west-2:123456789012:Mine";
+    let check = format!("[[scheme.check]]\nfrom = 'json:/TopicArn'\nequals = '{mine}'\n");
+    let (gate, app, _setup) = scene_of("aws-sns", &format!("{shipped}{check}"), &server).await;
+
+    for request in [
+        sns("SubscriptionConfirmation", &fields),
+        sns("Notification", &[]),
+    ] {
+        assert_eq!(gate.post(&request).await.status, 401);
+    }
+
+    assert_eq!(server.asked(), [SNS_KEY]);
+    gate.stop().await;
+    assert_eq!(app.stop().await.len(), 0);
 }
