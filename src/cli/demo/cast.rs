@@ -1,4 +1,4 @@
-//! Who takes part: every provider, with a secret made up for this run.
+//! Who takes part: some providers, with a secret made up for this run.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 //! `hookgate demo`: an app on a Unix socket, the gate in front of it, and real signed events of
-//! every provider, so that a newcomer sees in ten seconds what the gate does.
+//! some providers, so that a newcomer sees in ten seconds what the gate does.
 
 mod app;
 mod cast;
