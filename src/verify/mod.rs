@@ -41,7 +41,7 @@ pub use admit::{AckBody, Admission, Handover, Reply};
 pub use code::subscribe_url;
 pub use diagnose::{BODY_BYTES_MAX as DIAGNOSED_BYTES_MAX, Diagnosis, Diagnostician, Mistake};
 pub use rejection::{Reason, Refused, Rejection};
-pub use sign::{TestKey, Unsigned, sign, test_key};
+pub use sign::{TestKey, Unsigned, public_key, sign, test_key};
 pub use verified::Verified;
 
 use std::borrow::Cow;
