@@ -112,8 +112,8 @@ fn values(scheme: &Scheme, source: &str) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// What sender and receiver hold.
-fn keys(provider: &Provider, source: &str, generation: usize) -> (String, String) {
+/// What sender and receiver hold in the provider's first scheme.
+pub(crate) fn keys(provider: &Provider, source: &str, generation: usize) -> (String, String) {
     let scheme = &provider.schemes[0];
     let scheme = scheme.inner.as_deref().unwrap_or(scheme);
     let text = format!("secret {generation} of the sender {source}");

@@ -124,7 +124,10 @@ impl From<Unsigned> for Received {
     fn from(request: Unsigned) -> Self {
         let headers = request.headers.iter();
         let headers: Vec<_> = headers.map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        received(&request.url, &headers, request.body.clone())
+        Self {
+            method: request.method.clone(),
+            ..received(&request.url, &headers, request.body.clone())
+        }
     }
 }
 

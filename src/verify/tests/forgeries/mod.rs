@@ -14,6 +14,8 @@ mod tokens;
 
 use std::sync::LazyLock;
 
+use serde_json::Value;
+
 use super::*;
 use crate::providers::{Algorithm, Kind, Place, Procedure, Scheme};
 use credential::Credential;
@@ -96,6 +98,16 @@ impl Prover {
 }
 
 fn text_at(sender: &Sender, request: &Unsigned, place: &Place) -> Option<String> {
+    if let Place::Json(steps) = place {
+        // However long it is.
+        let body: Value = serde_json::from_slice(&request.body).unwrap();
+        let value = body.pointer(&format!("/{}", steps.join("/")))?;
+        return Some(
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned),
+        );
+    }
     let found = request.view(&sender.values, &[], |view| {
         let value = view.find(place, None).ok().flatten();
         value.map(|value| String::from_utf8(value.into_owned()).unwrap())
@@ -134,8 +146,8 @@ impl Tally {
     ) {
         self.tried += 1;
         if prover.accepts(forged) {
-            self.accepted
-                .push(format!("{}: {what}", prover.sender.source));
+            let source = &prover.sender.source;
+            self.accepted.push(format!("{source}: {what}"));
         }
     }
 

@@ -102,7 +102,9 @@ fn doubled(prover: &Prover) -> Option<[Unsigned; 2]> {
 #[test]
 fn two_different_credentials_of_one_name_are_refused() {
     let mut tally = Tally::default();
-    for prover in provers() {
+    // DocuSign numbers its headers, one for each key: any of them may be the right one.
+    let single = |prover: &&Prover| prover.sender.source != "docusign";
+    for prover in provers().iter().filter(single) {
         for request in doubled(prover).into_iter().flatten() {
             assert!(
                 request.url != prover.request.url
@@ -112,5 +114,5 @@ fn two_different_credentials_of_one_name_are_refused() {
             tally.count(prover, request, "two credentials");
         }
     }
-    tally.assert_none(2 * (provers().len() - 1));
+    tally.assert_none(2 * (provers().len() - 2));
 }
