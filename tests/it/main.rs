@@ -10,8 +10,6 @@
     reason = "helpers of tests fail loudly and say what they skip"
 )]
 
-#[path = "../senders/mod.rs"]
-mod senders;
 mod support;
 
 mod acknowledge;

@@ -27,7 +27,7 @@ pub(crate) struct Sender {
     pub(crate) variant: Option<String>,
     /// What the operator sets for `config:NAME`.
     pub(crate) values: BTreeMap<String, String>,
-    /// The secret or the private key; empty where nothing is signed.
+    /// The secret or the private key; where nothing is signed, a token for the path.
     pub(crate) signing: String,
     /// What the receiver verifies with.
     pub(crate) verifying: String,
@@ -116,12 +116,11 @@ fn values(scheme: &Scheme, source: &str) -> BTreeMap<String, String> {
 pub(crate) fn keys(provider: &Provider, source: &str, generation: usize) -> (String, String) {
     let scheme = &provider.schemes[0];
     let scheme = scheme.inner.as_deref().unwrap_or(scheme);
-    let text = format!("secret {generation} of the sender {source}");
+    let text = format!("secret-{generation}-of-{source}");
     let shared = |text: String| (text.clone(), text);
     let form = match scheme.kind {
-        Kind::None => return (String::new(), String::new()),
         Kind::Basic => return shared(format!("user:{text}")),
-        Kind::Token => KeyForm::Utf8,
+        Kind::None | Kind::Token => KeyForm::Utf8,
         Kind::Mac | Kind::Hash | Kind::Asym | Kind::Jwt | Kind::Each | Kind::Code => {
             scheme.key.unwrap_or_default()
         }

@@ -50,7 +50,7 @@ fn what_is_signed_for_any_provider_is_verified_with_its_facts() {
         assert!(sender.samples().len() >= 2, "{}", sender.source);
         for sample in sender.samples() {
             let verified = verify(&sender, sample, NOW, "evt_7");
-            let secret = (!sender.verifying.is_empty()).then_some("secrets[0]");
+            let secret = (sender.scheme().kind != Kind::None).then_some("secrets[0]");
             assert_eq!(verified.secret(), secret, "{}", sender.source);
             assert_eq!(verified.observed(), None);
             let event = verified.into_event(EventId::new(NOW));

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::*;
-use crate::providers::{Catalogue, Sample};
+use crate::providers::{Catalogue, Kind, Sample};
 use senders::{PUBLIC_URL, Sender};
 
 /// Wall time of the tests: 2025-01-01T00:00:00Z.
@@ -86,7 +86,8 @@ fn received(url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Rece
 
 impl Sender {
     fn config(&self) -> Config {
-        let secrets = Some(&*self.verifying).filter(|secret| !secret.is_empty());
+        let signs = self.scheme().kind != Kind::None;
+        let secrets = signs.then_some(&*self.verifying);
         Config {
             variant: self.variant.clone(),
             values: self.values.clone(),

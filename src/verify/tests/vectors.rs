@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::*;
-use crate::providers::Kind;
 
 #[derive(Deserialize)]
 struct Vector {

@@ -9,6 +9,8 @@ pub(crate) mod app;
 pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod sender;
+#[path = "../../senders/mod.rs"]
+pub(crate) mod senders;
 
 use std::time::Duration;
 

@@ -5,14 +5,15 @@ use hookgate::providers::Kind;
 use hookgate::verify::Unsigned;
 use http::Method;
 
-pub(crate) use crate::senders::{PUBLIC_URL, Sender};
+use super::senders::keys;
+pub(crate) use super::senders::{PUBLIC_URL, Sender};
 
 impl Sender {
     /// The same provider with a source of another name and another secret.
     pub(crate) fn named(provider: &str, source: &str) -> Self {
         let mut sender = Self::new(provider);
         source.clone_into(&mut sender.source);
-        (sender.signing, sender.verifying) = crate::senders::keys(&sender.provider, source, 0);
+        (sender.signing, sender.verifying) = keys(&sender.provider, source, 0);
         sender
     }
 
@@ -20,12 +21,9 @@ impl Sender {
         self.scheme().kind
     }
 
-    /// What the gate verifies with.
-    pub(crate) fn secret(&self) -> String {
-        match self.kind() {
-            Kind::None => format!("token-of-{}", self.source),
-            _ => self.verifying.clone(),
-        }
+    /// What the gate verifies with; where nothing is signed, the token in the path.
+    pub(crate) fn secret(&self) -> &str {
+        &self.verifying
     }
 
     /// The source's settings.
@@ -35,9 +33,9 @@ impl Sender {
         if self.kind() == Kind::None {
             settings.push((key("unsigned"), "true".to_owned()));
             settings.push((key("path"), format!("{}/{{token}}", self.path())));
-            settings.push((key("token"), self.secret()));
+            settings.push((key("token"), self.verifying.clone()));
         } else {
-            settings.push((key("secret"), self.secret()));
+            settings.push((key("secret"), self.verifying.clone()));
         }
         if let Some(variant) = &self.variant {
             settings.push((key("variant"), variant.clone()));

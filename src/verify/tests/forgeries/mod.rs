@@ -17,7 +17,7 @@ use std::sync::LazyLock;
 use serde_json::Value;
 
 use super::*;
-use crate::providers::{Algorithm, Kind, Place, Procedure, Scheme};
+use crate::providers::{Algorithm, Place, Procedure, Scheme};
 use credential::Credential;
 
 const ID: &str = "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W";
