@@ -3,6 +3,7 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail loudly")]
 
 mod bad;
+mod own;
 mod shipped;
 
 use std::path::Path;
