@@ -163,6 +163,7 @@ impl Signed {
             allow_from: Vec::new(),
             observe: false,
             capture: false,
+            confirm: false,
         });
         verifier.ok().unwrap()
     }

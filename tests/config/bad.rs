@@ -297,7 +297,7 @@ const TYPES: &[Bad] = &[
     ),
     file(
         "[sources.s]\nprovider = \"stripe\"\nsecret = \"canary\"\nvalues = { message = 5 }",
-        &[("sources.s.values.message", FILE, "a text in double quotes")],
+        &[("sources.s.values.message", FILE, "put it in double quotes")],
     ),
     file(
         "[sources.s]\nprovider = \"stripe\"\nsecret = \"canary\"\ntolerance = \"0s\"\nmode = \"lax\"\nbody_max = \"0B\"",
@@ -755,7 +755,7 @@ const UNSIGNED: &[Bad] = &[
         )],
     ),
     file(
-        "[sources.s]\nprovider = \"google-pubsub\"\nvalues = { audience = \"canary\" }",
+        "[sources.s]\nprovider = \"google-pubsub\"\nvalues = { audience = \"https://a.example\" }",
         &[(
             "sources.s.values.service_account",
             FILE,

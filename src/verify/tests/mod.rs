@@ -4,6 +4,7 @@ mod challenges;
 mod code;
 mod diagnoses;
 mod events;
+mod explanations;
 mod forgeries;
 mod schemes;
 mod signing;

@@ -69,6 +69,7 @@ fn segment_signs_the_first_event_and_nothing_else() {
     let first = r#"{"messageId":"m1","type":"track"}"#;
     assert_eq!(outcome(&format!(r#"{{"batch":[{first}]}}"#)), None);
     assert_eq!(outcome(&format!(r#"{{"batch":[ {first} , 7]}}"#)), None);
+    assert_eq!(outcome(&format!("[{first},{{}}]")), None);
     for (body, expected) in [
         (format!(r#"{{"batch":[{{}},{first}]}}"#), "mismatch"),
         (
@@ -86,7 +87,8 @@ fn segment_signs_the_first_event_and_nothing_else() {
         (format!(r#"{{"batch":{first}}}"#), "malformed"),
         (r#"{"batch":[]}"#.to_owned(), "malformed"),
         (first.to_owned(), "malformed"),
-        (format!("[{first}]"), "malformed"),
+        ("[]".to_owned(), "malformed"),
+        (format!("[{{}},{first}]"), "mismatch"),
     ] {
         assert_eq!(outcome(&body), Some(expected), "{body}");
     }
