@@ -4,7 +4,9 @@
 
 mod bad;
 mod own;
+mod schema;
 mod shipped;
+mod validator;
 
 use std::path::Path;
 use std::process::{Command, Output};
