@@ -232,15 +232,6 @@ mod tests {
     }
 
     #[test]
-    fn the_shape_of_a_provider_file_has_a_json_schema() {
-        let schema = serde_json::to_value(schemars::schema_for!(Provider)).unwrap();
-        for property in ["title", "docs", "scheme", "event", "ack", "sample"] {
-            assert!(schema["properties"].get(property).is_some(), "{property}");
-        }
-        assert_eq!(schema["additionalProperties"], json!(false));
-    }
-
-    #[test]
     fn a_token_can_be_put_on_a_provider_that_does_not_sign() {
         let sieve = Catalogue::embedded().get("sieve").unwrap();
         let over = json!({ "kind": "token", "signature": { "from": "path:token" } });

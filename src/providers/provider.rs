@@ -227,6 +227,12 @@ impl Provider {
         })
     }
 
+    /// A JSON Schema (draft 2020-12) of provider files.
+    #[must_use]
+    pub fn schema() -> Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     fn from_table(id: &str, table: toml::Table) -> Result<Self, Fault> {
         let table = serde_json::to_value(table).map_err(|e| (String::new(), e.to_string()))?;
         let mut provider: Self = read(&table, "")?;

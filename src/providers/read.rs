@@ -31,7 +31,11 @@ pub(super) fn dotted(path: &str, key: &str) -> String {
 
 /// Serde knows the kind of fault by its text only.
 fn in_our_words(key: String, message: &str) -> Fault {
-    let listed = |text: &str| text.replace("one of ", "").replace('`', "");
+    let listed = |text: &str| {
+        text.replace("one of ", "")
+            .replace("` or `", ", ")
+            .replace('`', "")
+    };
     let (found, expected) = message.rsplit_once(", expected ").unwrap_or((message, ""));
     if let Some(name) = message.strip_prefix("missing field ") {
         let missing = dotted(&key, name.trim_matches('`'));
