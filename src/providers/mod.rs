@@ -277,6 +277,11 @@ mod tests {
                  [[challenge]]\nmethod = 'GET'\nbody = '{hmac_sha256_hex:query:a}'",
                 "only schemes of kind `mac`",
             ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n\
+                 [[sample]]\ntype = 't'\nvariant = 'v2'\nbody = ''",
+                "sample[0].variant",
+            ),
         ] {
             let error = Provider::from_toml("test", text).unwrap_err().to_string();
             assert!(error.contains(needle), "{error}");

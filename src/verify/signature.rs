@@ -126,6 +126,11 @@ impl Reader {
         }
     }
 
+    /// What stands before every signature.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The text behind the prefix.
     pub(super) fn unprefixed<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
         let bare = text.strip_prefix(self.prefix.as_bytes());
