@@ -11,6 +11,7 @@ mod one_or_many;
 mod provider;
 mod read;
 mod scheme;
+mod sense;
 mod shape;
 mod signature;
 mod source;
@@ -27,7 +28,8 @@ pub use scheme::{
     Algorithm, FetchForm, FetchRule, JwtAlgorithm, KeyForm, Kind, Procedure, Scheme, TimeUnit,
     TimestampRule,
 };
-pub use shape::{CodeShape, JwtShape, SchemeFault, Shape, SignedShape};
+pub use sense::SchemeFault;
+pub use shape::{CodeShape, JwtShape, Shape, SignedShape};
 pub use signature::{Encoding, Parse, SignatureRule};
 pub use source::{NotAValueSource, Place, ValueSource};
 pub use template::{NotATemplate, Part, Piece, Template};
