@@ -22,6 +22,11 @@ pub(super) fn warning(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "warning: {}", message.trim_end());
 }
 
+/// What belongs to the outcome, but not into it.
+pub(super) fn note(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "note: {}", message.trim_end());
+}
+
 /// What was asked for, as JSON for programs.
 pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value);

@@ -5,30 +5,35 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, Request, Response};
+use http::uri::PathAndQuery;
+use http::{HeaderName, HeaderValue, Method, Request, Response, Uri};
 use http_body_util::Full;
 
+use super::catalogue::{CatalogueArgs, find, name_and_value};
 use super::http::{Client, block_on};
 use super::{Failure, out};
 use crate::clock::{Clock, UnixMillis};
 use crate::event::EventId;
 use crate::net::Address;
-use crate::providers::{Catalogue, Provider, Sample};
+use crate::providers::{Kind, Provider, Sample};
 use crate::secret::Secret;
-use crate::verify::{Unsigned, sign};
+use crate::verify::{Unsigned, sign, test_key};
 
 /// How far back `--stale` dates the signature: past every provider's tolerance.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
+    #[command(flatten)]
+    catalogue: CatalogueArgs,
     /// Sign as this provider does (`hookgate providers` lists them)
     #[arg(long)]
     provider: String,
     /// The variant of its scheme
     #[arg(long)]
     variant: Option<String>,
-    /// The secret to sign with; for a public-key scheme the private key (whsk_...)
+    /// The secret to sign with; for a public-key scheme the private key (whsk_..., or PKCS #8 in
+    /// PEM), without which one is made up and printed
     #[arg(
         long,
         env = "HOOKGATE_SEND_SECRET",
@@ -39,6 +44,9 @@ pub(super) struct Args {
     /// Where to send: http://host:port/path
     #[arg(long, value_name = "URL")]
     to: String,
+    /// The address in front of the path as the scheme signs it [default: that of --to]
+    #[arg(long, value_name = "URL")]
+    public_url: Option<String>,
     /// The event type, of those that `hookgate providers ID` names
     #[arg(long = "type", value_name = "TYPE")]
     event_type: Option<String>,
@@ -62,65 +70,90 @@ pub(super) struct Args {
     stale: bool,
 }
 
-fn name_and_value(text: &str) -> Result<(String, String), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
+pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    let catalogue = args.catalogue.load()?;
+    let provider = find(&catalogue, &args.provider)?;
+    let (address, target) = parse_url(&args.to).map_err(Failure::Usage)?;
+    let base = args.public_url.as_deref().map_or_else(
+        || args.to.strip_suffix(&target).unwrap_or_default(),
+        |url| url.trim_end_matches('/'),
+    );
+    let url = format!("{base}{target}");
+    let sample = sample(args, &provider)?;
+    let secret = secret(args, &provider)?;
+    let values = args.values.iter().cloned().collect();
+    let sender = Sender {
+        provider: &provider,
+        variant: args.variant.as_deref(),
+        secret: &secret,
+        values: &values,
+    };
+    // What cannot be signed is said before anybody is bothered.
+    sender.sign(&sample, &url, UnixMillis(0), "")?;
+    let sign = |now: UnixMillis| {
+        let at = if args.stale { now.minus(STALE) } else { now };
+        let id = args.id.clone().unwrap_or_else(|| new_id(now));
+        let mut signed = sender.sign(&sample, &url, at, &id)?;
+        if args.tamper {
+            tamper(&mut signed);
+        }
+        request(&signed)
+    };
+    block_on(post(args, &address, sign))
 }
 
-pub(super) fn run(args: &Args) -> Result<(), Failure> {
-    let catalogue = Catalogue::embedded();
-    let provider = catalogue.get(&args.provider).ok_or_else(|| {
-        let near = catalogue
-            .suggest(&args.provider)
-            .map(|near| format!("; did you mean {near:?}?"));
-        Failure::Usage(format!(
-            "no provider {:?}{}",
-            args.provider,
-            near.unwrap_or_default()
-        ))
-    })?;
-    let (address, target) = parse_url(&args.to).map_err(Failure::Usage)?;
-    let sample = sample(args, &provider)?;
+/// Posts as many events as were asked for.
+async fn post(
+    args: &Args,
+    address: &Address,
+    sign: impl Fn(UnixMillis) -> Result<Request<Full<Bytes>>, Failure>,
+) -> Result<(), Failure> {
     let clock = Clock::real();
-    block_on(async {
-        let connected = Client::connect(&address).await;
-        let mut client = connected
-            .map_err(|error| Failure::Failed(format!("cannot connect to {address}: {error}")))?;
-        let secret = Secret::new("--secret", args.secret.as_bytes());
-        let values = args.values.iter().cloned().collect();
-        let sender = Sender {
-            provider: &provider,
-            variant: args.variant.as_deref(),
-            secret: &secret,
-            values: &values,
-        };
-        let mut refused = 0_u32;
-        for _ in 0..args.count {
-            let at = if args.stale {
-                clock.wall().minus(STALE)
-            } else {
-                clock.wall()
-            };
-            let id = args.id.clone().unwrap_or_else(|| new_id(clock.wall()));
-            let mut signed = sender.sign(&sample, &target, at, &id)?;
-            if args.tamper {
-                tamper(&mut signed);
-            }
-            let response = client.send(request(&signed)?).await;
-            let response =
-                response.map_err(|error| Failure::Failed(format!("{}: {error}", args.to)))?;
-            refused += u32::from(!response.status().is_success());
-            out::line(describe(&response));
-        }
-        match refused {
-            0 => Ok(()),
-            1 if args.count == 1 => Err(Failure::Failed("the event was not accepted".to_owned())),
-            _ => Err(Failure::Failed(format!(
-                "{refused} of {} events were not accepted",
-                args.count
-            ))),
-        }
-    })
+    let connected = Client::connect(address).await;
+    let mut client = connected
+        .map_err(|error| Failure::Failed(format!("cannot connect to {address}: {error}")))?;
+    let mut refused = 0_u32;
+    for _ in 0..args.count {
+        let response = client.send(sign(clock.wall())?).await;
+        let response =
+            response.map_err(|error| Failure::Failed(format!("{}: {error}", args.to)))?;
+        refused += u32::from(!response.status().is_success());
+        out::line(describe(&response));
+    }
+    match refused {
+        0 => Ok(()),
+        1 if args.count == 1 => Err(Failure::Failed("the event was not accepted".to_owned())),
+        _ => Err(Failure::Failed(format!(
+            "{refused} of {} events were not accepted",
+            args.count
+        ))),
+    }
+}
+
+/// The secret given; where there is none and a public key verifies, a key pair for once.
+fn secret(args: &Args, provider: &Provider) -> Result<Secret, Failure> {
+    let given = |text: &str| Secret::new("--secret", text);
+    if !args.secret.is_empty() {
+        return Ok(given(&args.secret));
+    }
+    let variant = args.variant.as_deref();
+    let mut schemes = provider.pinned(variant);
+    if schemes
+        .next()
+        .is_none_or(|scheme| scheme.kind == Kind::None)
+    {
+        return Ok(given(""));
+    }
+    let key = test_key(provider, variant).map_err(|_| {
+        Failure::Usage("--secret is missing: what the source verifies with".to_owned())
+    })?;
+    out::note(&format!(
+        "a key pair was made up; the source's secret is its public key:\n{}\n\
+         to send with it again, give --secret the private one:\n{}",
+        key.public.trim_end(),
+        key.private.trim_end()
+    ));
+    Ok(given(&key.private))
 }
 
 /// The sample of the type asked for, or the first; with `--data`, its headers around that body.
@@ -169,18 +202,18 @@ pub(super) struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// The sample as an event of its own, signed at `at` for `target`.
+    /// The sample as an event of its own, signed at `at` for `url`.
     pub(super) fn sign(
         &self,
         sample: &Sample,
-        target: &str,
+        url: &str,
         at: UnixMillis,
         id: &str,
     ) -> Result<Unsigned, Failure> {
         let sample = sample.with_id(id);
         let mut request = Unsigned {
             method: Method::POST,
-            url: target.to_owned(),
+            url: url.to_owned(),
             headers: sample.headers.into_iter().collect(),
             body: sample.body.into(),
         };
@@ -208,7 +241,12 @@ pub(super) fn request(signed: &Unsigned) -> Result<Request<Full<Bytes>>, Failure
     let unfit = |what: &str| Failure::Usage(format!("{what:?} does not fit into a request"));
     let mut request = Request::new(Full::new(signed.body.clone()));
     *request.method_mut() = signed.method.clone();
-    *request.uri_mut() = signed.url.parse().map_err(|_| unfit(&signed.url))?;
+    let url: Uri = signed.url.parse().map_err(|_| unfit(&signed.url))?;
+    *request.uri_mut() = url
+        .path_and_query()
+        .cloned()
+        .unwrap_or_else(|| PathAndQuery::from_static("/"))
+        .into();
     for (name, value) in &signed.headers {
         let header = HeaderName::try_from(name).map_err(|_| unfit(name))?;
         request.headers_mut().append(

@@ -22,6 +22,7 @@ use crate::{admin, forward, ingress, keys, server, store, telemetry};
 pub use faults::{Fault, Faults};
 pub use layers::{DEFAULTS, Inputs};
 pub use show::{schema, show};
+pub use sources::catalogue;
 
 /// Everything that can be set, checked and read in.
 pub struct Config {

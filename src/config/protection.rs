@@ -9,7 +9,7 @@ use super::raw::{self, SecretEntry};
 use super::sources::One;
 use super::units::FilePath;
 use crate::clock::UnixMillis;
-use crate::providers::{Kind, Place, Provider, Scheme};
+use crate::providers::{Kind, Place, Procedure, Provider, Scheme};
 use crate::secret::Secret;
 
 /// Last segment of a path that carries the source's token.
@@ -23,6 +23,8 @@ pub(super) struct Protection {
     pub(super) unsigned: bool,
     /// The secret comes from the provider's handshake.
     pub(super) capture: bool,
+    /// Subscriptions are confirmed.
+    pub(super) confirm: bool,
     pub(super) token: Option<Secret>,
     pub(super) token_in: Option<String>,
     pub(super) secrets: Vec<Secret>,
@@ -42,6 +44,7 @@ impl One<'_> {
         let unsigned = self.want("unsigned", std::mem::take(&mut raw.unsigned));
         let faults = self.reader.faults.0.len();
         let capture = self.want("capture", std::mem::take(&mut raw.capture));
+        let confirm = self.want("confirm", std::mem::take(&mut raw.confirm));
         let secrets = self.secrets(raw);
         Protection {
             // What is there but cannot be read is not missing too.
@@ -49,6 +52,7 @@ impl One<'_> {
             shared: shared.is_some_and(|flag| flag.0),
             unsigned: unsigned.is_some_and(|flag| flag.0),
             capture: capture.is_some_and(|flag| flag.0),
+            confirm: confirm.is_some_and(|flag| flag.0),
             token: self.token(raw),
             token_in: self.want("token_in", std::mem::take(&mut raw.token_in)),
             secrets,
@@ -63,6 +67,16 @@ impl One<'_> {
             self.fault("capture", way_out);
         } else if capture && !given.is_empty() {
             self.fault("capture", "a secret is set too; remove one of them");
+        }
+    }
+
+    /// Only Amazon SNS has subscriptions to confirm.
+    pub(super) fn check_confirm(&mut self, provider: &Provider, confirm: bool) {
+        let mut schemes = provider.schemes.iter();
+        if confirm && !schemes.any(|scheme| scheme.code == Some(Procedure::Sns)) {
+            let title = &provider.title;
+            let way_out = format!("{title} has no subscription to confirm; remove it");
+            self.fault("confirm", way_out);
         }
     }
 

@@ -190,6 +190,7 @@ shape!(Source {
     secret_file: Leaf<FilePath>,
     secrets: Leaf<SecretList>,
     capture: Leaf<Flag>,
+    confirm: Leaf<Flag>,
     allow_shared_secret: Leaf<Flag>,
     mode: Leaf<String>,
     ack: Leaf<String>,
@@ -198,7 +199,8 @@ shape!(Source {
     dedup: Dedup,
     rate: Rate,
     app_path: Leaf<String>,
-    values: BTreeMap<String, Leaf<String>>,
+    // Some are credentials, such as Plaid's client_secret.
+    values: BTreeMap<String, Leaf<SecretText>>,
     unsigned: Leaf<Flag>,
     token: Leaf<SecretText>,
     token_file: Leaf<FilePath>,

@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::faults::Faults;
+use super::layers::{self, Inputs};
 use super::protection::{TOKEN_SEGMENT, hands_over};
 use super::raw::{self, Leaf};
 use super::reader::Reader;
@@ -37,7 +39,7 @@ pub(super) fn resolve(
     raw: BTreeMap<String, raw::Source>,
     defaults: &Defaults,
 ) -> Resolved {
-    let catalogue = catalogue(reader, defaults.providers_dir.as_deref());
+    let catalogue = with_directory(reader, defaults.providers_dir.as_deref());
     let mut resolved = Resolved::default();
     let mut taken = Taken::default();
     for (name, source) in raw {
@@ -91,43 +93,29 @@ const DEDUP_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 const PATH: &str =
     "write an absolute path of letters, digits and -._~/ such as \"/webhooks/stripe\"";
 
-/// The built-in providers and those of the operator's own directory.
-fn catalogue(reader: &mut Reader, directory: Option<&str>) -> Catalogue {
+/// The providers that a configuration knows; nothing else of it is checked.
+///
+/// # Errors
+/// The file, or one of its provider files, cannot be used.
+pub fn catalogue(inputs: &Inputs) -> Result<Catalogue, Faults> {
+    let (mut reader, raw) = Reader::open(layers::stack(inputs)?, &schemars::schema_for!(raw::Raw));
+    reader.faults.0.clear();
+    let directory = reader.want("providers_dir", raw.providers_dir);
+    let catalogue = with_directory(&mut reader, directory.as_deref());
+    match reader.faults.0.is_empty() {
+        true => Ok(catalogue),
+        false => Err(reader.faults),
+    }
+}
+
+/// The shipped providers and those of the operator's own directory.
+fn with_directory(reader: &mut Reader, directory: Option<&str>) -> Catalogue {
     let mut catalogue = Catalogue::embedded();
-    let Some(directory) = directory else {
-        return catalogue;
-    };
-    let files = match std::fs::read_dir(Path::new(directory)) {
-        Ok(files) => files,
-        Err(error) => {
-            reader.fault(
-                "providers_dir",
-                format_args!("cannot read {directory}: {error}"),
-            );
-            return catalogue;
-        }
-    };
-    let mut paths: Vec<_> = files.filter_map(|file| Some(file.ok()?.path())).collect();
-    paths.retain(|path| {
-        path.extension()
-            .is_some_and(|extension| extension == "toml")
-    });
-    paths.sort();
-    for path in paths {
-        let id = path
-            .file_stem()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let read = std::fs::read_to_string(&path).map_err(|error| error.to_string());
-        let provider = read
-            .and_then(|text| Provider::from_toml(&id, &text).map_err(|error| error.to_string()));
-        match provider {
-            Ok(provider) => catalogue.insert(provider),
-            Err(error) => {
-                reader.fault("providers_dir", format_args!("{}: {error}", path.display()))
-            }
-        }
+    for fault in directory
+        .iter()
+        .flat_map(|name| catalogue.add_directory(Path::new(name)))
+    {
+        reader.fault("providers_dir", fault);
     }
     catalogue
 }
@@ -167,7 +155,8 @@ impl One<'_> {
         );
         let provider = self.provider(id, scheme);
         let protection = self.protection(&mut raw);
-        let (shared, unread, capture) = (protection.shared, protection.unread, protection.capture);
+        let (shared, unread) = (protection.shared, protection.unread);
+        let (capture, confirm) = (protection.capture, protection.confirm);
         let checks = self.checks(&mut raw);
         let body_max = self
             .want("body_max", raw.body_max)
@@ -181,6 +170,7 @@ impl One<'_> {
         let (provider, secrets) = self.protected(provider?, protection, &path)?;
         self.check_path_token(&provider, &path);
         self.check_capture(&provider, capture, &secrets);
+        self.check_confirm(&provider, confirm);
         for secret in &secrets {
             self.claim_secret(secret, shared);
         }
@@ -204,6 +194,7 @@ impl One<'_> {
             allow_from: checks.allow_from,
             observe: checks.observe,
             capture,
+            confirm,
         };
         Some(SourceConfig {
             name: self.name.into(),
@@ -252,7 +243,7 @@ impl One<'_> {
             .into_iter()
             .filter_map(|(name, value)| {
                 let value = self.want(&format!("values.{name}"), value)?;
-                Some((name, value))
+                Some((name, value.0.to_string()))
             });
         Checks {
             values: values.collect(),

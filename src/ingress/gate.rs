@@ -41,7 +41,7 @@ pub struct Gate {
     metrics: Metrics,
     recorder: Recorder,
     rejections: Rejections,
-    keys: KeySource,
+    pub(super) keys: KeySource,
     proxies: Proxies,
     pub(super) peers: PeerRecord,
     budget: BodyBudget,
@@ -179,6 +179,10 @@ impl Gate {
             Admission::Challenge(reply) => self.challenge(source, peer, reply).map(Taken::Answered),
             Admission::Handover(handover) => {
                 let reply = self.capture(source, *handover).await?;
+                Ok(Taken::Answered(reply))
+            }
+            Admission::Confirmation(confirmation) => {
+                let reply = self.confirm(source, *confirmation).await?;
                 Ok(Taken::Answered(reply))
             }
             Admission::NoEvent => Err(Refusal::Method),

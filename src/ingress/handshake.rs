@@ -8,7 +8,7 @@ use super::capture::{CaptureError, Captured};
 use super::gate::Gate;
 use super::source::Source;
 use crate::event::SourceName;
-use crate::verify::{Handover, Reason, Reply};
+use crate::verify::{Confirmation, Handover, Reason, Reply};
 
 impl Gate {
     /// Whether a handshake may be answered. One that anybody could have sent counts against its
@@ -61,6 +61,29 @@ impl Gate {
             Err(error @ (CaptureError::Disk { .. } | CaptureError::NotCaptured(_))) => {
                 source.note_unavailable(&error);
                 Err(Refusal::Unavailable("the secret could not be kept"))
+            }
+        }
+    }
+
+    /// Opens the address that confirms a subscription, and only then answers: otherwise the sender
+    /// asks again.
+    pub(super) async fn confirm(
+        &self,
+        source: &Source,
+        confirmation: Confirmation,
+    ) -> Result<Reply, Refusal> {
+        source.admit().map_err(Refusal::Limited)?;
+        let peer = confirmation.received().peer;
+        match self.keys.visit(confirmation.target()).await {
+            Ok(()) => {
+                source.note_handshake(peer, "confirmed the subscription");
+                Ok(confirmation.into_reply())
+            }
+            Err(error) => {
+                source.note_unavailable(&format_args!("a subscription is not confirmed: {error}"));
+                Err(Refusal::Unavailable(
+                    "the subscription could not be confirmed",
+                ))
             }
         }
     }

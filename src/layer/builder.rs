@@ -209,6 +209,7 @@ impl WebhooksBuilder {
             allow_from: Vec::new(),
             observe: false,
             capture: false,
+            confirm: false,
         })?;
         Ok((verifier, path_token))
     }

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 
+use super::code::subscribe_url;
 use super::rejection::{Refused, Rejection};
 use super::rule::Rule;
 use super::verified::Verified;
@@ -10,7 +11,7 @@ use super::view::View;
 use super::{Config, Fault, Verifier, foreign_address};
 use crate::clock::UnixMillis;
 use crate::event::Received;
-use crate::keys::KeySource;
+use crate::keys::{KeySource, Target};
 use crate::secret::Secret;
 
 /// What a request turned out to be.
@@ -21,6 +22,8 @@ pub enum Admission {
     Challenge(Reply),
     /// A handshake that hands over the source's secret.
     Handover(Box<Handover>),
+    /// A verified request to confirm a subscription.
+    Confirmation(Box<Confirmation>),
     /// Neither: an event is a POST, and this is not.
     NoEvent,
 }
@@ -99,6 +102,37 @@ impl Handover {
     }
 }
 
+/// A subscription that waits for its confirmation, and the answer for when that is done.
+pub struct Confirmation {
+    target: Target,
+    received: Received,
+}
+
+impl Confirmation {
+    /// The address that confirms it: it was signed, and is one of the provider's own.
+    #[must_use]
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// The request that asks for it.
+    #[must_use]
+    pub fn received(&self) -> &Received {
+        &self.received
+    }
+
+    /// The answer: to be given only when the address was called.
+    #[must_use]
+    pub fn into_reply(self) -> Reply {
+        Reply {
+            status: 200,
+            headers: HeaderMap::new(),
+            body: Bytes::new(),
+            verified: true,
+        }
+    }
+}
+
 /// What became of a handshake: its answer, and the secret that it hands over, if it does.
 pub(super) type Outcome = Result<(Reply, Option<Secret>), Rejection>;
 
@@ -167,6 +201,11 @@ impl Verifier {
     ) -> Result<Admission, Box<Refused>> {
         let view = View::of(verified.received(), &self.values, &self.public_url);
         let is_proven = verified.observed().is_none();
+        if let Some(target) = self.confirmation(&verified).filter(|_| is_proven) {
+            let received = verified.into_received();
+            let confirmation = Confirmation { target, received };
+            return Ok(Admission::Confirmation(Box::new(confirmation)));
+        }
         match self.challenges.find(&view, true).filter(|_| is_proven) {
             Some(challenge) => {
                 let outcome = self.challenges.answer(challenge, &view, now);
@@ -177,6 +216,12 @@ impl Verifier {
                 Ok(Admission::Event(Box::new(verified), ack))
             }
         }
+    }
+
+    /// Where to confirm the subscription that a genuine request is about.
+    fn confirmation(&self, verified: &Verified) -> Option<Target> {
+        let url = subscribe_url(verified).filter(|_| self.config.confirm)?;
+        Target::requested(&url, &["sns.*.amazonaws.com", "sns.*.amazonaws.com.cn"]).ok()
     }
 
     /// Whether what was checked is in events only: a signature, or a token in the body, but not

@@ -17,6 +17,7 @@ mod check;
 mod code;
 mod content;
 mod diagnose;
+mod explain;
 mod facts;
 mod fetched;
 mod items;
@@ -37,9 +38,9 @@ mod view;
 #[cfg(test)]
 mod tests;
 
-pub use admit::{AckBody, Admission, Handover, Reply};
-pub use code::subscribe_url;
+pub use admit::{AckBody, Admission, Confirmation, Handover, Reply};
 pub use diagnose::{BODY_BYTES_MAX as DIAGNOSED_BYTES_MAX, Diagnosis, Diagnostician, Mistake};
+pub use explain::{Explanation, Mark, Step};
 pub use rejection::{Reason, Refused, Rejection};
 pub use sign::{TestKey, Unsigned, public_key, sign, test_key};
 pub use verified::Verified;
@@ -90,6 +91,8 @@ pub struct Config {
     pub observe: bool,
     /// The provider hands over the secret in its handshake; until then there is none.
     pub capture: bool,
+    /// Amazon SNS: open the address that confirms a subscription.
+    pub confirm: bool,
 }
 
 /// A setting of a source that cannot work.

@@ -19,6 +19,7 @@ mod challenges;
 mod edge;
 mod failures;
 mod forward;
+mod keys;
 mod listeners;
 mod metrics;
 mod outage;

@@ -9,7 +9,7 @@ use crate::verify::sign::Unsigned;
 use crate::verify::signature::{Reader, Signature};
 use crate::verify::view::View;
 
-static ABOUT: About = About {
+pub(super) static ABOUT: About = About {
     label: "detached-jws",
     algorithms: &[Algorithm::RsaPkcs1Sha256],
     covers: "{body}",

@@ -1,5 +1,7 @@
 //! `HubSpot`, version 3: the URL is signed with some of its escapes decoded.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
 
 use super::{About, Claimed, Procedure, content, header, signatures};
@@ -9,9 +11,6 @@ use crate::verify::rejection::{Reason, Rejection};
 use crate::verify::sign::Unsigned;
 use crate::verify::time::{TOLERANCE, digits};
 use crate::verify::view::View;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 static SIGNATURE: HeaderName = HeaderName::from_static("x-hubspot-signature-v3");
 static TIMESTAMP: HeaderName = HeaderName::from_static("x-hubspot-request-timestamp");

@@ -5,6 +5,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
 use http::header::{DATE, HOST};
 use sha2::{Digest as _, Sha256};
@@ -16,9 +18,6 @@ use crate::verify::rejection::{Reason, Rejection};
 use crate::verify::sign::Unsigned;
 use crate::verify::time::TOLERANCE;
 use crate::verify::view::View;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 static SIGNATURE: HeaderName = HeaderName::from_static("keygen-signature");
 static DIGEST: HeaderName = HeaderName::from_static("digest");

@@ -13,10 +13,12 @@ mod javascript;
 mod keygen;
 mod plivo;
 mod segment;
+mod sign;
 mod sns;
 mod texts;
 
-pub use sns::subscribe_url;
+pub(super) use sign::sign;
+pub(super) use sns::subscribe_url;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,7 +32,7 @@ use super::key::{Key, joined, matching};
 use super::public::{PublicKeys, signature_algorithm};
 use super::rejection::{Reason, Rejection};
 use super::rule::{each_secret, public_keys};
-use super::sign::{Unsigned, sign_content};
+use super::sign::Unsigned;
 use super::signature::{LONG_MAX_BYTES, Reader, SIGNATURES_MAX, Signature};
 use super::time::near;
 use super::view::{Ambiguous, Bytes, View};
@@ -38,7 +40,6 @@ use super::{Config, Fault};
 use crate::clock::UnixMillis;
 use crate::keys::{PublicKey, Wanted};
 use crate::providers::{Algorithm, CodeShape, Encoding, Piece, Place, Procedure as Name, Template};
-use crate::secret::Secret;
 
 /// One way of signing.
 trait Procedure: Send + Sync {
@@ -247,28 +248,6 @@ impl Keys {
     }
 }
 
-/// Signs a request, where it is known how: first with an empty signature, so that the content is
-/// read as it will be on the other side.
-pub(super) fn sign(
-    shape: &CodeShape<'_>,
-    secret: &Secret,
-    values: &BTreeMap<String, String>,
-    request: &mut Unsigned,
-    at: UnixMillis,
-) -> Result<(), String> {
-    let procedure = procedure(shape, values).ok_or("scheme.signature is missing")?;
-    let algorithm = procedure.about().algorithms.first().ok_or("no algorithm")?;
-    let length = algorithm.signature_bytes().unwrap_or(LONG_MAX_BYTES);
-    procedure.write(request, at, &vec![0; length])?;
-    let signature = request.view(values, &[], |view| {
-        let claimed = procedure.read(view);
-        let claimed = claimed.map_err(|rejection| rejection.detail.into_owned())?;
-        let content = claimed.contents.first().ok_or("nothing to sign")?;
-        sign_content(*algorithm, shape.key, secret, content)
-    })??;
-    procedure.write(request, at, &signature)
-}
-
 /// The parts of a content, in order.
 fn content<'a>(parts: impl IntoIterator<Item = Bytes<'a>>) -> Content<'a> {
     parts.into_iter().map(Some).collect()
@@ -320,5 +299,35 @@ fn signatures<'t>(
             Err(Reason::Malformed.because(detail))
         }
         (None, false) => Ok(found),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_procedure_says_what_it_covers_and_what_kind_of_key_it_takes() {
+        let about = [
+            (Name::Sns, sns::Sns.about()),
+            (Name::PlivoV3, plivo::PlivoV3.about()),
+            (Name::HubspotV3, hubspot::HubspotV3.about()),
+            (Name::SegmentBatch, segment::SegmentBatch.about()),
+            (Name::Keygen, keygen::Keygen.about()),
+            (Name::DetachedJws, &detached::ABOUT),
+        ];
+        for (name, about) in about {
+            let label = about.label;
+            assert!(about.covers.parse::<Template>().is_ok(), "{label}");
+            let public = |algorithm: &Algorithm| signature_algorithm(*algorithm).is_some();
+            let public = about
+                .algorithms
+                .iter()
+                .filter(|algorithm| public(algorithm));
+            let (public, all) = (public.count(), about.algorithms.len());
+            let expected = if name.takes_public_key() { all } else { 0 };
+            assert_eq!(public, expected, "{label}");
+            assert!(all == 1 || (all > 1 && public == all), "{label}");
+        }
     }
 }

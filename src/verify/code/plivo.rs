@@ -4,6 +4,8 @@
 //! say where one ends. That is the sender's rule. A body that the signature does not cover at all
 //! is refused: any in a `GET`, and in a `POST` any that is not a form.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, Method};
 
 use super::{About, Claimed, Procedure, content, header, signatures};
@@ -12,9 +14,6 @@ use crate::providers::{Algorithm, Encoding};
 use crate::verify::rejection::{Reason, Rejection};
 use crate::verify::sign::Unsigned;
 use crate::verify::view::{Bytes, View, form_decode, pairs};
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 static SIGNATURE: HeaderName = HeaderName::from_static("x-plivo-signature-v3");
 static NONCE: HeaderName = HeaderName::from_static("x-plivo-signature-v3-nonce");

@@ -31,7 +31,8 @@ impl Procedure for SegmentBatch {
     fn read<'a>(&self, view: &View<'a>) -> Result<Claimed<'a>, Rejection> {
         let algorithm = Algorithm::HmacSha1;
         let signature = header(view, &SIGNATURE)?;
-        let batch = items(view.body, &[]);
+        // The array itself, or an object around it.
+        let batch = items(view.body, &[]).or_else(|| items(view.body, &["batch".into()]));
         let first = batch.and_then(|batch| stringify(batch.first()?));
         let first = first.ok_or_else(|| Reason::Malformed.because("the body is not a batch"))?;
         Ok(Claimed {

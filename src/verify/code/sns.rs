@@ -5,6 +5,10 @@
 //!
 //! What is not signed: `UnsubscribeURL` and `MessageAttributes`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderName;
+
 use super::texts::texts;
 use super::{About, Claimed, Procedure, content, optional_header, signatures};
 use crate::clock::UnixMillis;
@@ -13,10 +17,6 @@ use crate::verify::Verified;
 use crate::verify::rejection::{Reason, Rejection};
 use crate::verify::sign::Unsigned;
 use crate::verify::view::View;
-
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use http::HeaderName;
 
 /// Headers that repeat a field of the body, and the field.
 static REPEATED: [(HeaderName, &str); 3] = [
@@ -189,8 +189,7 @@ impl Message {
 
 /// The address that confirms a subscription, if this is a genuine request for that. It is one of
 /// Amazon SNS.
-#[must_use]
-pub fn subscribe_url(verified: &Verified) -> Option<String> {
+pub(in crate::verify) fn subscribe_url(verified: &Verified) -> Option<String> {
     let genuine = verified.scheme() == ABOUT.label;
     let message = genuine.then(|| Message::parse(verified.body()).ok())??;
     let url = message.field("SubscribeURL");

@@ -96,11 +96,16 @@ impl Signer<'_> {
         };
         let missing: BTreeSet<_> = needs.values.into_iter().filter(|v| !is_set(v)).collect();
         if !missing.is_empty() {
-            let missing = missing.into_iter().collect::<Vec<_>>().join(", ");
-            return Err(format!("the scheme needs these values: {missing}"));
+            let missing: Vec<_> = missing.iter().map(|name| format!("{name}=...")).collect();
+            let missing = missing.join(" --value ");
+            return Err(format!(
+                "the scheme needs values that are not given: --value {missing}"
+            ));
         }
         if needs.public_url && request.url.starts_with('/') {
-            return Err("the scheme signs the URL: give it as the sender writes it".to_owned());
+            return Err(
+                "the scheme signs the URL: give it whole, as the sender writes it".to_owned(),
+            );
         }
         Ok(())
     }

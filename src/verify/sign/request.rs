@@ -170,8 +170,8 @@ impl Unsigned {
             path_token: None,
             values,
             public_url: base,
-            keys: None,
             item,
+            keys: None,
         }))
     }
 }

@@ -42,6 +42,7 @@ fn signed(provider: &Arc<Provider>, headers: &[(&str, &str)], body: &'static str
 fn outcome(verifier: &Verifier, request: Received) -> String {
     match verifier.admit(request, NOW, None) {
         Ok(Admission::Event(..)) => "event".to_owned(),
+        Ok(Admission::Confirmation(_)) => "confirmation".to_owned(),
         Ok(Admission::NoEvent) => "no event".to_owned(),
         Ok(Admission::Challenge(reply)) => {
             String::from_utf8(reply.into_parts().1.to_vec()).unwrap()

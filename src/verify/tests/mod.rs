@@ -4,6 +4,7 @@ mod challenges;
 mod code;
 mod diagnoses;
 mod events;
+mod explanations;
 mod forgeries;
 mod schemes;
 #[path = "../../../tests/senders/mod.rs"]
@@ -45,6 +46,7 @@ fn config(provider: Arc<Provider>, secrets: &[&str]) -> Config {
         allow_from: Vec::new(),
         observe: false,
         capture: false,
+        confirm: false,
     }
 }
 

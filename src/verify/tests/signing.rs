@@ -404,7 +404,7 @@ fn values_that_are_missing_are_named() {
         .err();
     assert_eq!(
         fault.unwrap(),
-        "the scheme needs these values: other, other_header"
+        "the scheme needs values that are not given: --value other=... --value other_header=..."
     );
     let mut case = Case::json(&mac(
         &json!({ "from": "header:x-s" }),

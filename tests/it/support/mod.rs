@@ -8,6 +8,7 @@
 pub(crate) mod app;
 pub(crate) mod gate;
 pub(crate) mod http;
+pub(crate) mod keys;
 pub(crate) mod sender;
 #[path = "../../senders/mod.rs"]
 pub(crate) mod senders;

@@ -67,8 +67,9 @@ fn segment_signs_the_first_event_and_nothing_else() {
         changed("segment_batch", "compact", change)
     };
     let first = r#"{"messageId":"m1","type":"track"}"#;
-    assert_eq!(outcome(&format!("[{first}]")), None);
-    assert_eq!(outcome(&format!(" [ {first} , 7]")), None);
+    assert_eq!(outcome(&format!(r#"{{"batch":[{first}]}}"#)), None);
+    assert_eq!(outcome(&format!(r#"{{"batch":[ {first} , 7]}}"#)), None);
+    assert_eq!(outcome(&format!("[{first},{{}}]")), None);
     for (body, expected) in [
         (format!("[{{}},{first}]"), "mismatch"),
         (
@@ -80,9 +81,9 @@ fn segment_signs_the_first_event_and_nothing_else() {
             "malformed",
         ),
         (format!("[{first}][{first}]"), "malformed"),
-        (format!(r#"{{"batch":[{first}]}}"#), "malformed"),
-        ("[]".to_owned(), "malformed"),
         (first.to_owned(), "malformed"),
+        ("[]".to_owned(), "malformed"),
+        (format!("[{{}},{first}]"), "mismatch"),
     ] {
         assert_eq!(outcome(&body), Some(expected), "{body}");
     }

@@ -9,6 +9,7 @@ use rustls_pki_types::pem::PemObject;
 use serde_json::{Map, Value};
 
 use super::*;
+use crate::verify::code::subscribe_url;
 
 /// The public half of the key in tests/keys.
 pub(super) fn public_pem() -> String {
@@ -229,6 +230,25 @@ fn headers_and_topic_have_to_be_those_of_the_message() {
     // Whoever cannot sign learns nothing about the topic.
     let forged = message(&elsewhere, &notification());
     assert_eq!(outcome_of(&forged), Some(Reason::Mismatch));
+}
+
+#[test]
+fn ids_come_from_the_signed_message_and_not_from_headers() {
+    let mut provider = Provider::clone(&scheme("sns"));
+    let sources = ["header:x-amz-sns-message-id", "json:/MessageId"];
+    provider.event.key.clear();
+    provider.event.id.0 = sources.map(|source| source.parse().unwrap()).into();
+    let verifier = verifier(config(Arc::new(provider), &[&public_pem()]));
+    let body = serde_json::to_string(&genuine_message(&notification())).unwrap();
+    let [with, without] = [&[("x-amz-sns-message-id", "m-1")][..], &[]].map(|headers| {
+        let verified = verifier.verify(received("/", headers, body.clone()), NOW);
+        verified
+            .unwrap_or_else(|r| panic!("{r:?}"))
+            .dedup_id()
+            .to_vec()
+    });
+    assert_eq!(with, without);
+    assert!(with.ends_with(b"m-1"));
 }
 
 #[test]
