@@ -16,6 +16,7 @@ mod rejections;
 mod run;
 mod send;
 mod sources;
+mod verify;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -51,6 +52,8 @@ enum Command {
     Config(config::Command),
     /// Sign an event as a provider does, and post it
     Send(send::Args),
+    /// Tell why a captured request is verified or refused, step by step
+    Verify(Box<verify::Args>),
     /// List the providers, or show one
     Providers(providers::Args),
     /// Look at events of a running gate, and replay them
@@ -136,6 +139,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Config(command) => config::run(command),
         Command::Send(args) => send::run(&args),
+        Command::Verify(args) => verify::run(&args),
         Command::Providers(args) => providers::run(&args),
         Command::Events(args) => events::run(args),
         Command::Sources(args) => sources::run(args),

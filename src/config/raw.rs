@@ -199,7 +199,8 @@ shape!(Source {
     dedup: Dedup,
     rate: Rate,
     app_path: Leaf<String>,
-    values: BTreeMap<String, Leaf<String>>,
+    // Some are credentials, such as Plaid's client_secret.
+    values: BTreeMap<String, Leaf<SecretText>>,
     unsigned: Leaf<Flag>,
     token: Leaf<SecretText>,
     token_file: Leaf<FilePath>,

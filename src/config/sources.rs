@@ -243,7 +243,7 @@ impl One<'_> {
             .into_iter()
             .filter_map(|(name, value)| {
                 let value = self.want(&format!("values.{name}"), value)?;
-                Some((name, value))
+                Some((name, value.0.to_string()))
             });
         Checks {
             values: values.collect(),

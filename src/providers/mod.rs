@@ -9,6 +9,7 @@ mod challenge;
 mod check;
 mod one_or_many;
 mod provider;
+mod read;
 mod scheme;
 mod shape;
 mod signature;
@@ -231,15 +232,6 @@ mod tests {
     }
 
     #[test]
-    fn the_shape_of_a_provider_file_has_a_json_schema() {
-        let schema = serde_json::to_value(schemars::schema_for!(Provider)).unwrap();
-        for property in ["title", "docs", "scheme", "event", "ack", "sample"] {
-            assert!(schema["properties"].get(property).is_some(), "{property}");
-        }
-        assert_eq!(schema["additionalProperties"], json!(false));
-    }
-
-    #[test]
     fn a_token_can_be_put_on_a_provider_that_does_not_sign() {
         let sieve = Catalogue::embedded().get("sieve").unwrap();
         let over = json!({ "kind": "token", "signature": { "from": "path:token" } });
@@ -284,6 +276,11 @@ mod tests {
                 "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n\
                  [[challenge]]\nmethod = 'GET'\nbody = '{hmac_sha256_hex:query:a}'",
                 "only schemes of kind `mac`",
+            ),
+            (
+                "title = 'x'\ndocs = 'y'\n[[scheme]]\nkind = 'none'\n\
+                 [[sample]]\ntype = 't'\nvariant = 'v2'\nbody = ''",
+                "sample[0].variant",
             ),
         ] {
             let error = Provider::from_toml("test", text).unwrap_err().to_string();

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::answer::AnswerJson;
 use super::challenge::Challenge;
 use super::one_or_many::OneOrMany;
+use super::read::{Fault, dotted, read};
 use super::scheme::{Kind, Scheme};
 use super::signature::is_false;
 use super::source::{Place, ValueSource};
@@ -158,6 +159,9 @@ pub struct Sample {
     /// The event type.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The variant whose requests look like this; left out: all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// The id that stands in `headers` and `body`, so that copies can be given ids of their own.
     #[serde(default)]
     pub id: Option<String>,
@@ -178,6 +182,7 @@ impl Sample {
         let headers = self.headers.iter();
         Self {
             kind: self.kind.clone(),
+            variant: self.variant.clone(),
             id: Some(id.to_owned()),
             headers: headers
                 .map(|(name, value)| (name.clone(), value.replace(old, id)))
@@ -190,7 +195,7 @@ impl Sample {
 /// A provider file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ProviderError {
-    /// Not the shape of a provider file.
+    /// Not TOML.
     #[error("provider {id}: {source}")]
     Syntax {
         /// The provider's id.
@@ -198,7 +203,7 @@ pub enum ProviderError {
         /// What the parser says, with its position in the file.
         source: Box<toml::de::Error>,
     },
-    /// The right shape, but a part makes no sense.
+    /// A key is missing, unknown or of the wrong type, or makes no sense.
     #[error("provider {id}: {key}: {message}")]
     Sense {
         /// The provider's id.
@@ -216,26 +221,38 @@ impl Provider {
     /// # Errors
     /// Unknown keys, wrong types and schemes that make no sense, with the key.
     pub fn from_toml(id: &str, text: &str) -> Result<Self, ProviderError> {
-        let mut provider: Self = toml::from_str(text).map_err(|source| ProviderError::Syntax {
+        let table: toml::Table = text.parse().map_err(|source| ProviderError::Syntax {
             id: id.to_owned(),
             source: Box::new(source),
         })?;
-        id.clone_into(&mut provider.id);
-        provider.check().map_err(|(key, message)| {
+        Self::from_table(id, table).map_err(|(key, message)| {
             let id = id.to_owned();
             ProviderError::Sense { id, key, message }
-        })?;
+        })
+    }
+
+    /// A JSON Schema (draft 2020-12) of provider files.
+    #[must_use]
+    pub fn schema() -> Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
+    fn from_table(id: &str, table: toml::Table) -> Result<Self, Fault> {
+        let table = serde_json::to_value(table).map_err(|e| (String::new(), e.to_string()))?;
+        let mut provider: Self = read(&table, "")?;
+        id.clone_into(&mut provider.id);
+        provider.check()?;
         Ok(provider)
     }
 
-    fn check(&self) -> Result<(), (String, String)> {
+    fn check(&self) -> Result<(), Fault> {
         if self.schemes.is_empty() {
             return Err(("scheme".to_owned(), "is missing".to_owned()));
         }
         for (at, scheme) in self.schemes.iter().enumerate() {
             let fault = scheme.shape().err();
             if let Some(fault) = fault {
-                return Err((format!("scheme[{at}].{}", fault.key), fault.message));
+                return Err((dotted(&format!("scheme[{at}]"), &fault.key), fault.message));
             }
         }
         if !(200..300).contains(&self.ack.status) {
@@ -243,6 +260,13 @@ impl Provider {
             return Err(("ack.status".to_owned(), message));
         }
         self.check_answers()?;
+        for (at, sample) in self.samples.iter().enumerate() {
+            let variant = sample.variant.as_deref();
+            if variant.is_some_and(|wanted| self.variants().all(|known| known != wanted)) {
+                let message = "is not a variant of the provider".to_owned();
+                return Err((format!("sample[{at}].variant"), message));
+            }
+        }
         let event = &self.event;
         let lists = [
             ("event.id", &event.id.0),
@@ -265,7 +289,7 @@ impl Provider {
     }
 
     /// What senders are told: for events, and in handshakes.
-    fn check_answers(&self) -> Result<(), (String, String)> {
+    fn check_answers(&self) -> Result<(), Fault> {
         let is_plain = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
         if let Some(text) = &self.ack.body
             && (text.is_empty()
@@ -306,6 +330,15 @@ impl Provider {
             .filter(move |scheme| scheme.variant.as_deref() == wanted)
     }
 
+    /// The samples of a variant, or of the first one.
+    pub fn samples_of<'a>(&'a self, variant: Option<&'a str>) -> impl Iterator<Item = &'a Sample> {
+        let first = || self.schemes.first().and_then(|s| s.variant.as_deref());
+        let wanted = variant.or_else(first);
+        self.samples
+            .iter()
+            .filter(move |sample| sample.variant.is_none() || sample.variant.as_deref() == wanted)
+    }
+
     /// The names of the variants.
     pub fn variants(&self) -> impl Iterator<Item = &str> {
         self.schemes.iter().filter_map(|s| s.variant.as_deref())
@@ -335,8 +368,8 @@ impl Provider {
             merged = Value::Object(serde_json::Map::new());
         }
         merge(&mut merged, overrides);
-        let scheme = Scheme::deserialize(&merged)
-            .map_err(|error| format!("scheme{}: {error}", culprit(&merged)))?;
+        let scheme: Scheme =
+            read(&merged, "scheme").map_err(|(key, message)| format!("{key}: {message}"))?;
         let fault = scheme.shape().err();
         if let Some(fault) = fault {
             return Err(format!("scheme.{}: {}", fault.key, fault.message));
@@ -357,28 +390,5 @@ fn merge(base: &mut Value, over: &Value) {
             }
         }
         (base, over) => *base = over.clone(),
-    }
-}
-
-/// The key, with a dot in front, that alone makes a scheme unreadable; serde does not say.
-fn culprit(merged: &Value) -> String {
-    let reads = |key: &str, value: Value| {
-        let mut alone = serde_json::json!({ "kind": "none" });
-        merge(&mut alone, &serde_json::json!({ key: value }));
-        Scheme::deserialize(&alone).is_ok()
-    };
-    let Some(fields) = merged.as_object() else {
-        return String::new();
-    };
-    let unreadable = |(key, value): &(&String, &Value)| !reads(key, (*value).clone());
-    let Some((key, value)) = fields.iter().find(unreadable) else {
-        return String::new();
-    };
-    let mut inner = value.as_object().into_iter().flatten();
-    let unreadable =
-        |(name, value): &(&String, &Value)| !reads(key, serde_json::json!({ *name: value }));
-    match inner.find(unreadable) {
-        Some((name, _)) => format!(".{key}.{name}"),
-        None => format!(".{key}"),
     }
 }

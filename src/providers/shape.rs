@@ -3,6 +3,8 @@
 //! [`Scheme::shape`] is the only way to use a scheme: it names the field that is missing, that does
 //! not fit the kind, or that would be unsafe, such as a timestamp that nothing signs.
 
+use std::borrow::Cow;
+
 use super::scheme::{
     Algorithm, FetchRule, JwtAlgorithm, KeyForm, Kind, Procedure, Scheme, TimestampRule,
 };
@@ -110,15 +112,18 @@ const LEEWAY_SECONDS: u32 = 60;
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{key}: {message}")]
 pub struct SchemeFault {
-    /// The field, such as `content` or `signature.tag`.
-    pub key: &'static str,
+    /// The field, such as `content`, `signature.tag` or `check[0].from`.
+    pub key: Cow<'static, str>,
     /// What is wrong and the way out.
     pub message: String,
 }
 
-fn fault<T>(key: &'static str, message: impl Into<String>) -> Result<T, SchemeFault> {
+fn fault<T>(
+    key: impl Into<Cow<'static, str>>,
+    message: impl Into<String>,
+) -> Result<T, SchemeFault> {
     Err(SchemeFault {
-        key,
+        key: key.into(),
         message: message.into(),
     })
 }
@@ -189,16 +194,27 @@ impl Scheme {
     }
 
     fn sound_checks(&self) -> Result<(), SchemeFault> {
-        for check in &self.checks {
-            if check.equals.is_some() == check.equals_value.is_some() {
-                return fault("check", "set equals or equals_value, and not both");
+        for (at, check) in self.checks.iter().enumerate() {
+            let key = |name: &str| format!("check[{at}].{name}");
+            match (&check.equals, &check.equals_value) {
+                (None, None) => {
+                    let way_out = "is missing: the text that it must be, or equals_value";
+                    return fault(key("equals"), way_out);
+                }
+                (Some(_), Some(_)) => {
+                    return fault(
+                        key("equals_value"),
+                        "equals is set too; set only one of them",
+                    );
+                }
+                _ => {}
             }
             let claim = matches!(check.from.place, Place::Claim(_));
             if claim && self.kind != Kind::Jwt {
-                return fault("check.from", "jwt:claim is for kind `jwt`");
+                return fault(key("from"), "jwt:claim is for kind `jwt`");
             }
             if matches!(check.from.place, Place::Headers(_) | Place::Item(_)) {
-                return fault("check.from", "must be one value");
+                return fault(key("from"), "must be one value");
             }
         }
         Ok(())
@@ -365,12 +381,18 @@ impl Scheme {
             return fault("inner", "is missing: the scheme of every element");
         };
         if !matches!(inner.kind, Kind::Token | Kind::Mac | Kind::Hash) {
-            return fault("inner", "must be of kind token, mac or hash");
+            return fault("inner.kind", "must be token, mac or hash");
         }
         if !inner.checks.is_empty() {
-            return fault("inner", "has no checks of its own; put them outside");
+            return fault(
+                "inner.check",
+                "belongs outside: the elements have no checks of their own",
+            );
         }
-        let inner = Box::new(inner.shape()?);
+        let inner = Box::new(inner.shape().map_err(|fault| SchemeFault {
+            key: format!("inner.{}", fault.key).into(),
+            ..fault
+        })?);
         Ok(Shape::Each { items, inner })
     }
 

@@ -89,6 +89,12 @@ pub enum NotATemplate {
 }
 
 impl Template {
+    /// The template as written.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
     /// The pieces in order.
     #[must_use]
     pub fn parts(&self) -> &[Part] {

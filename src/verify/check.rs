@@ -15,7 +15,7 @@ pub(super) struct CheckRule {
     /// The signature covers the fields of a form, so that a form needs no check of its own.
     forms_are_signed: bool,
     expected: Expected,
-    name: Box<str>,
+    pub(super) name: Box<str>,
 }
 
 enum Expected {

@@ -174,6 +174,17 @@ pub(super) fn unique_id(unique: &[u8; 16]) -> Vec<u8> {
     dedup_id
 }
 
+/// How an event with this dedup id is told from others, in words for people.
+pub(super) fn in_words(dedup_id: &[u8]) -> &'static str {
+    match dedup_id.first() {
+        Some(&rule::ID) => "the sender's id",
+        Some(&rule::PROVIDER_KEY) => "the provider's key, several values together",
+        Some(&rule::SOURCE_KEY) => "the source's dedup.key",
+        Some(&rule::BODY) => "the body's hash, since no id or key is there",
+        _ => "nothing: it is an event of its own each time",
+    }
+}
+
 fn body_id(body: &[u8]) -> Vec<u8> {
     let mut dedup_id = vec![rule::BODY];
     push(&mut dedup_id, sha256_hex(body).as_bytes());

@@ -17,6 +17,7 @@ mod check;
 mod code;
 mod content;
 mod diagnose;
+mod explain;
 mod facts;
 mod fetched;
 mod items;
@@ -39,8 +40,9 @@ mod tests;
 
 pub use admit::{AckBody, Admission, Confirmation, Handover, Reply};
 pub use diagnose::{BODY_BYTES_MAX as DIAGNOSED_BYTES_MAX, Diagnosis, Diagnostician, Mistake};
+pub use explain::{Explanation, Mark, Step};
 pub use rejection::{Reason, Refused, Rejection};
-pub use sign::{TestKey, Unsigned, sign, test_key};
+pub use sign::{TestKey, Unsigned, public_key, sign, test_key};
 pub use verified::Verified;
 
 use std::borrow::Cow;

@@ -298,7 +298,7 @@ impl Signed {
 }
 
 impl Jwt {
-    fn token<'f>(&self, fields: &'f Fields<'_>) -> Result<jwt::Token<'f>, Rejection> {
+    pub(super) fn token<'f>(&self, fields: &'f Fields<'_>) -> Result<jwt::Token<'f>, Rejection> {
         let text = self.reader.unprefixed(fields.first());
         let odd = || Reason::Malformed.because("the token does not have its prefix");
         jwt::Token::parse(text.ok_or_else(odd)?, &self.allowed)
@@ -324,7 +324,8 @@ impl Jwt {
     }
 }
 
-fn timestamp<'a>(
+/// The timestamp as it was received.
+pub(super) fn timestamp<'a>(
     time: &TimeRule,
     view: &View<'a>,
     fields: &Fields<'a>,

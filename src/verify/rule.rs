@@ -32,7 +32,7 @@ pub(super) struct Rule {
     pub(super) label: &'static str,
     pub(super) facts: FactRule,
     pub(super) proof: Proof,
-    checks: Vec<CheckRule>,
+    pub(super) checks: Vec<CheckRule>,
 }
 
 impl Rule {

@@ -41,21 +41,21 @@ impl Signature {
 /// How to read signatures, ready for use.
 pub(super) struct Reader {
     from: Vec<Place>,
-    parse: Parse,
-    prefix: Box<str>,
+    pub(super) parse: Parse,
+    pub(super) prefix: Box<str>,
     prefix_optional: bool,
-    tags: Vec<Box<str>>,
+    pub(super) tags: Vec<Box<str>>,
     separator: Box<str>,
     assign: Box<str>,
-    encoding: Encoding,
+    pub(super) encoding: Encoding,
     padding_optional: bool,
     groups: Option<Box<str>>,
-    length: Option<usize>,
+    pub(super) length: Option<usize>,
 }
 
 /// The values of the signature's places, for `sig:` fields and for the signatures themselves.
 pub(super) struct Fields<'a> {
-    values: Vec<Bytes<'a>>,
+    pub(super) values: Vec<Bytes<'a>>,
     reader: &'a Reader,
 }
 
@@ -124,6 +124,11 @@ impl Reader {
                 reader: self,
             }),
         }
+    }
+
+    /// What stands before every signature.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// The text behind the prefix.
@@ -272,7 +277,10 @@ impl<'a> Fields<'a> {
     }
 
     /// Name and text of each item; a positional item's name is `0` for the first only.
-    fn items<'v>(&'v self, value: &'v [u8]) -> impl Iterator<Item = (&'v [u8], &'v [u8])> {
+    pub(super) fn items<'v>(
+        &'v self,
+        value: &'v [u8],
+    ) -> impl Iterator<Item = (&'v [u8], &'v [u8])> {
         let reader = self.reader;
         let separator = match reader.parse {
             Parse::Raw => &[][..],

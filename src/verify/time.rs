@@ -13,7 +13,7 @@ pub(super) const TOLERANCE: Duration = Duration::from_secs(300);
 pub(super) struct TimeRule {
     pub(super) from: Vec<Place>,
     unit: TimeUnit,
-    tolerance_ms: i64,
+    pub(super) tolerance_ms: i64,
 }
 
 impl TimeRule {
@@ -34,7 +34,15 @@ impl TimeRule {
     ///
     /// Seconds are compared with whole seconds, as senders' own libraries do.
     pub(super) fn check(&self, text: &[u8], now: UnixMillis) -> Result<(), Rejection> {
-        let (at, now) = match self.unit {
+        let (Some(at), now) = self.read(text, now) else {
+            return Err(Reason::Malformed.because("the timestamp is not in the expected form"));
+        };
+        near(at, now, self.tolerance_ms)
+    }
+
+    /// A received timestamp, and `now` to compare it with, both in milliseconds.
+    pub(super) fn read(&self, text: &[u8], now: UnixMillis) -> (Option<i64>, i64) {
+        match self.unit {
             TimeUnit::S => (
                 digits(text).and_then(|s| s.checked_mul(1000)),
                 now.seconds() * 1000,
@@ -48,11 +56,7 @@ impl TimeRule {
                 (at.map(jiff::Timestamp::as_millisecond), now.0)
             }
             TimeUnit::IsoUtc => (utc(text), now.0),
-        };
-        let Some(at) = at else {
-            return Err(Reason::Malformed.because("the timestamp is not in the expected form"));
-        };
-        near(at, now, self.tolerance_ms)
+        }
     }
 
     /// An instant as the sender writes it.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::facts;
 use super::rejection::Rejection;
 use crate::clock::UnixMillis;
 use crate::event::{Event, EventId, HeaderList, Received, SourceName};
@@ -82,6 +83,12 @@ impl Verified {
     #[must_use]
     pub fn dedup_id(&self) -> &[u8] {
         &self.facts.dedup_id
+    }
+
+    /// What tells this event from others, in words for people.
+    #[must_use]
+    pub fn dedup_rule(&self) -> &'static str {
+        facts::in_words(&self.facts.dedup_id)
     }
 
     /// The body, byte for byte.

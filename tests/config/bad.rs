@@ -297,7 +297,7 @@ const TYPES: &[Bad] = &[
     ),
     file(
         "[sources.s]\nprovider = \"stripe\"\nsecret = \"canary\"\nvalues = { message = 5 }",
-        &[("sources.s.values.message", FILE, "a text in double quotes")],
+        &[("sources.s.values.message", FILE, "put it in double quotes")],
     ),
     file(
         "[sources.s]\nprovider = \"stripe\"\nsecret = \"canary\"\ntolerance = \"0s\"\nmode = \"lax\"\nbody_max = \"0B\"",
@@ -744,6 +744,30 @@ const UNSIGNED: &[Bad] = &[
             "sources.s.capture",
             FILE,
             "Stripe hands over no secret; remove it and set secret",
+        )],
+    ),
+    file(
+        "[sources.s]\nprovider = \"stripe\"\nsecret = \"canary\"\nconfirm = true",
+        &[(
+            "sources.s.confirm",
+            FILE,
+            "Stripe has no subscription to confirm; remove it",
+        )],
+    ),
+    file(
+        "[sources.s]\nprovider = \"google-pubsub\"\nvalues = { audience = \"https://a.example\" }",
+        &[(
+            "sources.s.values.service_account",
+            FILE,
+            "is missing: the scheme uses the value `service_account`",
+        )],
+    ),
+    file(
+        "[sources.s]\nprovider = \"kinde\"\nvalues = { jwks_url = \"http://example.com/jwks\" }",
+        &[(
+            "sources.s.values.jwks_url",
+            FILE,
+            "must be an https:// address",
         )],
     ),
     file(

@@ -166,10 +166,11 @@ function discordInteractions() {
 
 /**
  * The library fetches the certificate; here it gets the one that the gate has pinned. It does not
- * sign, and neither does the gate: what it verifies is signed here.
+ * sign: what it verifies is signed here.
  */
 function sns() {
   const secret = readFileSync(`${keys}/rsa-certificate.pem`, 'utf8').trim();
+  const key = createPrivateKey(readFileSync(`${keys}/rsa.pem`));
   https.get = (url, answer) => {
     answer(Object.assign(Readable.from([secret]), { statusCode: 200 }));
     return { on: () => {} };
@@ -179,19 +180,18 @@ function sns() {
     package: 'sns-validator',
     provider: 'aws-sns',
     secret,
-    unsent: true,
-    change: 'Grüße',
+    signing: pem(key),
+    change: 'Hello',
     sign: () => {
       const signed = {
-        Message: 'Grüße,\n世界',
+        Message: 'Hello,\nGrüße, 世界',
         MessageId: '22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324',
-        Subject: 'Hello',
+        Subject: 'Greetings',
         Timestamp: new Date().toISOString(),
         TopicArn: 'arn:aws:sns:us-west-2:123456789012:MyTopic',
         Type: 'Notification',
       };
       const text = Object.entries(signed).flat().join('\n');
-      const key = readFileSync(`${keys}/rsa.pem`, 'utf8');
       const message = {
         ...signed,
         SignatureVersion: '2',
@@ -412,7 +412,6 @@ function describe([name, row]) {
     values: row.values ?? {},
     change: row.change ?? null,
     data: row.data ?? null,
-    unsent: row.unsent ?? false,
     can: ['sign', 'challenge', 'verify'].filter((ability) => row[ability]),
   };
 }

@@ -27,9 +27,6 @@ pub(crate) struct Row {
     change: Option<String>,
     /// What `hookgate send` sends, if the library does not take the provider's sample.
     pub(crate) data: Option<String>,
-    /// That `hookgate send` does not sign as this provider.
-    #[serde(default)]
-    pub(crate) unsent: bool,
     can: Vec<String>,
 }
 

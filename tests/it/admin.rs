@@ -134,7 +134,7 @@ async fn an_event_is_shown_with_everything_but_credentials() {
     assert_eq!(event["attempts_made"][0]["outcome"], "delivered");
     let text = event.to_string();
     assert!(
-        !text.contains("hush") && !text.contains(cloudglue.secret()),
+        !text.contains("hush") && !text.contains(&cloudglue.secret()),
         "{text}"
     );
     assert!(text.contains("(not shown)") && text.contains("hooks.example.com"));

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use crate::support::app::{App, Delivery};
 use crate::support::gate::Setup;
 use crate::support::http::Connection;
-use crate::support::sender::{Sender, bytes, everyone};
+use crate::support::sender::{Sender, bytes};
 
 /// What only the gate may say, in the order in which it says it.
 const OURS: [&str; 7] = [
@@ -194,7 +194,7 @@ async fn a_request_id_is_given_to_every_answer_and_never_to_the_app() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_senders_own_signature_verifies_again_at_the_app() {
-    let senders = everyone();
+    let senders = Sender::all();
     let (setup, app) = Setup::scene(&senders.iter().collect::<Vec<_>>()).await;
     let gate = setup.start().await;
     let verifiers = setup.config().ingress.sources;
@@ -215,7 +215,7 @@ async fn the_senders_own_signature_verifies_again_at_the_app() {
         let now = Clock::real().wall();
         let holds = source.verifier.verify(received(delivery), now).is_ok();
         // A token in the URL is for the gate alone.
-        let in_url = sender.kind == Kind::None || sender.provider.id == "jigsawstack";
+        let in_url = sender.kind() == Kind::None || sender.provider.id == "jigsawstack";
         assert_eq!(holds, !in_url, "{}", sender.source);
     }
     gate.stop().await;
@@ -271,7 +271,7 @@ async fn tokens_in_the_url_are_taken_out_and_the_rest_of_it_stays() {
     for delivery in app.deliveries() {
         let head = String::from_utf8_lossy(&delivery.head).into_owned();
         for sender in [&jigsaw, &sieve] {
-            assert!(!head.contains(sender.secret()), "{head}");
+            assert!(!head.contains(&sender.secret()), "{head}");
         }
     }
     gate.stop().await;

@@ -10,6 +10,8 @@
     reason = "helpers of tests fail loudly and say what they skip"
 )]
 
+#[path = "../senders/mod.rs"]
+mod senders;
 mod support;
 
 mod acknowledge;

@@ -1,4 +1,4 @@
-//! Segment's batches: the signature covers the first event, written anew, and no other byte.
+//! Segment's batches, JSON arrays: the signature covers the first event, written anew, and no other byte.
 
 use http::HeaderName;
 
@@ -16,7 +16,7 @@ static SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 static ABOUT: About = About {
     label: "segment-batch",
     algorithms: &[Algorithm::HmacSha1],
-    covers: "{json:/batch/0}",
+    covers: "{json:/0}",
     covered: "the first event of a batch and not the others, without a timestamp",
     tolerance: None,
 };
@@ -31,7 +31,8 @@ impl Procedure for SegmentBatch {
     fn read<'a>(&self, view: &View<'a>) -> Result<Claimed<'a>, Rejection> {
         let algorithm = Algorithm::HmacSha1;
         let signature = header(view, &SIGNATURE)?;
-        let batch = items(view.body, &["batch".into()]);
+        // The array itself, or an object around it.
+        let batch = items(view.body, &[]).or_else(|| items(view.body, &["batch".into()]));
         let first = batch.and_then(|batch| stringify(batch.first()?));
         let first = first.ok_or_else(|| Reason::Malformed.because("the body is not a batch"))?;
         Ok(Claimed {
