@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         values: &values,
     };
     // What cannot be signed is said before anybody is bothered.
-    sender.sign(&sample, &url, UnixMillis(0), "")?;
+    sender.sign(&sample, &url, UnixMillis(0), &new_id(UnixMillis(0)))?;
     let sign = |now: UnixMillis| {
         let at = if args.stale { now.minus(STALE) } else { now };
         let id = args.id.clone().unwrap_or_else(|| new_id(now));

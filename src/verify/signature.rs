@@ -284,7 +284,10 @@ impl<'a> Fields<'a> {
         let reader = self.reader;
         let separator = match reader.parse {
             Parse::Raw => &[][..],
-            Parse::Kv | Parse::List | Parse::Positional => reader.separator.as_bytes(),
+            Parse::Kv | Parse::List | Parse::Positional => match reader.separator.trim() {
+                "" => reader.separator.as_bytes(),
+                bare => bare.as_bytes(),
+            },
         };
         split(value, separator)
             .enumerate()
