@@ -85,7 +85,7 @@ fn verifier(provider: &Arc<Provider>, secret: &str) -> Verifier {
         capture: false,
         confirm: false,
     });
-    verifier.ok().expect("a scheme that works")
+    verifier.expect("a scheme that works")
 }
 
 fn values() -> BTreeMap<String, String> {
