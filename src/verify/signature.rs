@@ -310,13 +310,11 @@ fn split<'a>(text: &'a [u8], separator: &'a [u8]) -> impl Iterator<Item = &'a [u
 }
 
 fn split_once<'a>(text: &'a [u8], separator: &[u8]) -> Option<(&'a [u8], &'a [u8])> {
-    let at = match separator {
-        [] => return None,
-        // Nearly all are one byte, and looking for that is several times as fast.
-        [byte] => text.iter().position(|other| other == byte)?,
-        _ => text
-            .windows(separator.len())
-            .position(|part| part == separator)?,
-    };
+    if separator.is_empty() {
+        return None;
+    }
+    let at = text
+        .windows(separator.len())
+        .position(|part| part == separator)?;
     Some((text.get(..at)?, text.get(at + separator.len()..)?))
 }
