@@ -4,6 +4,7 @@
 
 mod bad;
 mod own;
+mod page;
 mod schema;
 mod shipped;
 mod validator;

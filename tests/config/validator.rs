@@ -74,6 +74,11 @@ fn check(root: &Json, schema: &Json, value: &Json, path: &str, broken: &mut Vec<
     {
         broken.push(format!("{path}: {text:?} has no number"));
     }
+    check_inside(root, schema, value, path, broken);
+}
+
+/// The entries of a table or a list.
+fn check_inside(root: &Json, schema: &Json, value: &Json, path: &str, broken: &mut Vec<String>) {
     for (key, value) in value.as_object().into_iter().flatten() {
         let path = dotted(path, key);
         let property = schema
