@@ -212,7 +212,7 @@ async fn neither_secrets_nor_signatures_nor_values_are_shown() {
         stripe.secret(),
         other.secret(),
         jigsaw.secret(),
-        sent.clone(),
+        &sent,
         &computed,
         "private-note",
         "private-value",
