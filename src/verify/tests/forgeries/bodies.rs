@@ -1,7 +1,7 @@
 //! Bodies and addresses with bits changed, where the signature covers them.
 
 use super::*;
-use crate::providers::Piece;
+use crate::providers::{Piece, Template};
 
 /// What a proof covers of the body.
 enum Cover {
@@ -50,10 +50,10 @@ fn of_content(scheme: &Scheme, by_check: bool) -> Cover {
     let mut fields = Vec::new();
     let mut pointers = Vec::new();
     for piece in pieces() {
-        match piece {
-            Piece::Value(Place::Form(name)) => fields.push(name.to_string()),
-            Piece::Value(Place::Json(steps)) => pointers.push(format!("/{}", steps.join("/"))),
-            _ => {}
+        if let Piece::Value(Place::Form(name)) = piece {
+            fields.push(name.to_string());
+        } else if let Piece::Value(Place::Json(steps)) = piece {
+            pointers.push(format!("/{}", steps.join("/")));
         }
     }
     if content.covers(&Piece::SortedForm) {
@@ -75,7 +75,7 @@ fn of_elements(scheme: &Scheme) -> Cover {
     let items = scheme.items.as_deref().unwrap();
     let content = inner.content.iter().flat_map(|content| &content.0);
     let pointers: Vec<_> = content
-        .flat_map(|template| template.parts())
+        .flat_map(Template::parts)
         .filter_map(|part| {
             if let Piece::Value(Place::Item(steps)) = &part.piece {
                 return Some(format!("{items}/0/{}", steps.join("/")));

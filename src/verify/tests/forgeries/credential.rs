@@ -113,15 +113,15 @@ fn of_rule(sender: &Sender, scheme: &Scheme) -> (Place, String, Spelling) {
     let rule = inner.signature.as_ref().unwrap();
     let value = |name: &str| sender.values.get(name).cloned();
     let place = rule.from.0[0].place.named(value).unwrap();
-    let place = match place {
-        Place::Headers(prefix) => header_named(&format!("{prefix}1")),
-        Place::Item(pointer) => {
-            let items = scheme.items.as_deref().unwrap();
-            let items = items.split('/').skip(1).map(Into::into);
-            let whole: Vec<Box<str>> = items.chain(["0".into()]).chain(pointer).collect();
-            Place::Json(whole.into())
-        }
-        place => place,
+    let place = if let Place::Headers(prefix) = &place {
+        header_named(&format!("{prefix}1"))
+    } else if let Place::Item(pointer) = place {
+        let items = scheme.items.as_deref().unwrap();
+        let items = items.split('/').skip(1).map(Into::into);
+        let whole: Vec<Box<str>> = items.chain(["0".into()]).chain(pointer).collect();
+        Place::Json(whole.into())
+    } else {
+        place
     };
     let spelling = match (inner.kind, rule.encoding) {
         (Kind::Token, _) => Spelling::Text,
@@ -130,9 +130,10 @@ fn of_rule(sender: &Sender, scheme: &Scheme) -> (Place, String, Spelling) {
         (_, Encoding::Hex) => Spelling::Hex,
         (_, Encoding::Base64url) => Spelling::Base64url,
     };
-    let lead = match inner.kind {
-        Kind::Basic => "Basic ".to_owned(),
-        _ => lead(rule, value),
+    let lead = if inner.kind == Kind::Basic {
+        "Basic ".to_owned()
+    } else {
+        lead(rule, value)
     };
     (place, lead, spelling)
 }

@@ -1,7 +1,7 @@
 //! Signed timestamps, ids and other headers, changed; and genuine requests at another time.
 
 use super::*;
-use crate::providers::{Parse, Piece};
+use crate::providers::{Parse, Piece, Template};
 
 impl Prover {
     /// Where the timestamp is, if a place of its own has one.
@@ -26,9 +26,9 @@ impl Prover {
         let (separator, assign) = rule.parse.separators();
         let separator = rule.separator.as_deref().unwrap_or(separator);
         let items = self.credential.before.split(separator);
-        let mut items = items.map(|item| match rule.parse {
-            Parse::Positional => ("0", item),
-            _ => item.split_once(assign).unwrap(),
+        let mut items = items.map(|item| match rule.parse == Parse::Positional {
+            true => ("0", item),
+            false => item.split_once(assign).unwrap(),
         });
         let (_, stamp) = items.find(|(name, _)| name == &&**key).unwrap();
         stamp.to_owned()
@@ -136,19 +136,16 @@ impl Prover {
             .content
             .iter()
             .filter_map(|list| list.0.first());
-        for part in first.flat_map(|template| template.parts()) {
-            match &part.piece {
-                Piece::Value(Place::Header(name)) => names.push(name.clone()),
-                Piece::SignedHeaderPairs(Place::Header(list)) => {
-                    let listed = self.text(&Place::Header(list.clone())).unwrap();
-                    names.extend(listed.split(',').map(|name| name.parse().unwrap()));
-                    names.push(list.clone());
-                }
-                Piece::SignedHeaderValues(Place::Sig(key), _) => {
-                    let listed = self.stamp(&Place::Sig(key.clone()));
-                    names.extend(listed.split(' ').map(|name| name.parse().unwrap()));
-                }
-                _ => {}
+        for part in first.flat_map(Template::parts) {
+            if let Piece::Value(Place::Header(name)) = &part.piece {
+                names.push(name.clone());
+            } else if let Piece::SignedHeaderPairs(list) = &part.piece {
+                let listed = self.text(list).unwrap();
+                names.extend(listed.split(',').map(|name| name.parse().unwrap()));
+                names.extend(list.header().cloned());
+            } else if let Piece::SignedHeaderValues(list, _) = &part.piece {
+                let listed = self.stamp(list);
+                names.extend(listed.split(' ').map(|name| name.parse().unwrap()));
             }
         }
         names.retain(|name| self.request.has_header(name.as_str()));
