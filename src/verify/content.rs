@@ -87,7 +87,9 @@ fn value<'a>(
 ) -> Result<Found<'a>, Rejection> {
     let find = |place: &Place| match view.find(place, fields) {
         Ok(value) => Ok(value),
-        Err(Ambiguous) => Err(Reason::Malformed.because("a signed value is there twice, or no short text")),
+        Err(Ambiguous) => {
+            Err(Reason::Malformed.because("a signed value is there twice, or no short text"))
+        }
     };
     let (path, _) = view.path_and_query();
     let value: Bytes<'a> = match &part.piece {

@@ -36,3 +36,29 @@ fn a_signed_value_that_is_no_short_text_is_not_taken_for_an_absent_one() {
         assert_eq!(reason(&verifier, request), None, "{absent}");
     }
 }
+
+#[test]
+fn a_signature_over_the_fields_of_a_form_is_none_over_another_body() {
+    for name in ["twilio", "mandrill"] {
+        let sender = Sender::new(name);
+        let verifier = sender.verifier();
+        let mut unchecked = (*sender.provider).clone();
+        unchecked.schemes[0].checks.clear();
+        // The fields of a form can be moved into the query: this is the address with them.
+        let mut request = Unsigned {
+            method: Method::POST,
+            url: format!("{PUBLIC_URL}/webhooks/test?keep=1AccountSidAC0000"),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        };
+        let secret = Secret::new("test", sender.signing.as_bytes());
+        let values = BTreeMap::new();
+        sign(&unchecked, None, &secret, &values, &mut request, NOW, ID).unwrap();
+        assert_eq!(reason(&verifier, request.clone()), None, "{name}");
+        request.body = "{\"forged\":true}".into();
+        assert!(reason(&verifier, request.clone()).is_some(), "{name}");
+        let content_type = ("content-type".to_owned(), "application/json".to_owned());
+        request.headers.push(content_type);
+        assert!(reason(&verifier, request).is_some(), "{name}");
+    }
+}
