@@ -62,3 +62,65 @@ fn a_signature_over_the_fields_of_a_form_is_none_over_another_body() {
         assert!(reason(&verifier, request).is_some(), "{name}");
     }
 }
+
+/// The dedup id of a genuine request with this body and these headers.
+fn dedup_id(sender: &Sender, headers: &[(&str, &str)], body: &str) -> Vec<u8> {
+    let headers = headers.iter();
+    let mut request = Unsigned {
+        method: Method::POST,
+        url: format!("{PUBLIC_URL}/webhooks/test"),
+        headers: headers
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect(),
+        body: body.to_owned().into(),
+    };
+    sender.sign(&mut request, NOW, ID);
+    let verified = sender.verifier().verify(request.into(), NOW);
+    verified.ok().unwrap().dedup_id().to_vec()
+}
+
+#[test]
+fn events_of_one_object_at_one_time_are_not_taken_for_repeats() {
+    for (name, one, other) in [
+        (
+            "zoom",
+            r#"{"event":"meeting.participant_left","event_ts":1,"payload":{"object":{"uuid":"m","participant":{"id":"1"}}}}"#,
+            r#"{"event":"meeting.participant_left","event_ts":1,"payload":{"object":{"uuid":"m","participant":{"id":"2"}}}}"#,
+        ),
+        (
+            "paystack",
+            r#"{"event":"charge.dispute.remind","data":{"id":1,"status":"awaiting-merchant-feedback"}}"#,
+            r#"{"event":"charge.dispute.remind","data":{"id":1,"status":"pending"}}"#,
+        ),
+        (
+            "lemon-squeezy",
+            r#"{"meta":{"event_name":"subscription_updated"},"data":{"id":"1","attributes":{"updated_at":"2025-01-01T00:00:00.000000Z","status":"on_trial"}}}"#,
+            r#"{"meta":{"event_name":"subscription_updated"},"data":{"id":"1","attributes":{"updated_at":"2025-01-01T00:00:00.000000Z","status":"active"}}}"#,
+        ),
+        (
+            "adyen-platform",
+            r#"{"type":"balancePlatform.transfer.updated","timestamp":"2025-01-01T00:00:00+00:00","data":{"id":"1","status":"authorised"}}"#,
+            r#"{"type":"balancePlatform.transfer.updated","timestamp":"2025-01-01T00:00:00+00:00","data":{"id":"1","status":"booked"}}"#,
+        ),
+        (
+            "mongodb-atlas",
+            r#"{"id":"1","status":"OPEN","lastNotified":"2025-01-01T00:00:00Z"}"#,
+            r#"{"id":"1","status":"OPEN","lastNotified":"2025-01-01T01:00:00Z"}"#,
+        ),
+        (
+            "docusign",
+            r#"{"event":"recipient-sent","generatedDateTime":"2025-01-01T00:00:00.000Z","data":{"envelopeId":"e","recipientId":"1"}}"#,
+            r#"{"event":"recipient-sent","generatedDateTime":"2025-01-01T00:00:00.000Z","data":{"envelopeId":"e","recipientId":"2"}}"#,
+        ),
+        (
+            "mailersend",
+            r#"{"type":"sender_identity.verified","data":{"id":"1"}}"#,
+            r#"{"type":"sender_identity.removed","data":{"id":"1"}}"#,
+        ),
+    ] {
+        let sender = Sender::new(name);
+        let [one, again, other] = [one, one, other].map(|body| dedup_id(&sender, &[], body));
+        assert_eq!(one, again, "{name}");
+        assert_ne!(one, other, "{name}");
+    }
+}
