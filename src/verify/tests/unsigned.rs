@@ -124,3 +124,16 @@ fn events_of_one_object_at_one_time_are_not_taken_for_repeats() {
         assert_ne!(one, other, "{name}");
     }
 }
+
+#[test]
+fn the_webhooks_of_triggers_are_told_apart_although_they_name_the_same_ticket() {
+    let sender = Sender::new("zendesk");
+    let id = |invocation: &str, body: &str| {
+        let header = ("x-zendesk-webhook-invocation-id", invocation);
+        dedup_id(&sender, &[header], body)
+    };
+    let open = id("1", r#"{"id":"35436","status":"open"}"#);
+    assert_ne!(open, id("2", r#"{"id":"35436","status":"solved"}"#));
+    assert_ne!(open, id("3", r#"{"id":"35436","status":"open"}"#));
+    assert_eq!(open, id("1", r#"{"id":"35436","status":"open"}"#));
+}
