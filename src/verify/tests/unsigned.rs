@@ -137,3 +137,15 @@ fn the_webhooks_of_triggers_are_told_apart_although_they_name_the_same_ticket() 
     assert_ne!(open, id("3", r#"{"id":"35436","status":"open"}"#));
     assert_eq!(open, id("1", r#"{"id":"35436","status":"open"}"#));
 }
+
+#[test]
+fn a_batch_is_told_apart_by_all_of_it() {
+    let sender = Sender::each(&provider("segment"), 0).remove(1);
+    let id = |body: &str| dedup_id(&sender, &[], body);
+    let one = id(r#"{"batch":[{"messageId":"1"}]}"#);
+    assert_ne!(
+        one,
+        id(r#"{"batch":[{"messageId":"1"},{"messageId":"2"}]}"#)
+    );
+    assert_eq!(one, id(r#"{"batch":[{"messageId":"1"}]}"#));
+}
