@@ -149,3 +149,25 @@ fn a_batch_is_told_apart_by_all_of_it() {
     );
     assert_eq!(one, id(r#"{"batch":[{"messageId":"1"}]}"#));
 }
+
+#[test]
+fn headers_under_their_other_names_make_no_new_event_of_a_repeat() {
+    for name in ["svix", "incident-io"] {
+        let sender = Sender::new(name);
+        let verifier = sender.verifier();
+        let request = sender.request(sender.sample(), NOW, ID);
+        let mut renamed = request.clone();
+        for (name, _) in &mut renamed.headers {
+            *name = match name.to_lowercase().split_once('-') {
+                Some(("svix", rest)) => format!("webhook-{rest}"),
+                Some(("webhook", rest)) => format!("svix-{rest}"),
+                _ => continue,
+            };
+        }
+        let id = |request: Unsigned| {
+            let verified = verifier.verify(request.into(), NOW);
+            verified.ok().unwrap().dedup_id().to_vec()
+        };
+        assert_eq!(id(request), id(renamed), "{name}");
+    }
+}
