@@ -171,3 +171,33 @@ fn headers_under_their_other_names_make_no_new_event_of_a_repeat() {
         assert_eq!(id(request), id(renamed), "{name}");
     }
 }
+
+#[test]
+fn a_list_of_signed_headers_is_signed_itself() {
+    let sender = Sender::new("contentful");
+    let verifier = sender.verifier();
+    let names = "content-type,x-contentful-environment-id,x-contentful-signed-headers,x-contentful-timestamp";
+    let mut request = sender.request(sender.sample(), NOW, ID);
+    let set = |request: &mut Unsigned, name: &str, value: &str| {
+        request
+            .headers
+            .retain(|(known, _)| !known.eq_ignore_ascii_case(name));
+        request.headers.push((name.to_owned(), value.to_owned()));
+    };
+    set(&mut request, "content-type", "a/b");
+    set(&mut request, "x-contentful-environment-id", "master");
+    set(&mut request, "x-contentful-signed-headers", names);
+    sender.sign(&mut request, NOW, ID);
+    assert_eq!(reason(&verifier, request.clone()), None);
+    // The same signed text, cut into other headers: the environment is free then.
+    let swallowed =
+        format!("a/b;x-contentful-environment-id:master;x-contentful-signed-headers:{names}");
+    set(&mut request, "content-type", &swallowed);
+    set(&mut request, "x-contentful-environment-id", "staging");
+    set(
+        &mut request,
+        "x-contentful-signed-headers",
+        "content-type,x-contentful-timestamp",
+    );
+    assert_eq!(reason(&verifier, request), Some(Reason::Malformed));
+}
