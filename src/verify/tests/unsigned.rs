@@ -201,3 +201,27 @@ fn a_list_of_signed_headers_is_signed_itself() {
     );
     assert_eq!(reason(&verifier, request), Some(Reason::Malformed));
 }
+
+#[test]
+fn a_nonce_does_not_take_the_end_of_a_form() {
+    let sender = Sender::new("plivo");
+    let verifier = sender.verifier();
+    let form = ("content-type", "application/x-www-form-urlencoded");
+    let nonce = ("x-plivo-signature-v3-nonce", "12345");
+    let header = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let mut request = Unsigned {
+        method: Method::POST,
+        url: format!("{PUBLIC_URL}/webhooks/test"),
+        headers: vec![header(form), header(nonce)],
+        body: "Text=Pay%20now.Or%20not".into(),
+    };
+    sender.sign(&mut request, NOW, ID);
+    assert_eq!(reason(&verifier, request.clone()), None);
+    request.body = "Text=Pay%20now".into();
+    for (name, value) in &mut request.headers {
+        if name.eq_ignore_ascii_case(nonce.0) {
+            *value = "Or not.12345".to_owned();
+        }
+    }
+    assert_eq!(reason(&verifier, request), Some(Reason::Malformed));
+}
