@@ -345,6 +345,10 @@ fn missing_values(shape: &Shape<'_>, checks: &[Check], config: &Config) -> Vec<F
                        sender writes it";
         faults.push(Fault::new("scheme.content", way_out));
     }
+    if config.confirm {
+        // Anybody's topic is signed for with the same keys.
+        needs.values.push(code::TOPIC);
+    }
     let is_set = |name: &str| {
         config
             .values

@@ -225,3 +225,24 @@ fn a_nonce_does_not_take_the_end_of_a_form() {
     }
     assert_eq!(reason(&verifier, request), Some(Reason::Malformed));
 }
+
+#[test]
+fn a_source_confirms_subscriptions_of_its_own_topic_only() {
+    let sender = Sender::new("aws-sns");
+    let confirming = |values: BTreeMap<String, String>| Config {
+        values,
+        confirm: true,
+        ..sender.config()
+    };
+    let faults = faults(confirming(BTreeMap::new()));
+    assert_eq!(faults.len(), 1, "{faults:?}");
+    assert!(
+        faults[0].starts_with("values.topic_arn: is missing"),
+        "{faults:?}"
+    );
+    let topic = (
+        "topic_arn".to_owned(),
+        "arn:aws:sns:us-east-1:1:t".to_owned(),
+    );
+    verifier(confirming([topic].into()));
+}
