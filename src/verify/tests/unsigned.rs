@@ -246,3 +246,24 @@ fn a_source_confirms_subscriptions_of_its_own_topic_only() {
     );
     verifier(confirming([topic].into()));
 }
+
+#[test]
+fn a_handshake_with_a_token_is_answered_and_no_event() {
+    let sender = Sender::new("azure-event-grid");
+    let mut request = Unsigned {
+        method: Method::POST,
+        url: format!("{PUBLIC_URL}/webhooks/test"),
+        headers: vec![(
+            "aeg-event-type".to_owned(),
+            "SubscriptionValidation".to_owned(),
+        )],
+        body: r#"[{"data":{"validationCode":"512d38b6"}}]"#.into(),
+    };
+    sender.sign(&mut request, NOW, ID);
+    let admission = sender.verifier().admit(request.into(), NOW, None);
+    let Ok(Admission::Challenge(reply)) = admission else {
+        panic!("not a handshake");
+    };
+    let (_, body) = reply.into_parts();
+    assert_eq!(&*body, br#"{"validationResponse":"512d38b6"}"#);
+}
