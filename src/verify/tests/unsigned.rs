@@ -267,3 +267,26 @@ fn a_handshake_with_a_token_is_answered_and_no_event() {
     let (_, body) = reply.into_parts();
     assert_eq!(&*body, br#"{"validationResponse":"512d38b6"}"#);
 }
+
+#[test]
+fn whoever_may_not_send_has_no_key_fetched() {
+    let clock = crate::clock::Clock::manual(NOW);
+    let metrics = crate::keys::Metrics::new(&crate::metrics::Metrics::new());
+    let stage = crate::shutdown::Stage::default();
+    let keys = KeySource::new(crate::keys::Config::default(), clock, metrics, stage);
+    let sender = Sender::new("fal");
+    let request = Received::from(sender.request(sender.sample(), NOW, ID));
+    for (peer, expected) in [("192.0.2.1", true), ("198.51.100.1", false)] {
+        let verifier = verifier(Config {
+            secrets: Vec::new(),
+            allow_from: vec!["192.0.2.0/24".parse().unwrap()],
+            ..sender.config()
+        });
+        let received = Received {
+            peer: Some(peer.parse().unwrap()),
+            ..request.clone()
+        };
+        let wanted = verifier.wanted(&received, &keys);
+        assert_eq!(wanted.is_some(), expected, "{peer}");
+    }
+}
