@@ -237,12 +237,16 @@ impl Verifier {
     /// The key that a request needs and that has to be fetched before it can be verified.
     #[must_use]
     pub fn wanted(&self, received: &Received, keys: &KeySource) -> Option<Wanted> {
+        // Whoever may not send has nothing fetched.
+        if !self.allows(received.peer) {
+            return None;
+        }
         let view = View::of(received, &self.values, &self.public_url);
-        let wanted = self
+        let mut wanted = self
             .rules
             .iter()
-            .find_map(|rule| rule.proof.wanted(&view))?;
-        matches!(keys.cached(&wanted), Cached::Missing).then_some(wanted)
+            .filter_map(|rule| rule.proof.wanted(&view));
+        wanted.find(|wanted| matches!(keys.cached(wanted), Cached::Missing))
     }
 
     /// The rule that decided, and the label of the secret or the reason.

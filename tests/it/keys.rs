@@ -200,7 +200,9 @@ async fn a_subscription_is_confirmed_only_if_asked_for_and_verified() {
     let request = sns("SubscriptionConfirmation", &fields);
     let server = KeyServer::start().await;
     server.publish(SNS_KEY, CERTIFICATE);
-    let (gate, app, _setup) = scene("aws-sns", &server, &[("confirm", "true")]).await;
+    let topic = "arn:aws:sns:us-west-2:123456789012:MyTopic";
+    let settings = [("confirm", "true"), ("values.topic_arn", topic)];
+    let (gate, app, _setup) = scene("aws-sns", &server, &settings).await;
 
     let mut forged = request.clone();
     let body = String::from_utf8(forged.body.to_vec()).expect("text");

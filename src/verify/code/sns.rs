@@ -39,7 +39,7 @@ const CERTIFICATE_URL: &str =
     "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-hookgate.pem";
 
 /// The operator's value that pins the topic.
-const TOPIC: &str = "topic_arn";
+pub(in crate::verify) const TOPIC: &str = "topic_arn";
 
 pub(super) struct Sns;
 

@@ -11,6 +11,7 @@ mod schemes;
 mod senders;
 mod signing;
 mod sources;
+mod unsigned;
 mod vectors;
 
 use std::collections::BTreeMap;
