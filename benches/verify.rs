@@ -63,11 +63,13 @@ impl Case {
         }
     }
 
-    /// A scheme of its own, with an event of 1 KiB.
+    /// A scheme of its own, with an event of 1 KiB that has an id.
     fn own(scheme: &Value) -> Self {
         let hmac = Self::shipped("hmac", SECRET);
+        let own = hmac.provider.with_scheme(scheme).unwrap();
+        let event = Self::shipped("stripe", SECRET).provider.event.clone();
         Self {
-            provider: hmac.provider.with_scheme(scheme).unwrap().into(),
+            provider: Arc::new(Provider { event, ..own }),
             ..hmac
         }
     }

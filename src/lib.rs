@@ -38,6 +38,10 @@
 //! can be seen. Each stage hands on a value that only it can make ([`verify::Verified`],
 //! [`store::Receipt`]), so that "acknowledge before it is durable" does not compile.
 
+// Tests here and of the whole gateway share their senders (tests/senders).
+#[cfg(test)]
+extern crate self as hookgate;
+
 // Plain data and plumbing: they know no stage.
 pub mod clock;
 pub mod event;

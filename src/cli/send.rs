@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         values: &values,
     };
     // What cannot be signed is said before anybody is bothered.
-    sender.sign(&sample, &url, UnixMillis(0), "")?;
+    sender.sign(&sample, &url, UnixMillis(0), &new_id(UnixMillis(0)))?;
     let sign = |now: UnixMillis| {
         let at = if args.stale { now.minus(STALE) } else { now };
         let id = args.id.clone().unwrap_or_else(|| new_id(now));
@@ -158,20 +158,16 @@ fn secret(args: &Args, provider: &Provider) -> Result<Secret, Failure> {
 
 /// The sample of the type asked for, or the first; with `--data`, its headers around that body.
 fn sample(args: &Args, provider: &Provider) -> Result<Sample, Failure> {
+    let samples = || provider.samples_of(args.variant.as_deref());
     let types = || {
-        provider
-            .samples
-            .iter()
+        samples()
             .map(|sample| sample.kind.as_str())
             .collect::<Vec<_>>()
             .join(", ")
     };
     let found = match &args.event_type {
-        None => provider.samples.first(),
-        Some(wanted) => provider
-            .samples
-            .iter()
-            .find(|sample| sample.kind == *wanted),
+        None => samples().next(),
+        Some(wanted) => samples().find(|sample| sample.kind == *wanted),
     };
     let found = found.ok_or_else(|| {
         Failure::Usage(format!(

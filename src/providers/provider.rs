@@ -159,6 +159,9 @@ pub struct Sample {
     /// The event type.
     #[serde(rename = "type")]
     pub kind: String,
+    /// The variant whose requests look like this; left out: all do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<String>,
     /// The id that stands in `headers` and `body`, so that copies can be given ids of their own.
     #[serde(default)]
     pub id: Option<String>,
@@ -179,6 +182,7 @@ impl Sample {
         let headers = self.headers.iter();
         Self {
             kind: self.kind.clone(),
+            variant: self.variant.clone(),
             id: Some(id.to_owned()),
             headers: headers
                 .map(|(name, value)| (name.clone(), value.replace(old, id)))
@@ -227,6 +231,12 @@ impl Provider {
         })
     }
 
+    /// A JSON Schema (draft 2020-12) of provider files.
+    #[must_use]
+    pub fn schema() -> Value {
+        schemars::schema_for!(Self).to_value()
+    }
+
     fn from_table(id: &str, table: toml::Table) -> Result<Self, Fault> {
         let table = serde_json::to_value(table).map_err(|e| (String::new(), e.to_string()))?;
         let mut provider: Self = read(&table, "")?;
@@ -250,6 +260,13 @@ impl Provider {
             return Err(("ack.status".to_owned(), message));
         }
         self.check_answers()?;
+        for (at, sample) in self.samples.iter().enumerate() {
+            let variant = sample.variant.as_deref();
+            if variant.is_some_and(|wanted| self.variants().all(|known| known != wanted)) {
+                let message = "is not a variant of the provider".to_owned();
+                return Err((format!("sample[{at}].variant"), message));
+            }
+        }
         let event = &self.event;
         let lists = [
             ("event.id", &event.id.0),
@@ -311,6 +328,15 @@ impl Provider {
         self.schemes
             .iter()
             .filter(move |scheme| scheme.variant.as_deref() == wanted)
+    }
+
+    /// The samples of a variant, or of the first one.
+    pub fn samples_of<'a>(&'a self, variant: Option<&'a str>) -> impl Iterator<Item = &'a Sample> {
+        let first = || self.schemes.first().and_then(|s| s.variant.as_deref());
+        let wanted = variant.or_else(first);
+        self.samples
+            .iter()
+            .filter(move |sample| sample.variant.is_none() || sample.variant.as_deref() == wanted)
     }
 
     /// The names of the variants.

@@ -26,7 +26,8 @@ pub struct SignatureRule {
     /// `config:name` is the operator's value.
     #[serde(default, skip_serializing_if = "no_tags")]
     pub tag: OneOrMany<String>,
-    /// Between items; if left out a comma (`kv`, `positional`) or a space (`list`).
+    /// Between items; if left out a comma (`kv`, `positional`) or a space (`list`). Spaces around
+    /// another text may be missing in a request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub separator: Option<String>,
     /// Between key and value; if left out `=` (`kv`) or a comma (`list`).

@@ -55,6 +55,8 @@ pub struct Part {
     pub piece: Piece,
     /// `|lower`: ASCII lower case.
     pub lower: bool,
+    /// `|free`: the one value that may contain the texts that separate it from its neighbours.
+    pub free: bool,
     /// `?`: an absent value is an empty one.
     pub optional: bool,
     /// The optional segment, `[...]` in the text, that this is part of.
@@ -86,6 +88,12 @@ pub enum NotATemplate {
          a value source such as {{header:Name}}, each with |lower if needed"
     )]
     Placeholder(String),
+    /// Several readings of one content.
+    #[error(
+        "only one value of a content may be |free, and beside it there may be only values and the \
+         timestamp: `{0}` could be read in two ways"
+    )]
+    Free(String),
 }
 
 impl Template {
@@ -135,9 +143,12 @@ impl Template {
 
 fn placeholder(inside: &str, segment: Option<usize>) -> Result<Part, NotATemplate> {
     let wrong = || NotATemplate::Placeholder(inside.to_owned());
-    let (name, lower) = inside
-        .strip_suffix("|lower")
-        .map_or((inside, false), |name| (name, true));
+    let filter = |name, filter| match str::strip_suffix(name, filter) {
+        Some(name) => (name, true),
+        None => (name, false),
+    };
+    let (name, free) = filter(inside, "|free");
+    let (name, lower) = filter(name, "|lower");
     let mut optional = false;
     let piece = match name {
         "body" => Piece::Body,
@@ -170,6 +181,7 @@ fn placeholder(inside: &str, segment: Option<usize>) -> Result<Part, NotATemplat
     Ok(Part {
         piece,
         lower,
+        free,
         optional,
         segment,
         delimiters: Vec::new(),
@@ -211,6 +223,9 @@ impl FromStr for Template {
         if !placeholders || segment.is_some() {
             return Err(unbalanced());
         }
+        if parts.iter().any(|part| part.free) && !has_one_reading(&parts) {
+            return Err(NotATemplate::Free(text.to_owned()));
+        }
         forbid_delimiters(&mut parts);
         Ok(Self {
             parts,
@@ -224,11 +239,28 @@ fn push_text(parts: &mut Vec<Part>, text: &str, segment: Option<usize>) {
         parts.push(Part {
             piece: Piece::Text(text.into()),
             lower: false,
+            free: false,
             optional: false,
             segment,
             delimiters: Vec::new(),
         });
     }
+}
+
+/// Whether a content with a free value can be read in one way only: from both ends towards it, over
+/// values that do not contain what separates them.
+fn has_one_reading(parts: &[Part]) -> bool {
+    let bounded = |part: &Part| {
+        matches!(
+            part.piece,
+            Piece::Text(_) | Piece::Value(_) | Piece::Timestamp
+        )
+    };
+    let free: Vec<_> = parts.iter().filter(|part| part.free).collect();
+    let a_value = free
+        .iter()
+        .all(|part| matches!(part.piece, Piece::Value(_)));
+    free.len() == 1 && a_value && parts.iter().all(bounded)
 }
 
 /// Gives each value from outside the texts that stand between it and the next or previous value.
@@ -240,7 +272,7 @@ fn forbid_delimiters(parts: &mut [Part]) {
         })
         .collect();
     for (at, part) in parts.iter_mut().enumerate() {
-        if !matches!(part.piece, Piece::Value(_)) {
+        if !matches!(part.piece, Piece::Value(_)) || part.free {
             continue;
         }
         let neighbours = [at.checked_sub(1), at.checked_add(1)];
@@ -302,6 +334,22 @@ mod tests {
         assert_eq!(segments, [Some(1), Some(1), Some(1), None, None, None]);
         assert!(template.covers(&Piece::Timestamp));
         assert!(!template.covers(&Piece::Value(Place::Query("id".into()))));
+    }
+
+    #[test]
+    fn one_value_may_contain_the_separators_if_there_is_one_reading_left() {
+        let template: Template = "{query:a}:{query:b|free}:{query:c}".parse().unwrap();
+        let delimiters = template.parts().iter().map(|p| p.delimiters.len());
+        assert_eq!(delimiters.collect::<Vec<_>>(), [1, 0, 0, 0, 1]);
+        for wrong in [
+            "{query:a|free}:{query:b|free}",
+            "{query:a|free}.{body}",
+            "{body|free}",
+            "{query:a|free}.{path}",
+        ] {
+            let error = wrong.parse::<Template>().unwrap_err();
+            assert!(matches!(error, NotATemplate::Free(_)), "{wrong}: {error}");
+        }
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub(super) fn fill<'a>(
         if part.segment != segment {
             (segment, start) = (part.segment, content.len());
         }
-        match value(part, view, fields, timestamp)? {
+        match value(template, part, view, fields, timestamp)? {
             Found::Secret => content.push(None),
             Found::Value(value) => content.push(Some(checked(part, value)?)),
             Found::Absent if part.segment.is_some() => {
@@ -49,9 +49,9 @@ pub(super) fn covers(
     fields: &Fields<'_>,
     place: &Place,
 ) -> bool {
-    let Some(wanted) = place.header().filter(|_| template.covers_named_headers()) else {
+    if place.header().is_none() || !template.covers_named_headers() {
         return true;
-    };
+    }
     let named = |part: &Part| {
         let (names, separator) = if let Piece::SignedHeaderValues(names, _) = &part.piece {
             (names, b' ')
@@ -64,12 +64,15 @@ pub(super) fn covers(
             return false;
         };
         let mut names = names.split(|byte| *byte == separator);
-        names.any(|name| {
-            name.trim_ascii()
-                .eq_ignore_ascii_case(wanted.as_str().as_bytes())
-        })
+        names.any(|name| is_header(name.trim_ascii(), place))
     };
     template.covers(&Piece::Value(place.clone())) || template.parts().iter().any(named)
+}
+
+/// Whether the place is the header with this name.
+fn is_header(name: &[u8], place: &Place) -> bool {
+    let header = place.header().map(|header| header.as_str().as_bytes());
+    header.is_some_and(|header| header.eq_ignore_ascii_case(name))
 }
 
 /// What stands for a piece.
@@ -80,6 +83,7 @@ enum Found<'a> {
 }
 
 fn value<'a>(
+    template: &Template,
     part: &'a Part,
     view: &View<'a>,
     fields: Option<&Fields<'a>>,
@@ -87,7 +91,9 @@ fn value<'a>(
 ) -> Result<Found<'a>, Rejection> {
     let find = |place: &Place| match view.find(place, fields) {
         Ok(value) => Ok(value),
-        Err(Ambiguous) => Err(Reason::Malformed.because("a signed value is there twice")),
+        Err(Ambiguous) => {
+            Err(Reason::Malformed.because("a signed value is there twice, or no short text"))
+        }
     };
     let (path, _) = view.path_and_query();
     let value: Bytes<'a> = match &part.piece {
@@ -110,11 +116,16 @@ fn value<'a>(
             let values: Vec<_> = headers.into_iter().map(|(_, value)| value).collect();
             values.join(joint.as_bytes()).into()
         }
-        Piece::SignedHeaderPairs(names) => {
-            let Some(names) = find(names)? else {
+        Piece::SignedHeaderPairs(place) => {
+            let Some(names) = find(place)? else {
                 return Ok(Found::Absent);
             };
             let headers = signed_headers(view, &names, b',')?;
+            // Otherwise one header could hold the pairs of others, which were anybody's then.
+            let mut named = headers.iter().map(|(name, _)| is_header(name, place));
+            if !template.covers(&Piece::Value(place.clone())) && !named.any(|itself| itself) {
+                return Err(Reason::Malformed.because("the list of signed headers is not signed"));
+            }
             let pairs = headers
                 .iter()
                 .map(|(name, value)| [name, *value].join(&b':'));

@@ -49,7 +49,8 @@ impl FactRule {
     /// Compiles a provider's rule; `key` is the source's own and goes before the provider's.
     ///
     /// Of several id places those count that `contents` cover, if there are such: beside a signed
-    /// id anybody could add an unsigned one and make a copy look new.
+    /// id anybody could add an unsigned one and make a copy look new. They are numbered alone, so
+    /// that a copy under the header names of another scheme is still the same event.
     pub(super) fn new(
         event: &EventRule,
         key: Option<&[ValueSource]>,
@@ -72,11 +73,9 @@ impl FactRule {
             }
         };
         let any_signed = event.id.0.iter().any(is_signed);
-        let numbered = (0_u8..).zip(&event.id.0);
-        let mut id: Vec<_> = numbered
-            .filter(|(_, source)| !any_signed || is_signed(source))
-            .map(|(number, source)| (number, fetch(source)))
-            .collect();
+        let counting = event.id.0.iter();
+        let counting = counting.filter(|source| !any_signed || is_signed(source));
+        let mut id: Vec<_> = (0_u8..).zip(counting.map(&mut fetch)).collect();
         // The one value that tells a source's events apart is the best id there is.
         if let (Some([source]), true) = (key, id.is_empty())
             && source.place != Place::BodySha256

@@ -32,6 +32,9 @@ enum From {
     Named { place: Place, hosts: Vec<String> },
 }
 
+/// Where Plaid's interface gives keys.
+const PLAID_PATH: &str = "/webhook_verification_key/get";
+
 /// The operator's values that Plaid is asked with.
 pub(super) const PLAID_VALUES: [&str; 2] = ["client_id", "client_secret"];
 
@@ -67,7 +70,13 @@ impl Fetched {
             })
         };
         let from = match rule.url.parse::<Place>() {
-            Ok(Place::Config(name)) => known(&format!("values.{name}"), &value(&name))?,
+            Ok(Place::Config(name)) => {
+                let mut url = value(&name);
+                if rule.form == FetchForm::Plaid {
+                    url = format!("{}{PLAID_PATH}", url.trim_end_matches('/'));
+                }
+                known(&format!("values.{name}"), &url)?
+            }
             Ok(place) => From::Named {
                 place,
                 hosts: rule.hosts.clone(),
@@ -119,6 +128,32 @@ impl Fetched {
             Some(Cached::Missing) | None => {
                 Err(Reason::KeyUnavailable.because("the sender's key could not be fetched"))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plaid_is_asked_below_the_address_of_its_interface() {
+        let rule = FetchRule {
+            form: FetchForm::Plaid,
+            url: "config:api_url".to_owned(),
+            hosts: Vec::new(),
+        };
+        for address in [
+            "https://production.plaid.com",
+            "https://production.plaid.com/",
+        ] {
+            let values = [("api_url".to_owned(), address.to_owned())].into();
+            let fetched = Fetched::new(&rule, &values).unwrap();
+            let From::Known(target) = fetched.from else {
+                panic!("the operator names it");
+            };
+            let expected = "https://production.plaid.com/webhook_verification_key/get";
+            assert_eq!(target.url(), expected);
         }
     }
 }

@@ -2,13 +2,16 @@
 //!
 //! Unexpected shapes are data: a value counts only if the whole body is valid JSON and the value is
 //! a string, an integer or a boolean, within [`TEXT_MAX_BYTES`] and without control characters.
-//! A key that occurs twice on the way is ambiguous and counts as absent, since other parsers may
-//! take the other one. Floats count as absent too: different texts could become one number.
+//! A key that occurs twice on the way is ambiguous, since other parsers may take the other one, and
+//! floats are none, since different texts could become one number. Facts take such a value for
+//! absent; where it is signed it is not, since then anybody could put it where nothing was.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::view::Ambiguous;
 
 /// The longest value that is taken as an id, a type or a part of a dedup key.
 pub(super) const TEXT_MAX_BYTES: usize = 256;
@@ -42,9 +45,11 @@ struct Child {
 pub(super) struct Values<'a>(Vec<Slot<'a>>);
 
 enum Slot<'a> {
+    /// Nothing, `null` or an empty text.
     Absent,
     Text(Cow<'a, str>),
-    Ambiguous,
+    /// Something that does not count, or several values.
+    Odd,
 }
 
 impl Tree {
@@ -82,15 +87,16 @@ impl<'a> Values<'a> {
     pub(super) fn text(&self, slot: usize) -> Option<&str> {
         match self.0.get(slot)? {
             Slot::Text(text) => Some(text),
-            Slot::Absent | Slot::Ambiguous => None,
+            Slot::Absent | Slot::Odd => None,
         }
     }
 
     /// Takes the text out of a slot.
-    pub(super) fn take(mut self, slot: usize) -> Option<Cow<'a, str>> {
-        match std::mem::replace(self.0.get_mut(slot)?, Slot::Absent) {
-            Slot::Text(text) => Some(text),
-            Slot::Absent | Slot::Ambiguous => None,
+    pub(super) fn take(mut self, slot: usize) -> Result<Option<Cow<'a, str>>, Ambiguous> {
+        match self.0.get_mut(slot) {
+            None | Some(Slot::Absent) => Ok(None),
+            Some(Slot::Text(text)) => Ok(Some(std::mem::take(text))),
+            Some(Slot::Odd) => Err(Ambiguous),
         }
     }
 }
@@ -117,7 +123,7 @@ impl Node {
 
     fn spoil(&self, slots: &mut [Slot<'_>]) {
         if let Some(slot) = self.slot.and_then(|slot| slots.get_mut(slot)) {
-            *slot = Slot::Ambiguous;
+            *slot = Slot::Odd;
         }
         for child in &self.children {
             child.node.spoil(slots);
@@ -132,12 +138,19 @@ struct Walk<'w, 'de> {
 }
 
 impl<'de> Walk<'_, 'de> {
-    fn found(self, text: Cow<'de, str>) {
+    fn found(&mut self, text: Cow<'de, str>) {
+        let found = match is_usable(&text) {
+            true => Slot::Text(text),
+            false if text.is_empty() => Slot::Absent,
+            false => Slot::Odd,
+        };
+        self.fill(found);
+    }
+
+    fn fill(&mut self, found: Slot<'de>) {
         let slot = self.node.slot.and_then(|slot| self.slots.get_mut(slot));
-        if let Some(slot @ Slot::Absent) = slot
-            && is_usable(&text)
-        {
-            *slot = Slot::Text(text);
+        if let Some(slot @ Slot::Absent) = slot {
+            *slot = found;
         }
     }
 }
@@ -157,35 +170,37 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
         f.write_str("any JSON value")
     }
 
-    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<(), E> {
+    fn visit_borrowed_str<E: Error>(mut self, text: &'de str) -> Result<(), E> {
         self.found(Cow::Borrowed(text));
         Ok(())
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+    fn visit_str<E: Error>(mut self, text: &str) -> Result<(), E> {
         // Longer texts are not worth a copy: they are never taken.
-        if text.len() <= TEXT_MAX_BYTES {
-            self.found(Cow::Owned(text.to_owned()));
+        match text.len() <= TEXT_MAX_BYTES {
+            true => self.found(Cow::Owned(text.to_owned())),
+            false => self.fill(Slot::Odd),
         }
         Ok(())
     }
 
-    fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
+    fn visit_bool<E: Error>(mut self, value: bool) -> Result<(), E> {
         self.found(Cow::Borrowed(if value { "true" } else { "false" }));
         Ok(())
     }
 
-    fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
+    fn visit_u64<E: Error>(mut self, value: u64) -> Result<(), E> {
         self.found(Cow::Owned(value.to_string()));
         Ok(())
     }
 
-    fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
+    fn visit_i64<E: Error>(mut self, value: i64) -> Result<(), E> {
         self.found(Cow::Owned(value.to_string()));
         Ok(())
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+    fn visit_f64<E: Error>(mut self, _: f64) -> Result<(), E> {
+        self.fill(Slot::Odd);
         Ok(())
     }
 
@@ -193,8 +208,9 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
         Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
         let children = &self.node.children;
+        self.fill(Slot::Odd);
         let mut seen = 0_u64;
         while let Some(wanted) = map.next_key_seed(Key(children))? {
             let Some((at, child)) = wanted.and_then(|at| Some((at, children.get(at)?))) else {
@@ -217,7 +233,8 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
         Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        self.fill(Slot::Odd);
         for at in 0.. {
             let wanted = self.node.children.iter().find(|c| c.index == Some(at));
             let more = match wanted {

@@ -318,6 +318,17 @@ pub(super) fn with_signature(signed: &str, signature: &[u8]) -> String {
     format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
+/// A signature that stands apart from the payload.
+pub(super) fn detached(algorithm: JwtAlgorithm, signature: &[u8]) -> String {
+    let header = format!(
+        r#"{{"alg":"{}","b64":false,"crit":["b64"]}}"#,
+        algorithm.as_str()
+    );
+    let [header, signature] =
+        [header.as_bytes(), signature].map(|part| URL_SAFE_NO_PAD.encode(part));
+    format!("{header}..{signature}")
+}
+
 /// The claims' text in a token that nothing is known about.
 pub(super) fn payload(token: &[u8]) -> Option<Vec<u8>> {
     let part = token.split(|byte| *byte == b'.').nth(1)?;

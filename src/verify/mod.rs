@@ -42,7 +42,7 @@ pub use admit::{AckBody, Admission, Confirmation, Handover, Reply};
 pub use diagnose::{BODY_BYTES_MAX as DIAGNOSED_BYTES_MAX, Diagnosis, Diagnostician, Mistake};
 pub use explain::{Explanation, Mark, Step};
 pub use rejection::{Reason, Refused, Rejection};
-pub use sign::{TestKey, Unsigned, sign, test_key};
+pub use sign::{TestKey, Unsigned, public_key, sign, test_key};
 pub use verified::Verified;
 
 use std::borrow::Cow;
@@ -238,6 +238,10 @@ impl Verifier {
     /// one for each scheme.
     #[must_use]
     pub fn wanted(&self, received: &Received, keys: &KeySource) -> Vec<Wanted> {
+        // Whoever may not send has nothing fetched.
+        if !self.allows(received.peer) {
+            return Vec::new();
+        }
         let view = View::of(received, &self.values, &self.public_url);
         let rules = self.rules.iter();
         rules

@@ -54,6 +54,8 @@ pub(super) struct Signed {
     pub(super) keys: SigningKeys,
     /// Whoever asks gets hashes under the same keys: see [`could_be_an_answer`].
     pub(super) signs_answers: bool,
+    /// Of bodies it covers the fields of forms only, and no check looks at others.
+    pub(super) forms_only: bool,
 }
 
 /// What checks a signature over content.
@@ -232,6 +234,9 @@ fn basic_login(header: &[u8]) -> Option<Vec<u8>> {
 impl Signed {
     fn check(&self, view: &View<'_>, now: UnixMillis) -> Result<Arc<str>, Rejection> {
         let groups = self.reader.fields(view)?.groups();
+        if self.forms_only && !view.body.is_empty() && !view.is_form() {
+            return Err(Reason::Malformed.because("the signature does not cover such a body"));
+        }
         let ways = groups.iter().flat_map(|fields| {
             self.contents.iter().flat_map(move |content| {
                 let urls = std::iter::once(view.public_url).chain(self.other_url.as_deref());

@@ -53,7 +53,10 @@ impl Rule {
         if !faults.is_empty() {
             return Err(faults);
         }
-        let (proof, label) = compile(&shape, config)?;
+        let (mut proof, label) = compile(&shape, config)?;
+        if let Proof::Signed(signed) = &mut proof {
+            signed.forms_only &= !scheme.checks.iter().any(looks_at_body);
+        }
         let contents = proof.contents();
         let checks = scheme.checks.iter();
         Ok(Self {
@@ -74,6 +77,13 @@ impl Rule {
         }
         Ok(evidence)
     }
+}
+
+/// Whether a check compares the body's digest, wherever it has to.
+fn looks_at_body(check: &Check) -> bool {
+    let digest =
+        |source: &ValueSource| matches!(source.place, Place::BodySha256 | Place::BodySha256Base64);
+    !check.from.optional && check.equals_value.as_ref().is_some_and(digest)
 }
 
 fn reader(rule: &SignatureRule, length: Option<usize>, config: &Config) -> Reader {
@@ -143,6 +153,10 @@ fn compile_signed(shape: &SignedShape<'_>, config: &Config) -> Result<Signed, Ve
         },
         keys,
         signs_answers: signs_answers(config),
+        forms_only: shape
+            .content
+            .iter()
+            .any(|one| one.covers(&Piece::SortedForm) && !one.covers_body()),
     })
 }
 
@@ -330,6 +344,10 @@ fn missing_values(shape: &Shape<'_>, checks: &[Check], config: &Config) -> Vec<F
         let way_out = "the sender signs the URL: set server.public_url to the address as the \
                        sender writes it";
         faults.push(Fault::new("scheme.content", way_out));
+    }
+    if config.confirm {
+        // Anybody's topic is signed for with the same keys.
+        needs.values.push(code::TOPIC);
     }
     let is_set = |name: &str| {
         config

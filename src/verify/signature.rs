@@ -126,6 +126,11 @@ impl Reader {
         }
     }
 
+    /// What stands before every signature.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     /// The text behind the prefix.
     pub(super) fn unprefixed<'a>(&self, text: &'a [u8]) -> Option<&'a [u8]> {
         let bare = text.strip_prefix(self.prefix.as_bytes());
@@ -279,7 +284,10 @@ impl<'a> Fields<'a> {
         let reader = self.reader;
         let separator = match reader.parse {
             Parse::Raw => &[][..],
-            Parse::Kv | Parse::List | Parse::Positional => reader.separator.as_bytes(),
+            Parse::Kv | Parse::List | Parse::Positional => match reader.separator.trim() {
+                "" => reader.separator.as_bytes(),
+                bare => bare.as_bytes(),
+            },
         };
         split(value, separator)
             .enumerate()

@@ -37,7 +37,7 @@ pub(super) struct View<'a> {
     pub(super) item: &'a [u8],
 }
 
-/// Two different values stand at one place.
+/// Two different values stand at one place, or one that others may read differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ambiguous;
 
@@ -95,8 +95,8 @@ impl<'a> View<'a> {
                 self.form()
                     .filter_map(|(key, value)| (*key == *name.as_bytes()).then_some(value)),
             ),
-            Place::Json(pointer) => Ok(json(pointer, self.body)),
-            Place::Item(pointer) => Ok(json(pointer, self.item)),
+            Place::Json(pointer) => json(pointer, self.body),
+            Place::Item(pointer) => json(pointer, self.item),
             Place::Sig(key) => fields.map_or(Ok(None), |fields| fields.field(key)),
             Place::Config(name) => Ok(self.values.get(&**name).map(|v| v.as_bytes().into())),
             Place::PathToken => Ok(self.path_token.map(|token| token.as_bytes().into())),
@@ -141,13 +141,14 @@ impl<'a> View<'a> {
 }
 
 /// The one value at a pointer into a JSON text.
-fn json<'a>(pointer: &[Box<str>], text: &'a [u8]) -> Option<Bytes<'a>> {
+fn json<'a>(pointer: &[Box<str>], text: &'a [u8]) -> Result<Option<Bytes<'a>>, Ambiguous> {
     let mut tree = Tree::default();
     let slot = tree.add(pointer);
-    Some(match tree.read(text).take(slot)? {
+    let found = tree.read(text).take(slot)?;
+    Ok(found.map(|text| match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
         Cow::Owned(text) => Cow::Owned(text.into_bytes()),
-    })
+    }))
 }
 
 /// The one value, `None` if there is none; equal repeats are one.

@@ -268,6 +268,21 @@ fn send_makes_up_a_key_pair_and_names_the_values_it_lacks() {
 }
 
 #[test]
+fn send_signs_for_providers_whose_event_id_is_signed() {
+    let (code, _, errors) = outcome(&run(&[
+        "send",
+        "--provider",
+        "adyen",
+        "--secret",
+        "00ff",
+        "--to",
+        "http://127.0.0.1:1/",
+    ]));
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("cannot connect"), "{errors}");
+}
+
+#[test]
 fn providers_of_ones_own_are_known_where_the_configuration_is_given() {
     let place = tempfile::tempdir().expect("a temporary directory");
     let write = |name: &str, text: &str| {

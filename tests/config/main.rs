@@ -3,7 +3,11 @@
 #![expect(clippy::expect_used, reason = "helpers of tests fail loudly")]
 
 mod bad;
+mod own;
+mod page;
+mod schema;
 mod shipped;
+mod validator;
 
 use std::path::Path;
 use std::process::{Command, Output};

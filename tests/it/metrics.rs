@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::support::gate::Setup;
 use crate::support::http::Connection;
-use crate::support::sender::{Sender, everyone};
+use crate::support::sender::Sender;
 
 /// The families that dashboards and alerts are made of, and their types.
 const FAMILIES: [(&str, &str); 23] = [
@@ -108,7 +108,7 @@ fn of_source(source: &str) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_family_is_there_from_the_start_with_all_its_labels_at_zero() {
-    let senders = everyone();
+    let senders = Sender::all();
     let (setup, _app) = Setup::scene(&senders.iter().collect::<Vec<_>>()).await;
     let gate = setup.start().await;
 

@@ -21,10 +21,17 @@ pub(crate) struct Home {
 
 impl Home {
     pub(crate) fn new(sender: &Sender) -> Self {
+        let mut home = Self::empty();
+        home.settings.extend(sender.settings());
+        home
+    }
+
+    /// Without a source; `hookgate.toml` in the directory may name some.
+    pub(crate) fn empty() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
         let mut home = Self {
             directory,
-            settings: sender.settings(),
+            settings: Vec::new(),
         };
         for (key, file) in [
             ("server.listen", "gate.sock"),

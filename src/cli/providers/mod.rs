@@ -31,12 +31,19 @@ pub(super) struct Args {
     /// Print JSON
     #[arg(long)]
     json: bool,
+    /// A JSON Schema of provider files, for editors
+    #[arg(long, conflicts_with_all = ["id", "filter", "json"])]
+    schema: bool,
     /// Print the table of docs/providers.md
     #[arg(long, hide = true, conflicts_with_all = ["id", "json"])]
     markdown: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<(), Failure> {
+    if args.schema {
+        out::line(format_args!("{:#}", Provider::schema()));
+        return Ok(());
+    }
     let catalogue = args.catalogue.load()?;
     if let Some(id) = &args.id {
         let provider = find(&catalogue, id)?;

@@ -1,9 +1,11 @@
 //! A detached JSON Web Signature over the raw body (RFC 7515 appendix F, RFC 7797).
 
 use super::{About, Claimed, Procedure, content};
+use crate::clock::UnixMillis;
 use crate::providers::{Algorithm, JwtAlgorithm};
-use crate::verify::jwt::Detached;
+use crate::verify::jwt::{self, Detached};
 use crate::verify::rejection::{Reason, Rejection};
+use crate::verify::sign::Unsigned;
 use crate::verify::signature::{Reader, Signature};
 use crate::verify::view::View;
 
@@ -41,5 +43,17 @@ impl Procedure for DetachedJws {
             kid: detached.kid,
             objection: None,
         })
+    }
+
+    fn write(
+        &self,
+        request: &mut Unsigned,
+        _at: UnixMillis,
+        signature: &[u8],
+    ) -> Result<(), String> {
+        let detached = jwt::detached(JwtAlgorithm::Rs256, signature);
+        let text = format!("{}{detached}", self.0.prefix());
+        let place = self.0.places().first();
+        request.put_at(place.ok_or("the signature has no place")?, &text)
     }
 }

@@ -18,7 +18,7 @@ mod sns;
 mod texts;
 
 pub(super) use sign::sign;
-pub(super) use sns::subscribe_url;
+pub(super) use sns::{TOPIC, subscribe_url};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

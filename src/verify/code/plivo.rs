@@ -37,6 +37,10 @@ impl Procedure for PlivoV3 {
         let algorithm = Algorithm::HmacSha256;
         let signature = header(view, &SIGNATURE)?;
         let nonce = header(view, &NONCE)?;
+        if nonce.contains(&b'.') {
+            let detail = "the nonce contains the text that separates it from the form";
+            return Err(Reason::Malformed.because(detail));
+        }
         let address = address(view)?;
         let texts = signature.split(|byte| *byte == b',');
         Ok(Claimed {

@@ -1,4 +1,4 @@
-//! Segment's batches: the signature covers the first event, written anew, and no other byte.
+//! Segment's batches, JSON arrays: the signature covers the first event, written anew, and no other byte.
 
 use http::HeaderName;
 
@@ -16,7 +16,7 @@ static SIGNATURE: HeaderName = HeaderName::from_static("x-signature");
 static ABOUT: About = About {
     label: "segment-batch",
     algorithms: &[Algorithm::HmacSha1],
-    covers: "{json:/batch/0}",
+    covers: "{json:/0}",
     covered: "the first event of a batch and not the others, without a timestamp",
     tolerance: None,
 };

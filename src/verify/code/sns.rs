@@ -5,6 +5,8 @@
 //!
 //! What is not signed: `UnsubscribeURL` and `MessageAttributes`.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
 
 use super::texts::texts;
@@ -13,6 +15,7 @@ use crate::clock::UnixMillis;
 use crate::providers::{Algorithm, Encoding};
 use crate::verify::Verified;
 use crate::verify::rejection::{Reason, Rejection};
+use crate::verify::sign::Unsigned;
 use crate::verify::view::View;
 
 /// Headers that repeat a field of the body, and the field.
@@ -31,8 +34,12 @@ static ABOUT: About = About {
     tolerance: None,
 };
 
+/// What a message that we sign names as its certificate.
+const CERTIFICATE_URL: &str =
+    "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-hookgate.pem";
+
 /// The operator's value that pins the topic.
-const TOPIC: &str = "topic_arn";
+pub(in crate::verify) const TOPIC: &str = "topic_arn";
 
 pub(super) struct Sns;
 
@@ -63,6 +70,24 @@ impl Procedure for Sns {
             objection: objection(&message, view)?,
             kid: None,
         })
+    }
+
+    fn write(
+        &self,
+        request: &mut Unsigned,
+        at: UnixMillis,
+        signature: &[u8],
+    ) -> Result<(), String> {
+        let at = jiff::Timestamp::from_millisecond(at.0).map_err(|error| error.to_string())?;
+        for (name, text) in [
+            ("Timestamp", format!("{at:.3}")),
+            ("SignatureVersion", "2".to_owned()),
+            ("SigningCertURL", CERTIFICATE_URL.to_owned()),
+            ("Signature", STANDARD.encode(signature)),
+        ] {
+            request.set_member(name, &text)?;
+        }
+        Ok(())
     }
 }
 

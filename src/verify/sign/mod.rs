@@ -12,7 +12,7 @@ mod request;
 mod rsa;
 mod token;
 
-pub use private::{TestKey, test_key};
+pub use private::{TestKey, public_key, test_key};
 pub use request::Unsigned;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -20,6 +20,7 @@ use super::super::public::signature_algorithm;
 use super::rsa::{self, RSA, sequence};
 use crate::keys::SignatureAlgorithm;
 use crate::providers::{KeyForm, Provider, Shape};
+use crate::secret::Secret;
 
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
@@ -38,6 +39,34 @@ pub struct TestKey {
 /// # Errors
 /// The variant is unknown, or signs with a shared secret.
 pub fn test_key(provider: &Provider, variant: Option<&str>) -> Result<TestKey, String> {
+    let (algorithm, form) = key_of(provider, variant)?;
+    let (private, key) = PrivateKey::generate(algorithm)?;
+    let public = key.public(form)?;
+    Ok(TestKey { private, public })
+}
+
+/// The public half of a private key, in the form that a provider's scheme wants.
+///
+/// # Errors
+/// The variant is unknown or signs with a shared secret, or the private key does not suit it.
+pub fn public_key(
+    provider: &Provider,
+    variant: Option<&str>,
+    private: &Secret,
+) -> Result<String, String> {
+    let (algorithm, form) = key_of(provider, variant)?;
+    let key = PrivateKey::parse(private.expose())?;
+    if !key.suits(algorithm) {
+        return Err(OF_ANOTHER_KIND.to_owned());
+    }
+    key.public(form)
+}
+
+/// The algorithm of a provider's key pairs, and the form of the public half.
+fn key_of(
+    provider: &Provider,
+    variant: Option<&str>,
+) -> Result<(SignatureAlgorithm, KeyForm), String> {
     let scheme = provider.pinned(variant).next();
     let scheme = scheme.ok_or_else(|| format!("{} has no such variant", provider.id))?;
     let shape = scheme.shape().map_err(|fault| format!("scheme.{fault}"))?;
@@ -55,9 +84,7 @@ pub fn test_key(provider: &Provider, variant: Option<&str>) -> Result<TestKey, S
     };
     let algorithm =
         algorithm.ok_or_else(|| format!("{} does not sign with a private key", provider.id))?;
-    let (private, key) = PrivateKey::generate(algorithm)?;
-    let public = key.public(form)?;
-    Ok(TestKey { private, public })
+    Ok((algorithm, form))
 }
 
 /// What a procedure's keys are for, as far as their form says.
@@ -85,6 +112,7 @@ pub(super) enum PrivateKey {
     Rsa(Box<RsaKeyPair>, Zeroizing<Vec<u8>>),
 }
 
+const OF_ANOTHER_KIND: &str = "the private key is of another kind than the scheme's algorithm";
 const NO_RANDOM: &str = "the system gives no random numbers";
 
 impl PrivateKey {
@@ -152,7 +180,7 @@ impl PrivateKey {
         message: &[u8],
     ) -> Result<Vec<u8>, &'static str> {
         if !self.suits(algorithm) {
-            return Err("the private key is of another kind than the scheme's algorithm");
+            return Err(OF_ANOTHER_KIND);
         }
         let random = SystemRandom::new();
         let signature = match self {

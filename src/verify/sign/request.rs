@@ -45,6 +45,11 @@ impl Unsigned {
         headers.any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
+    /// Puts a text at a place, in place of what is there.
+    pub(in crate::verify) fn put_at(&mut self, place: &Place, text: &str) -> Result<(), String> {
+        self.put(&Spot::new(place), text)
+    }
+
     /// Puts a text where a scheme looks for it, in place of what is there.
     pub(super) fn put(&mut self, spot: &Spot<'_>, text: &str) -> Result<(), String> {
         match spot.place {
@@ -104,6 +109,11 @@ impl Unsigned {
             digits.to_owned()
         };
         self.set_json(pointer, &value)
+    }
+
+    /// Puts in a text as a member of the body, a JSON object.
+    pub(in crate::verify) fn set_member(&mut self, name: &str, text: &str) -> Result<(), String> {
+        self.set_json(&[name.into()], &quoted(text))
     }
 
     fn set_json(&mut self, pointer: &[Box<str>], value: &str) -> Result<(), String> {

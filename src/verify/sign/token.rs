@@ -33,14 +33,19 @@ impl Signer<'_> {
                 claims.entry(&**name).or_insert_with(|| self.id.into());
             }
         }
-        claims.insert("iat".to_owned(), self.at.seconds().into());
+        for name in ["iat", "nbf"] {
+            claims.insert(name.to_owned(), self.at.seconds().into());
+        }
         let end = self.at.seconds() + TOKEN_SECONDS;
         claims.insert("exp".to_owned(), end.into());
         for check in checks {
             if let Place::Claim(name) = &check.from.place {
                 let rule = CheckRule::new(check, &[]);
                 let wanted = request.view(self.values, &[], |view| rule.wanted(view))?;
-                claims.insert(name.to_string(), wanted.unwrap_or_default().into());
+                let wanted = wanted.unwrap_or_default();
+                // Issuers write truth values as such; the check takes either.
+                let value = wanted.parse().map_or_else(|_| wanted.into(), Value::Bool);
+                claims.insert(name.to_string(), value);
             }
         }
         let claims = Value::Object(claims).to_string();

@@ -15,7 +15,7 @@ fn text(steps: &[Step]) -> String {
 }
 
 fn stripe() -> (Sender, Unsigned) {
-    let sender = Sender::new(&provider("stripe"), None);
+    let sender = Sender::new("stripe");
     let request = sender.request(sender.sample(), NOW, "x");
     (sender, request)
 }
@@ -75,7 +75,7 @@ fn each_failure_is_told_where_it_is() {
 #[test]
 fn a_secret_that_another_one_made_up_for_is_no_failure() {
     let (sender, request) = stripe();
-    let two = ["another", sender.verifies_with];
+    let two = ["another", &*sender.verifying];
     let verifier = verifier(config(Arc::clone(&sender.provider), &two));
     let (steps, verified) = told(&verifier, request, NOW);
     assert!(verified);

@@ -7,8 +7,11 @@ mod events;
 mod explanations;
 mod forgeries;
 mod schemes;
+#[path = "../../../tests/senders/mod.rs"]
+mod senders;
 mod signing;
 mod sources;
+mod unsigned;
 mod vectors;
 
 use std::collections::BTreeMap;
@@ -18,7 +21,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::*;
-use crate::providers::{Catalogue, Sample};
+use crate::providers::{Catalogue, Kind, Sample};
+use senders::{PUBLIC_URL, Sender};
 
 /// Wall time of the tests: 2025-01-01T00:00:00Z.
 const NOW: UnixMillis = UnixMillis(1_735_689_600_000);
@@ -83,66 +87,14 @@ fn received(url: &str, headers: &[(&str, &str)], body: impl Into<Bytes>) -> Rece
     }
 }
 
-/// One way to be a sender: a provider, a variant, and what sender and receiver hold.
-struct Sender {
-    provider: Arc<Provider>,
-    variant: Option<&'static str>,
-    signs_with: &'static str,
-    verifies_with: &'static str,
-    values: BTreeMap<String, String>,
-}
-
 impl Sender {
-    /// A sender for every provider and variant.
-    fn all() -> Vec<Self> {
-        let mut senders = Vec::new();
-        for provider in Catalogue::embedded().iter() {
-            let mut variants: Vec<_> = provider.schemes.iter().map(|s| s.variant.clone()).collect();
-            variants.dedup();
-            for variant in variants {
-                senders.push(Self::new(&provider, variant.as_deref()));
-            }
-        }
-        senders
-    }
-
-    fn new(provider: &Arc<Provider>, variant: Option<&str>) -> Self {
-        let whsec = "whsec_aG9va2dhdGUtdGVzdC1zZWNyZXQtMDEyMzQ1Njc4OQ==";
-        // RFC 8032, test 1.
-        let whsk = "whsk_nWGxne/9WmC6hEr0kuwsxERJxWl7MmkZcDusAxyuf2A=";
-        let whpk = "whpk_11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
-        let (variant, signs_with, verifies_with) = match variant {
-            Some("v1a") => (Some("v1a"), whsk, whpk),
-            Some("v1") => (Some("v1"), whsec, whsec),
-            Some("static") => (Some("static"), "s3crettoken1", "s3crettoken1"),
-            Some("derived") => (Some("derived"), "secretKey", "secretKey"),
-            Some(other) => panic!("a sender for {other} is missing"),
-            None if provider.id == "sieve" => (None, "", ""),
-            None => (None, whsec, whsec),
-        };
-        Self {
-            provider: Arc::clone(provider),
-            variant,
-            signs_with,
-            verifies_with,
-            values: [("message".to_owned(), "leaning tower of pisa".to_owned())].into(),
-        }
-    }
-
-    fn name(&self) -> String {
-        format!("{} {}", self.provider.id, self.variant.unwrap_or_default())
-    }
-
-    fn signs_body(&self) -> bool {
-        let scheme = self.provider.pinned(self.variant).next().unwrap();
-        scheme.content.is_some()
-    }
-
     fn config(&self) -> Config {
-        let secrets = Some(self.verifies_with).filter(|secret| !secret.is_empty());
+        let signs = self.scheme().kind != Kind::None;
+        let secrets = signs.then_some(&*self.verifying);
         Config {
-            variant: self.variant.map(str::to_owned),
+            variant: self.variant.clone(),
             values: self.values.clone(),
+            public_url: Some(PUBLIC_URL.to_owned()),
             ..config(Arc::clone(&self.provider), secrets.as_slice())
         }
     }
@@ -152,31 +104,23 @@ impl Sender {
     }
 
     fn request(&self, sample: &Sample, at: UnixMillis, id: &str) -> Unsigned {
-        let headers = sample.headers.iter();
+        let headers = sample.headers.clone().into_iter();
         let mut request = Unsigned {
             method: Method::POST,
-            url: "/webhooks/test?keep=1".to_owned(),
-            headers: headers
-                .map(|(name, value)| (name.clone(), value.clone()))
-                .collect(),
+            url: format!("{PUBLIC_URL}/webhooks/test?keep=1"),
+            headers: headers.collect(),
             body: sample.body.clone().into(),
         };
-        let secret = Secret::new("secret", self.signs_with);
-        sign(
-            &self.provider,
-            self.variant,
-            &secret,
-            &self.values,
-            &mut request,
-            at,
-            id,
-        )
-        .unwrap();
+        self.sign(&mut request, at, id);
         request
     }
 
+    fn samples(&self) -> Vec<&Sample> {
+        self.provider.samples_of(self.variant.as_deref()).collect()
+    }
+
     fn sample(&self) -> &Sample {
-        self.provider.samples.first().unwrap()
+        self.samples()[0]
     }
 }
 
@@ -184,7 +128,10 @@ impl From<Unsigned> for Received {
     fn from(request: Unsigned) -> Self {
         let headers = request.headers.iter();
         let headers: Vec<_> = headers.map(|(n, v)| (n.as_str(), v.as_str())).collect();
-        received(&request.url, &headers, request.body.clone())
+        Self {
+            method: request.method.clone(),
+            ..received(&request.url, &headers, request.body.clone())
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! What the signer makes is what the verifier accepts, for every kind, place and algorithm.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use super::*;
@@ -123,6 +125,32 @@ fn a_signature_goes_to_every_place_that_a_scheme_can_name() {
     let scheme = mac(&json!({ "from": "form:sig" }), "{url}", &Value::Null);
     let fault = Case::new(&scheme, "application/json", "{}").sign().err();
     assert!(fault.unwrap().contains("must be a form"));
+}
+
+#[test]
+fn a_separator_is_written_with_its_space_and_read_without_it_too() {
+    let signature = json!({
+        "from": "header:X-Signature", "parse": "kv", "tag": "v1", "separator": ", ",
+    });
+    let timestamp = json!({ "from": "sig:t", "unit": "s" });
+    let case = Case::json(&mac(&signature, "{timestamp}.{body}", &timestamp));
+    let signed = case.round_trip();
+    assert!(
+        signed
+            .headers
+            .iter()
+            .any(|(_, value)| value.contains(", v1="))
+    );
+    for spelled in [",", " , "] {
+        let mut other = signed.clone();
+        for (_, value) in &mut other.headers {
+            *value = value.replace(", ", spelled);
+        }
+        assert!(
+            case.verifier().verify(other.into(), NOW).is_ok(),
+            "{spelled}"
+        );
+    }
 }
 
 #[test]
@@ -340,6 +368,14 @@ fn a_private_key_that_does_not_fit_is_said_so() {
     );
 }
 
+/// What the token in the request says.
+fn claims(request: &Unsigned) -> Value {
+    let mut headers = request.headers.iter();
+    let (_, token) = headers.find(|(name, _)| name == "authorization").unwrap();
+    let payload = token.split('.').nth(1).unwrap();
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
+}
+
 #[test]
 fn tokens_carry_the_claims_that_a_scheme_checks() {
     for (algorithms, key) in [
@@ -354,6 +390,7 @@ fn tokens_carry_the_claims_that_a_scheme_checks() {
             "signature": { "from": "header:Authorization", "prefix": "Bearer " },
             "check": [
                 { "from": "jwt:iss", "equals": "sender" },
+                { "from": "jwt:verified", "equals": "true" },
                 { "from": "jwt:aud", "equals_value": "config:name" },
                 { "from": "jwt:request_body_sha256", "equals_value": "body_sha256_base64" },
                 { "from": "jwt:sha256", "equals_value": "body_sha256" },
@@ -362,6 +399,12 @@ fn tokens_carry_the_claims_that_a_scheme_checks() {
         });
         let case = Case::json(&scheme);
         let mut forged = case.round_trip();
+        let claims = claims(&forged);
+        assert_eq!(claims["nbf"], claims["iat"]);
+        assert_eq!(
+            [&claims["iss"], &claims["verified"]],
+            [&json!("sender"), &json!(true)]
+        );
         forged.body = "{}".into();
         assert_eq!(reason(&case.verifier(), forged), Some(Reason::Check));
         let late = case.sign().unwrap();

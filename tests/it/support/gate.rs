@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::app::App;
 use super::eventually;
 use super::http::{Answer, Connection};
-use super::sender::{Sender, bytes};
+use super::sender::{PUBLIC_URL, Sender, bytes};
 
 /// How to start a gate; it can be started again and again over the same store.
 pub(crate) struct Setup {
@@ -33,6 +33,7 @@ impl Setup {
         };
         let (app, store) = (setup.app_address().to_string(), setup.store());
         setup.set("server.listen", "127.0.0.1:0");
+        setup.set("server.public_url", PUBLIC_URL);
         setup.set("admin.listen", "127.0.0.1:0");
         setup.set("app.url", &app);
         setup.set("app.retry.first", "1ms");

@@ -55,10 +55,16 @@ impl Answer {
 
     /// Asserts that an event was acknowledged and how; its id.
     #[track_caller]
-    pub(crate) fn acknowledged(&self, status: &str) -> String {
+    pub(crate) fn acknowledged(&self, how: &str) -> String {
+        self.acknowledged_with(200, how)
+    }
+
+    /// The same for a provider that wants another status than 200.
+    #[track_caller]
+    pub(crate) fn acknowledged_with(&self, status: u16, how: &str) -> String {
         assert_eq!(
             (self.status, self.header("hookgate-status")),
-            (200, Some(status)),
+            (status, Some(how)),
             "{self:?}"
         );
         self.event_id()

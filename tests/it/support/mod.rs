@@ -10,6 +10,8 @@ pub(crate) mod gate;
 pub(crate) mod http;
 pub(crate) mod keys;
 pub(crate) mod sender;
+#[path = "../../senders/mod.rs"]
+pub(crate) mod senders;
 
 use std::time::Duration;
 

@@ -1,104 +1,27 @@
-//! Senders that sign as the shipped providers do.
+//! Senders that sign as the shipped providers do, at a gate with a source for each.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use ed25519_dalek::SigningKey;
 use hookgate::clock::{Clock, UnixMillis};
-use hookgate::providers::{Catalogue, KeyForm, Kind, Provider, Scheme};
-use hookgate::secret::Secret;
-use hookgate::verify::{Unsigned, sign};
+use hookgate::providers::Kind;
+use hookgate::verify::Unsigned;
 use http::Method;
 
-/// One sender: a provider in one of its variants, with a source of its own at the gate.
-#[derive(Clone)]
-pub(crate) struct Sender {
-    /// The source's name.
-    pub(crate) source: String,
-    pub(crate) provider: Arc<Provider>,
-    pub(crate) kind: Kind,
-    variant: Option<String>,
-    signing: String,
-    verifying: String,
-    values: BTreeMap<String, String>,
-}
-
-/// Every provider in every variant.
-pub(crate) fn everyone() -> Vec<Sender> {
-    let mut senders = Vec::new();
-    for provider in Catalogue::embedded().iter() {
-        let mut known = Vec::new();
-        for scheme in &provider.schemes {
-            if !known.contains(&scheme.variant) {
-                known.push(scheme.variant.clone());
-                senders.push(Sender::of(&provider, scheme));
-            }
-        }
-    }
-    senders
-}
+use super::senders::keys;
+pub(crate) use super::senders::{PUBLIC_URL, Sender};
 
 impl Sender {
-    /// The provider in its first variant.
-    pub(crate) fn new(provider: &str) -> Self {
-        let provider = Catalogue::embedded().get(provider).expect("a provider");
-        Self::of(&provider, &provider.schemes[0])
-    }
-
     /// The same provider with a source of another name and another secret.
     pub(crate) fn named(provider: &str, source: &str) -> Self {
-        let sender = Self::new(provider);
-        assert_eq!(sender.signing, sender.verifying, "give it keys of its own");
-        let secret = match sender.signing.strip_prefix("whsec_") {
-            Some(_) => format!("whsec_{}", STANDARD.encode(format!("key of {source}"))),
-            None => format!("secret of {source}"),
-        };
-        Self {
-            source: source.to_owned(),
-            signing: secret.clone(),
-            verifying: secret,
-            ..sender
-        }
+        let mut sender = Self::new(provider);
+        source.clone_into(&mut sender.source);
+        (sender.signing, sender.verifying) = keys(&sender.provider, source, 0);
+        sender
     }
 
-    fn of(provider: &Arc<Provider>, scheme: &Scheme) -> Self {
-        let variant = scheme.variant.clone();
-        let source = match &variant {
-            Some(variant) => format!("{}-{variant}", provider.id),
-            None => provider.id.clone(),
-        };
-        let key: Vec<u8> = source.bytes().cycle().take(32).collect();
-        let seed: [u8; 32] = key.as_slice().try_into().expect("32 bytes");
-        let public = SigningKey::from_bytes(&seed).verifying_key();
-        let (signing, verifying) = match scheme.key {
-            Some(KeyForm::Whsec) => {
-                let secret = format!("whsec_{}", STANDARD.encode(&key));
-                (secret.clone(), secret)
-            }
-            Some(KeyForm::Ed25519Base64) => (
-                format!("whsk_{}", STANDARD.encode(seed)),
-                format!("whpk_{}", STANDARD.encode(public.as_bytes())),
-            ),
-            Some(_) | None => (hex::encode(&key), hex::encode(&key)),
-        };
-        let values = match &scheme.derived_from {
-            Some(_) => BTreeMap::from([("message".to_owned(), "a fixed phrase".to_owned())]),
-            None => BTreeMap::new(),
-        };
-        Self {
-            source,
-            provider: Arc::clone(provider),
-            kind: scheme.kind,
-            variant,
-            signing,
-            verifying,
-            values,
-        }
+    pub(crate) fn kind(&self) -> Kind {
+        self.scheme().kind
     }
 
-    /// What the gate verifies with.
+    /// What the gate verifies with; where nothing is signed, the token in the path.
     pub(crate) fn secret(&self) -> &str {
         &self.verifying
     }
@@ -107,7 +30,7 @@ impl Sender {
     pub(crate) fn settings(&self) -> Vec<(String, String)> {
         let key = |setting: &str| format!("sources.{}.{setting}", self.source);
         let mut settings = vec![(key("provider"), self.provider.id.clone())];
-        if self.kind == Kind::None {
+        if self.kind() == Kind::None {
             settings.push((key("unsigned"), "true".to_owned()));
             settings.push((key("path"), format!("{}/{{token}}", self.path())));
             settings.push((key("token"), self.verifying.clone()));
@@ -129,8 +52,8 @@ impl Sender {
 
     /// Where it posts to: the path, with the token of a provider that signs nothing.
     pub(crate) fn target(&self) -> String {
-        if self.kind == Kind::None {
-            format!("{}/{}", self.path(), self.verifying)
+        if self.kind() == Kind::None {
+            format!("{}/{}", self.path(), self.secret())
         } else {
             self.path()
         }
@@ -138,7 +61,8 @@ impl Sender {
 
     /// The provider's first sample as an event with this id, signed now.
     pub(crate) fn event(&self, id: &str) -> Unsigned {
-        let sample = self.provider.samples[0].with_id(id);
+        let mut samples = self.provider.samples_of(self.variant.as_deref());
+        let sample = samples.next().expect("a sample").with_id(id);
         let headers = sample.headers.into_iter().collect();
         self.signed(&self.target(), headers, sample.body.as_bytes(), id)
     }
@@ -154,6 +78,7 @@ impl Sender {
         self.signed_at(target, headers, body, id, Clock::real().wall())
     }
 
+    /// The request as it is sent to the target: some sign the whole address.
     pub(crate) fn signed_at(
         &self,
         target: &str,
@@ -164,14 +89,13 @@ impl Sender {
     ) -> Unsigned {
         let mut request = Unsigned {
             method: Method::POST,
-            url: target.to_owned(),
+            url: format!("{PUBLIC_URL}{target}"),
             headers,
             body: body.to_vec().into(),
         };
-        let variant = self.variant.as_deref();
-        let secret = Secret::new("test", self.signing.as_bytes());
-        let (provider, values) = (&self.provider, &self.values);
-        sign(provider, variant, &secret, values, &mut request, at, id).expect("it can be signed");
+        self.sign(&mut request, at, id);
+        let target = request.url.strip_prefix(PUBLIC_URL);
+        request.url = target.expect("the same address").to_owned();
         request
     }
 }
