@@ -290,3 +290,27 @@ fn whoever_may_not_send_has_no_key_fetched() {
         assert_eq!(wanted.is_some(), expected, "{peer}");
     }
 }
+
+#[test]
+fn a_signed_value_has_no_double_in_another_case() {
+    let sender = Sender::new("adyen");
+    let verifier = sender.verifier();
+    for (genuine, double) in [
+        (
+            r#""success":"true""#,
+            r#""Success":"false","success":"true""#,
+        ),
+        (r#""amount":{"#, r#""Amount":{"value":1},"amount":{"#),
+        (
+            r#""notificationItems":["#,
+            r#""NotificationItems":[],"notificationItems":["#,
+        ),
+    ] {
+        let request = changed(&sender, genuine, double);
+        assert_eq!(
+            reason(&verifier, request),
+            Some(Reason::Malformed),
+            "{double}"
+        );
+    }
+}
