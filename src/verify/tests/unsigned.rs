@@ -270,10 +270,7 @@ fn a_handshake_with_a_token_is_answered_and_no_event() {
 
 #[test]
 fn whoever_may_not_send_has_no_key_fetched() {
-    let clock = crate::clock::Clock::manual(NOW);
-    let metrics = crate::keys::Metrics::new(&crate::metrics::Metrics::new());
-    let stage = crate::shutdown::Stage::default();
-    let keys = KeySource::new(crate::keys::Config::default(), clock, metrics, stage);
+    let keys = KeySource::for_test(NOW);
     let sender = Sender::new("fal");
     let request = Received::from(sender.request(sender.sample(), NOW, ID));
     for (peer, expected) in [("192.0.2.1", true), ("198.51.100.1", false)] {
