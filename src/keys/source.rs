@@ -51,6 +51,14 @@ impl KeySource {
         }))
     }
 
+    /// A source that knows nothing, for tests of what asks it.
+    #[cfg(test)]
+    pub(crate) fn for_test(now: crate::clock::UnixMillis) -> Self {
+        let metrics = Metrics::new(&crate::metrics::Metrics::new());
+        let clock = Clock::manual(now);
+        Self::new(Config::default(), clock, metrics, Stage::default())
+    }
+
     /// What is known now. It never waits.
     #[must_use]
     pub fn cached(&self, wanted: &Wanted) -> Cached {

@@ -38,8 +38,9 @@ impl<'de> Visitor<'de> for Member<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let (mut found, mut repeated) = (None, false);
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if key == self.0 {
-                repeated |= found.is_some();
+            if key.eq_ignore_ascii_case(self.0) {
+                // Some readers do not look at the case of a key, and take the last one.
+                repeated |= found.is_some() || key != self.0;
                 found = Some(map.next_value::<&'de RawValue>()?.get().as_bytes());
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -77,6 +78,7 @@ mod tests {
             r#"{"value":{}}"#,
             r#"{"value":[1],"value":[2]}"#,
             r#"{"value":[1],"\u0076alue":[2]}"#,
+            r#"{"value":[1],"Value":[2]}"#,
             r#"{"value":[1]} x"#,
             r#"{"value":[1"#,
             r#"[{"value":[1]}]"#,

@@ -26,6 +26,8 @@ pub(super) fn is_usable(text: &str) -> bool {
 pub(super) struct Tree {
     root: Node,
     slots: usize,
+    /// A key in another case counts as repeated: some readers take it for the same.
+    wary: bool,
 }
 
 #[derive(Default)]
@@ -53,6 +55,14 @@ enum Slot<'a> {
 }
 
 impl Tree {
+    /// For values that are signed one by one.
+    pub(super) fn wary() -> Self {
+        Self {
+            wary: true,
+            ..Self::default()
+        }
+    }
+
     /// Wants the value at `pointer`; the slot it will be in.
     pub(super) fn add(&mut self, pointer: &[Box<str>]) -> usize {
         let node = pointer.iter().fold(&mut self.root, Node::child);
@@ -74,6 +84,7 @@ impl Tree {
         let walk = Walk {
             node: &self.root,
             slots: &mut slots,
+            wary: self.wary,
         };
         match walk.deserialize(&mut json).and_then(|()| json.end()) {
             Ok(()) => Values(slots),
@@ -135,6 +146,7 @@ impl Node {
 struct Walk<'w, 'de> {
     node: &'w Node,
     slots: &'w mut Vec<Slot<'de>>,
+    wary: bool,
 }
 
 impl<'de> Walk<'_, 'de> {
@@ -212,14 +224,15 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
         let children = &self.node.children;
         self.fill(Slot::Odd);
         let mut seen = 0_u64;
-        while let Some(wanted) = map.next_key_seed(Key(children))? {
-            let Some((at, child)) = wanted.and_then(|at| Some((at, children.get(at)?))) else {
+        while let Some(wanted) = map.next_key_seed(Key(children, self.wary))? {
+            let known = wanted.and_then(|(at, exact)| Some((at, exact, children.get(at)?)));
+            let Some((at, exact, child)) = known else {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             };
             // Past 64 wanted keys in one object all of them count as repeated.
             let bit = u32::try_from(at).ok().and_then(|at| 1_u64.checked_shl(at));
-            if seen & bit.unwrap_or(u64::MAX) != 0 {
+            if !exact || seen & bit.unwrap_or(u64::MAX) != 0 {
                 map.next_value::<IgnoredAny>()?;
                 child.node.spoil(self.slots);
                 continue;
@@ -228,6 +241,7 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
             map.next_value_seed(Walk {
                 node: &child.node,
                 slots: self.slots,
+                wary: self.wary,
             })?;
         }
         Ok(())
@@ -241,6 +255,7 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
                 Some(child) => seq.next_element_seed(Walk {
                     node: &child.node,
                     slots: self.slots,
+                    wary: self.wary,
                 })?,
                 None => seq.next_element::<IgnoredAny>()?.map(|_| ()),
             };
@@ -252,26 +267,31 @@ impl<'de> Visitor<'de> for Walk<'_, 'de> {
     }
 }
 
-/// The key of an object: which of the wanted ones it is.
-struct Key<'w>(&'w [Child]);
+/// The key of an object: which of the wanted ones it is, and whether to the letter.
+struct Key<'w>(&'w [Child], bool);
 
 impl<'de> DeserializeSeed<'de> for Key<'_> {
-    type Value = Option<usize>;
+    type Value = Option<(usize, bool)>;
 
-    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Option<usize>, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(self, json: D) -> Result<Self::Value, D::Error> {
         json.deserialize_str(self)
     }
 }
 
 impl Visitor<'_> for Key<'_> {
-    type Value = Option<usize>;
+    type Value = Option<(usize, bool)>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a key")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Option<usize>, E> {
-        Ok(self.0.iter().position(|child| &*child.key == text))
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        let Self(children, wary) = self;
+        let exact = children.iter().position(|child| &*child.key == text);
+        let alike = |child: &Child| child.key.eq_ignore_ascii_case(text);
+        let other = || children.iter().position(alike).filter(|_| wary);
+        let other = || Some((other()?, false));
+        Ok(exact.map(|at| (at, true)).or_else(other))
     }
 }
 

@@ -270,10 +270,7 @@ fn a_handshake_with_a_token_is_answered_and_no_event() {
 
 #[test]
 fn whoever_may_not_send_has_no_key_fetched() {
-    let clock = crate::clock::Clock::manual(NOW);
-    let metrics = crate::keys::Metrics::new(&crate::metrics::Metrics::new());
-    let stage = crate::shutdown::Stage::default();
-    let keys = KeySource::new(crate::keys::Config::default(), clock, metrics, stage);
+    let keys = KeySource::for_test(NOW);
     let sender = Sender::new("fal");
     let request = Received::from(sender.request(sender.sample(), NOW, ID));
     for (peer, expected) in [("192.0.2.1", true), ("198.51.100.1", false)] {
@@ -288,5 +285,29 @@ fn whoever_may_not_send_has_no_key_fetched() {
         };
         let wanted = verifier.wanted(&received, &keys);
         assert_eq!(!wanted.is_empty(), expected, "{peer}");
+    }
+}
+
+#[test]
+fn a_signed_value_has_no_double_in_another_case() {
+    let sender = Sender::new("adyen");
+    let verifier = sender.verifier();
+    for (genuine, double) in [
+        (
+            r#""success":"true""#,
+            r#""Success":"false","success":"true""#,
+        ),
+        (r#""amount":{"#, r#""Amount":{"value":1},"amount":{"#),
+        (
+            r#""notificationItems":["#,
+            r#""NotificationItems":[],"notificationItems":["#,
+        ),
+    ] {
+        let request = changed(&sender, genuine, double);
+        assert_eq!(
+            reason(&verifier, request),
+            Some(Reason::Malformed),
+            "{double}"
+        );
     }
 }
