@@ -12,9 +12,6 @@
 )]
 
 mod program;
-#[path = "senders/mod.rs"]
-#[expect(dead_code, reason = "shared with the integration tests")]
-mod senders;
 #[path = "it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the integration tests")]
 mod support;

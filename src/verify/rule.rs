@@ -21,8 +21,8 @@ use super::{Config, Fault};
 use crate::clock::UnixMillis;
 use crate::keys::PublicKey;
 use crate::providers::{
-    Algorithm, Check, FetchForm, FetchRule, JwtShape, KeyForm, Piece, Place, Scheme, Shape,
-    SignatureRule, SignedShape, Template, ValueSource,
+    Algorithm, Check, FetchForm, FetchRule, JwtShape, KeyForm, Piece, Place, Procedure, Scheme,
+    Shape, SignatureRule, SignedShape, Template, ValueSource,
 };
 use crate::secret::Secret;
 
@@ -345,7 +345,8 @@ fn missing_values(shape: &Shape<'_>, checks: &[Check], config: &Config) -> Vec<F
                        sender writes it";
         faults.push(Fault::new("scheme.content", way_out));
     }
-    if config.confirm {
+    let is_sns = matches!(shape, Shape::Code(code) if code.procedure == Procedure::Sns);
+    if config.confirm && is_sns {
         // Anybody's topic is signed for with the same keys.
         needs.values.push(code::TOPIC);
     }

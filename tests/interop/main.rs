@@ -24,9 +24,6 @@ mod peer;
 #[path = "../program/mod.rs"]
 #[expect(dead_code, reason = "shared with the crash tests")]
 mod program;
-#[path = "../senders/mod.rs"]
-#[expect(dead_code, reason = "shared with the integration tests")]
-mod senders;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the integration tests")]
 mod support;
