@@ -36,6 +36,12 @@ pub(super) fn hands_over(provider: &Provider) -> bool {
     challenges.any(|challenge| challenge.capture.is_some())
 }
 
+/// Whether the provider is Amazon SNS.
+pub(super) fn has_topics(provider: &Provider) -> bool {
+    let mut schemes = provider.schemes.iter();
+    schemes.any(|scheme| scheme.code == Some(Procedure::Sns))
+}
+
 impl One<'_> {
     /// What proves that a request is the sender's, as far as it can be read.
     pub(super) fn protection(&mut self, raw: &mut raw::Source) -> Protection {
@@ -72,8 +78,7 @@ impl One<'_> {
 
     /// Only Amazon SNS has subscriptions to confirm.
     pub(super) fn check_confirm(&mut self, provider: &Provider, confirm: bool) {
-        let mut schemes = provider.schemes.iter();
-        if confirm && !schemes.any(|scheme| scheme.code == Some(Procedure::Sns)) {
+        if confirm && !has_topics(provider) {
             let title = &provider.title;
             let way_out = format!("{title} has no subscription to confirm; remove it");
             self.fault("confirm", way_out);

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::faults::Faults;
 use super::layers::{self, Inputs};
-use super::protection::{TOKEN_SEGMENT, hands_over};
+use super::protection::{TOKEN_SEGMENT, hands_over, has_topics};
 use super::raw::{self, Leaf};
 use super::reader::Reader;
 use super::resolve::{NETWORK, rate};
@@ -208,8 +208,15 @@ impl One<'_> {
 
     fn verifier(&mut self, config: verify::Config, unread: bool) -> Option<Verifier> {
         let other_way = hands_over(&config.provider);
+        let everybodys_topics =
+            has_topics(&config.provider) && !config.values.contains_key("topic_arn");
         match Verifier::new(config) {
             Ok(verifier) => {
+                if everybodys_topics {
+                    self.warn(
+                        "every AWS account is signed for with the same keys: set values.topic_arn",
+                    );
+                }
                 for idle in verifier.idle_challenges() {
                     self.warn(idle);
                 }

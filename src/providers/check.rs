@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 use super::signature::is_false;
 use super::source::ValueSource;
 
-/// A value of the request that has to be a certain one: `equals` or `equals_value` says which.
+/// A value of the request that has to be a certain one: `equals` or `equals_value` says which;
+/// without them it only has to be there.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {

@@ -103,10 +103,6 @@ impl Scheme {
         for (at, check) in self.checks.iter().enumerate() {
             let key = |name: &str| format!("check[{at}].{name}");
             match (&check.equals, &check.equals_value) {
-                (None, None) => {
-                    let way_out = "is missing: the text that it must be, or equals_value";
-                    return fault(key("equals"), way_out);
-                }
                 (Some(_), Some(_)) => {
                     return fault(
                         key("equals_value"),

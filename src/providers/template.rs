@@ -256,11 +256,15 @@ fn has_one_reading(parts: &[Part]) -> bool {
             Piece::Text(_) | Piece::Value(_) | Piece::Timestamp
         )
     };
+    let is_text = |part: &Part| matches!(part.piece, Piece::Text(_));
+    let apart = parts
+        .windows(2)
+        .all(|pair| pair.iter().any(is_text) && pair.iter().all(|part| part.segment.is_none()));
     let free: Vec<_> = parts.iter().filter(|part| part.free).collect();
     let a_value = free
         .iter()
         .all(|part| matches!(part.piece, Piece::Value(_)));
-    free.len() == 1 && a_value && parts.iter().all(bounded)
+    free.len() == 1 && a_value && apart && parts.iter().all(bounded)
 }
 
 /// Gives each value from outside the texts that stand between it and the next or previous value.
@@ -346,6 +350,8 @@ mod tests {
             "{query:a|free}.{body}",
             "{body|free}",
             "{query:a|free}.{path}",
+            "{query:a|free}{query:b}",
+            "[{query:a}.]{query:b|free}",
         ] {
             let error = wrong.parse::<Template>().unwrap_err();
             assert!(matches!(error, NotATemplate::Free(_)), "{wrong}: {error}");

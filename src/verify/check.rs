@@ -19,6 +19,8 @@ pub(super) struct CheckRule {
 }
 
 enum Expected {
+    /// Whatever it is, as long as it is there.
+    Anything,
     Text(Box<str>),
     Value(Place),
 }
@@ -26,9 +28,10 @@ enum Expected {
 impl CheckRule {
     /// Compiles a check of a scheme that signs these contents.
     pub(super) fn new(check: &Check, contents: &[Template]) -> Self {
-        let expected = match &check.equals_value {
-            Some(source) => Expected::Value(source.place.clone()),
-            None => Expected::Text(check.equals.as_deref().unwrap_or_default().into()),
+        let expected = match (&check.equals_value, &check.equals) {
+            (Some(source), _) => Expected::Value(source.place.clone()),
+            (None, Some(text)) => Expected::Text(text.as_str().into()),
+            (None, None) => Expected::Anything,
         };
         let signs_form = |content: &Template| content.covers(&Piece::SortedForm);
         Self {
@@ -45,6 +48,9 @@ impl CheckRule {
     pub(super) fn check(&self, view: &View<'_>, claims: Option<&Claims>) -> Result<(), Rejection> {
         let expected = self.expected(view);
         let equals = |value: &[u8]| {
+            if let Expected::Anything = self.expected {
+                return true;
+            }
             let equal = expected.as_deref().map(|expected| value.ct_eq(expected));
             equal.is_some_and(Into::into)
         };
@@ -79,6 +85,7 @@ impl CheckRule {
 
     fn expected<'a>(&'a self, view: &View<'a>) -> Option<Bytes<'a>> {
         match &self.expected {
+            Expected::Anything => None,
             Expected::Text(text) => Some(text.as_bytes().into()),
             Expected::Value(place) => view.find(place, None).ok().flatten(),
         }

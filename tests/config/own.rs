@@ -101,11 +101,6 @@ const SCHEMES: &[(&str, &str, &str)] = &[
         "a place that the sender fills",
     ),
     (
-        "check = [{ from = 'header:a' }]",
-        "check[0].equals",
-        "is missing",
-    ),
-    (
         "check = [{ from = 'header:a', equals = 'a', equals_value = 'body_sha256' }]",
         "check[0].equals_value",
         "only one of them",

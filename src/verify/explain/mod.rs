@@ -5,6 +5,8 @@
 
 mod words;
 
+use std::borrow::Cow;
+
 use super::content::fill;
 use super::items::items;
 use super::proof::{Proof, Signed, timestamp};
@@ -274,7 +276,8 @@ impl Walk<'_> {
         }
         if template.parts().iter().any(|part| part.piece == Piece::Url) {
             let target = self.verifier.shown_target(self.received);
-            self.note(format!("the URL in it: {}{target}", view.public_url));
+            let base = without_login(view.public_url);
+            self.note(format!("the URL in it: {base}{target}"));
         }
     }
 
@@ -376,4 +379,16 @@ fn known_fields<'a>(signed: &'a Signed) -> Vec<&'a str> {
         }
     }
     known
+}
+
+/// An address without the user and password in it.
+fn without_login(url: &str) -> Cow<'_, str> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Cow::Borrowed(url);
+    };
+    let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    match authority.rsplit_once('@') {
+        Some((_, host)) => Cow::Owned(format!("{scheme}://...@{host}{path}")),
+        None => Cow::Borrowed(url),
+    }
 }

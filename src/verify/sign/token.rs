@@ -42,7 +42,11 @@ impl Signer<'_> {
             if let Place::Claim(name) = &check.from.place {
                 let rule = CheckRule::new(check, &[]);
                 let wanted = request.view(self.values, &[], |view| rule.wanted(view))?;
-                let wanted = wanted.unwrap_or_default();
+                // A claim that only has to be there is the id, if there is none yet.
+                let Some(wanted) = wanted else {
+                    claims.entry(&**name).or_insert_with(|| self.id.into());
+                    continue;
+                };
                 // Issuers write truth values as such; the check takes either.
                 let value = wanted.parse().map_or_else(|_| wanted.into(), Value::Bool);
                 claims.insert(name.to_string(), value);

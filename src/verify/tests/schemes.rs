@@ -158,3 +158,14 @@ fn a_flood_of_signatures_is_refused_before_it_costs_anything() {
         Some(Reason::Malformed)
     );
 }
+
+#[test]
+fn a_check_without_a_text_asks_only_that_the_value_is_there() {
+    let provider = own_scheme(&serde_json::json!({ "check": [{ "from": "header:X-Kind" }] }));
+    let verifier = verifier(config(Arc::clone(&provider), &["s"]));
+    let request = |headers| signed(&provider, "s", "/", headers);
+    assert_eq!(reason(&verifier, request(&[("x-kind", "any")])), None);
+    let mut without = request(&[("x-kind", "any")]);
+    without.headers.retain(|(name, _)| name != "x-kind");
+    assert_eq!(reason(&verifier, without), Some(Reason::NoHeader));
+}
