@@ -102,14 +102,9 @@ impl Scheme {
     fn sound_checks(&self) -> Result<(), SchemeFault> {
         for (at, check) in self.checks.iter().enumerate() {
             let key = |name: &str| format!("check[{at}].{name}");
-            match (&check.equals, &check.equals_value) {
-                (Some(_), Some(_)) => {
-                    return fault(
-                        key("equals_value"),
-                        "equals is set too; set only one of them",
-                    );
-                }
-                _ => {}
+            if check.equals.is_some() && check.equals_value.is_some() {
+                let way_out = "equals is set too; set only one of them";
+                return fault(key("equals_value"), way_out);
             }
             let claim = matches!(check.from.place, Place::Claim(_));
             if claim && self.kind != Kind::Jwt {
