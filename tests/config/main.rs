@@ -283,7 +283,9 @@ fn what_is_allowed_but_unwise_is_a_warning() {
     let place = Place::new();
     let file = place.write(
         "[sources.a]\nprovider = \"sieve\"\nunsigned = true\n\
-         [sources.b]\nprovider = \"stripe\"\nsecret = \"canary \"\nmode = \"observe\"",
+         [sources.b]\nprovider = \"stripe\"\nsecret = \"canary \"\nmode = \"observe\"\n\
+         [sources.c]\nprovider = \"aws-sns\"\n\
+         [sources.d]\nprovider = \"aws-sns\"\nvalues = { topic_arn = \"arn:aws:sns:eu-west-1:1:t\" }",
     );
     let config = Config::load(&Inputs {
         file: Some(file),
@@ -297,12 +299,14 @@ fn what_is_allowed_but_unwise_is_a_warning() {
         "sources.a: anybody can send",
         "sources.b.secret begins or ends",
         "sources.b: mode is \"observe\"",
+        "sources.c: every AWS account is signed for with the same keys: set values.topic_arn",
     ] {
         assert!(
             warnings.iter().any(|warning| warning.contains(part)),
             "{part}: {warnings:?}"
         );
     }
+    assert!(!warnings.join(" ").contains("sources.d"), "{warnings:?}");
     assert!(!warnings.join(" ").contains("canary"));
 }
 

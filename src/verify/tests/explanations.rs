@@ -140,3 +140,19 @@ fn no_step_holds_a_secret_a_signature_or_a_token() {
         }
     }
 }
+
+#[test]
+fn the_login_in_a_public_url_is_not_told() {
+    let provider = own_scheme(&serde_json::json!({ "content": "{url}{body}" }));
+    let base = "https://user:canary@hooks.example.com";
+    let verifier = verifier(Config {
+        public_url: Some(base.to_owned()),
+        ..config(Arc::clone(&provider), &["s"])
+    });
+    let request = signed(&provider, "s", &format!("{base}/in"), &[]);
+    let (steps, verified) = told(&verifier, request, NOW);
+    let told = text(&steps);
+    assert!(verified, "{told}");
+    assert!(told.contains("https://...@hooks.example.com/in"), "{told}");
+    assert!(!told.contains("canary"), "{told}");
+}
