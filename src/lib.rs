@@ -46,6 +46,7 @@ extern crate self as hookgate;
 pub mod clock;
 pub mod event;
 pub mod net;
+mod planted;
 pub mod secret;
 pub mod shutdown;
 

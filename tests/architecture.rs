@@ -24,6 +24,7 @@ fn the_code_map_is_the_code() {
             let mut used = BTreeSet::new();
             collect(&path, &mut used);
             used.remove(&module);
+            used.remove("planted"); // a bug may be planted anywhere
             in_code.insert(module, used);
         }
     }

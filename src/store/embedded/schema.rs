@@ -11,6 +11,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
 use super::place::text;
+use crate::planted::{Bug, planted};
 use crate::store::StoreError;
 use crate::store::keys::InstallationKey;
 
@@ -107,6 +108,10 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
         return Err(refuse(format!(
             "its journal mode is {mode} and cannot be set to wal"
         )));
+    }
+    if planted(Bug::AckBeforeSync) {
+        db.execute_batch("PRAGMA synchronous = OFF")
+            .map_err(cannot)?;
     }
     if found == 0 {
         create(&db).map_err(cannot)?;
