@@ -1,7 +1,7 @@
 //! Asks the verifier without holding up other requests.
 
 use super::ack::Refusal;
-use super::limits::BodyShare;
+use super::bodies::BodyShare;
 use crate::event::Received;
 use crate::keys::KeySource;
 use crate::verify::Verifier;
