@@ -13,7 +13,7 @@ const INLINE_BYTES_MAX: usize = 128 * 1024;
 /// verification says so.
 pub(crate) async fn have_keys(verifier: &Verifier, received: &Received, keys: &KeySource) {
     for wanted in verifier.wanted(received, keys) {
-        if let Err(error) = keys.fetch(&wanted).await {
+        if let Err(error) = keys.fetch(&wanted, received.peer).await {
             tracing::debug!(%error, "a sender's key could not be fetched");
         }
     }
