@@ -11,6 +11,7 @@
     reason = "helpers of tests fail loudly and say what they counted or skipped"
 )]
 
+#[expect(dead_code, reason = "shared with the hostile tests")]
 mod program;
 #[path = "it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the integration tests")]

@@ -37,6 +37,8 @@ pub(crate) enum Refusal {
     Unverified,
     /// Over a rate; the time after which to come back.
     Limited(Duration),
+    /// The same for a peer that has failed too often.
+    Failing(Duration),
     /// Our own trouble, in words that give nothing away.
     Unavailable(&'static str),
 }
@@ -114,12 +116,14 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
             StatusCode::UNAUTHORIZED,
             "the request could not be verified",
         ),
-        Refusal::Limited(_) => (StatusCode::TOO_MANY_REQUESTS, "too many requests"),
+        Refusal::Limited(_) | Refusal::Failing(_) => {
+            (StatusCode::TOO_MANY_REQUESTS, "too many requests")
+        }
         Refusal::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, *why),
     };
     let mut response = plain(status, text);
     let retry_after = match refusal {
-        Refusal::Limited(wait) => Some(*wait),
+        Refusal::Limited(wait) | Refusal::Failing(wait) => Some(*wait),
         Refusal::Unavailable(_) => Some(RETRY_SOON),
         Refusal::Malformed(_)
         | Refusal::NotFound

@@ -4,7 +4,7 @@
 //! none, the peer that has the most gives up an unfinished request for whoever has less; who has
 //! more waits a moment, and is then told to come again. So nobody is kept out by one who takes much.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::planted::{Bug, planted};
 /// not keep everybody else out.
 const SMALL: usize = 64 * 1024;
 /// A request under way costs this beside its head and body: its task, its stream, its buffers.
-const REQUEST_BYTES: usize = 4 * 1024;
+const REQUEST_BYTES: usize = 12 * 1024;
 /// How long to wait for room.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How many may wait, each with a part of a body in its hands.
@@ -42,23 +42,24 @@ struct Used {
     bytes: usize,
     waiting: usize,
     next: u64,
-    parties: HashMap<Party, Sum>,
-    /// Requests whose bodies are not complete.
-    unfinished: HashMap<u64, Unfinished>,
+    holders: HashMap<Holder, Held>,
+    /// The request that was asked to give up and has not yet.
+    leaving: Option<u64>,
 }
 
-/// The requests of one peer.
-#[derive(Clone, Copy, Default)]
-struct Sum {
+/// Whose requests are weighed together: a peer's, or one alone where the peer speaks for many.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Holder {
+    Peer(Party),
+    Request(u64),
+}
+
+#[derive(Default)]
+struct Held {
     bytes: usize,
     requests: usize,
-}
-
-struct Unfinished {
-    party: Option<Party>,
-    bytes: usize,
-    giving_up: bool,
-    give_up: Arc<Notify>,
+    /// Those whose bodies are not complete, by what they occupy.
+    unfinished: BTreeMap<(usize, u64), Arc<Notify>>,
 }
 
 /// What a request takes memory for.
@@ -95,21 +96,15 @@ impl BodyBudget {
         let mut used = self.0.used();
         let number = used.next;
         used.next += 1;
-        if let Some(party) = party {
-            used.parties.entry(party).or_default().requests += 1;
-        }
-        let unfinished = Unfinished {
-            party,
-            bytes: 0,
-            giving_up: false,
-            give_up: Arc::clone(&give_up),
-        };
-        used.unfinished.insert(number, unfinished);
+        let holder = party.map_or(Holder::Request(number), Holder::Peer);
+        let held = used.holders.entry(holder).or_default();
+        held.requests += 1;
+        held.unfinished.insert((0, number), Arc::clone(&give_up));
         drop(used);
         BodyShare {
             budget: Arc::clone(&self.0),
             number,
-            party,
+            holder,
             bytes: 0,
             bodies: 0,
             give_up,
@@ -124,12 +119,6 @@ impl Budget {
 }
 
 impl Used {
-    /// What the peer of a request holds; the request alone where the peer speaks for many.
-    fn weight(&self, party: Option<Party>, bytes: usize) -> usize {
-        let sum = party.and_then(|party| self.parties.get(&party));
-        sum.map_or(bytes, |sum| sum.bytes)
-    }
-
     /// Whether a request of `held` bytes may have `more`.
     fn has_room(&self, max: usize, held: usize, more: Piece) -> bool {
         let in_all = self.bytes.saturating_add(more.bytes()) <= max.saturating_add(max / 4);
@@ -141,37 +130,24 @@ impl Used {
         (in_all && fits) || planted(Bug::UnboundedBody)
     }
 
-    fn add(&mut self, number: u64, party: Option<Party>, more: Piece) {
-        self.bytes += more.bytes();
-        if let Piece::Body(bytes) = more {
-            self.bodies += bytes;
+    /// Asks the holder of the most for its largest unfinished request, if it holds more than
+    /// `weight`. Nobody else is asked until that one has gone.
+    fn make_room(&mut self, weight: usize) {
+        if self.leaving.is_some() {
+            return;
         }
-        if let Some(sum) = party.and_then(|party| self.parties.get_mut(&party)) {
-            sum.bytes += more.bytes();
-        }
-        if let Some(unfinished) = self.unfinished.get_mut(&number) {
-            unfinished.bytes += more.bytes();
+        let holders = self.holders.values();
+        let unfinished = holders.filter(|held| held.bytes > weight && !held.unfinished.is_empty());
+        let most = unfinished.max_by_key(|held| held.bytes);
+        if let Some(((_, number), give_up)) = most.and_then(|held| held.unfinished.last_key_value())
+        {
+            give_up.notify_one();
+            self.leaving = Some(*number);
         }
     }
 
-    /// Tells the largest unfinished request of the peer with the most to give up, if that is more
-    /// than `weight`. Nobody else is told until it has.
-    fn make_room(&mut self, weight: usize) {
-        if self.unfinished.values().any(|one| one.giving_up) {
-            return;
-        }
-        let rank = |one: &Unfinished| (self.weight(one.party, one.bytes), one.bytes);
-        let all = self.unfinished.iter();
-        let most = all.map(|(number, one)| (rank(one), *number)).max();
-        let Some(((most, _), number)) = most else {
-            return;
-        };
-        if most > weight
-            && let Some(one) = self.unfinished.get_mut(&number)
-        {
-            one.giving_up = true;
-            one.give_up.notify_one();
-        }
+    fn gone(&mut self, number: u64) {
+        self.leaving = self.leaving.filter(|leaving| *leaving != number);
     }
 }
 
@@ -179,7 +155,7 @@ impl Used {
 pub(crate) struct BodyShare {
     budget: Arc<Budget>,
     number: u64,
-    party: Option<Party>,
+    holder: Holder,
     bytes: usize,
     bodies: usize,
     give_up: Arc<Notify>,
@@ -232,38 +208,49 @@ impl BodyShare {
 
     /// It will not be long now: from here on nobody asks for its memory.
     pub(crate) fn complete(&self) {
-        self.budget.used().unfinished.remove(&self.number);
+        let mut used = self.budget.used();
+        if let Some(held) = used.holders.get_mut(&self.holder) {
+            held.unfinished.remove(&(self.bytes, self.number));
+        }
+        used.gone(self.number);
     }
 
     fn take(&mut self, more: Piece) -> bool {
         let mut used = self.budget.used();
-        if used.has_room(self.budget.max, self.bytes, more) {
-            used.add(self.number, self.party, more);
-            self.bytes += more.bytes();
-            if let Piece::Body(bytes) = more {
-                self.bodies += bytes;
-            }
-            return true;
+        if !used.has_room(self.budget.max, self.bytes, more) {
+            let held = used.holders.get(&self.holder).map_or(0, |held| held.bytes);
+            used.make_room(held + more.bytes());
+            return false;
         }
-        let weight = used.weight(self.party, self.bytes) + more.bytes();
-        used.make_room(weight);
-        false
+        used.bytes += more.bytes();
+        let before = (self.bytes, self.number);
+        self.bytes += more.bytes();
+        if let Piece::Body(bytes) = more {
+            used.bodies += bytes;
+            self.bodies += bytes;
+        }
+        if let Some(held) = used.holders.get_mut(&self.holder) {
+            held.bytes += more.bytes();
+            if let Some(give_up) = held.unfinished.remove(&before) {
+                held.unfinished.insert((self.bytes, self.number), give_up);
+            }
+        }
+        true
     }
 }
 
 impl Drop for BodyShare {
     fn drop(&mut self) {
         let mut used = self.budget.used();
-        used.unfinished.remove(&self.number);
         used.bytes -= self.bytes;
         used.bodies -= self.bodies;
-        if let Some(party) = self.party
-            && let Some(sum) = used.parties.get_mut(&party)
-        {
-            sum.bytes -= self.bytes;
-            sum.requests -= 1;
-            if sum.requests == 0 {
-                used.parties.remove(&party);
+        used.gone(self.number);
+        if let Some(held) = used.holders.get_mut(&self.holder) {
+            held.bytes -= self.bytes;
+            held.requests -= 1;
+            held.unfinished.remove(&(self.bytes, self.number));
+            if held.requests == 0 {
+                used.holders.remove(&self.holder);
             }
         }
         let waiting = used.waiting > 0;

@@ -36,7 +36,7 @@ async fn body_memory_is_given_back() {
     }
     let used = budget.0.used();
     assert_eq!((used.bytes, used.bodies, used.waiting), (0, 0, 0));
-    assert!(used.parties.is_empty() && used.unfinished.is_empty());
+    assert!(used.holders.is_empty() && used.leaving.is_none());
 }
 
 /// A body as large as the whole budget is allowed by the configuration; its head is counted too.
@@ -63,7 +63,7 @@ async fn heads_are_counted_before_there_is_any_body() {
         }
         open.push(share);
     }
-    assert_eq!(open.len(), 5 * SMALL / (16 * 1024 + 100));
+    assert_eq!(open.len(), 5 * SMALL / (REQUEST_BYTES + 12 * 1024 + 100));
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,8 +108,8 @@ async fn a_wait_ends_as_soon_as_there_is_room() {
 #[tokio::test(start_paused = true)]
 async fn only_so_many_wait() {
     let budget = BodyBudget::new(4 * SMALL);
-    let _holder = holding(&budget, None, 4 * SMALL).await;
-    budget.0.used().unfinished.clear(); // it is complete
+    let holder = holding(&budget, None, 4 * SMALL).await;
+    holder.complete();
     budget.0.used().waiting = WAITING_MAX;
     let began = Instant::now();
     assert_eq!(budget.share(None).grow_by(2 * SMALL).await, Err(NoRoom));

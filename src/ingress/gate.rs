@@ -9,7 +9,8 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::task::yield_now;
+use tokio::time::{sleep, timeout};
 
 use super::ack::{self, Refusal};
 use super::bodies::{BodyBudget, BodyShare, NoRoom};
@@ -29,6 +30,9 @@ use crate::server::{Peer, Place};
 use crate::shutdown::Stage;
 use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
 use crate::verify::{AckBody, Admission, Diagnostician, Refused, Reply, Verified};
+
+/// The longest that a peer which keeps failing waits for its answer.
+const FAILING_WAITS_MAX: Duration = Duration::from_secs(1);
 
 /// How a request ended well.
 pub(super) enum Taken {
@@ -114,11 +118,15 @@ impl Gate {
             Ok(found) => found,
             Err(refusal) => {
                 self.metrics.count_unrouted(&refusal, head.uri.path());
+                take_turns(&refusal).await;
                 return ack::refused(&refusal);
             }
         };
         let result = self.take(&source, path_token, head, body).await;
         source.metrics.count(&result, started.elapsed());
+        if let Err(refusal) = &result {
+            take_turns(refusal).await;
+        }
         match result {
             Ok(Taken::Stored(receipt, body)) => ack::stored(&receipt, source.ack_status(), body),
             Ok(Taken::Answered(reply)) => ack::challenged(reply),
@@ -175,6 +183,19 @@ impl Gate {
             headers: head.headers,
             body,
         };
+        // Boxed, so that a request that waits for its body does not have room for all that follows.
+        Box::pin(self.decide(source, place, received, share)).await
+    }
+
+    /// From the raw request to what becomes of it.
+    async fn decide(
+        &self,
+        source: &Arc<Source>,
+        place: Option<Place>,
+        received: Received,
+        share: BodyShare,
+    ) -> Result<Taken, Refusal> {
+        let peer = received.peer;
         let (admission, _share) = self.admit(source, received, share).await?;
         match admission {
             Admission::Event(verified, body) => {
@@ -251,7 +272,7 @@ impl Gate {
             self.recorder.note(source, received, rejection, false);
         }
         match (Refusal::from(rejection.reason), charged) {
-            (Refusal::Unverified, Err(wait)) => Refusal::Limited(wait),
+            (Refusal::Unverified, Err(wait)) => Refusal::Failing(wait),
             // Our own trouble stays that, whoever asks.
             (refusal, _) => refusal,
         }
@@ -274,6 +295,16 @@ impl Gate {
                 Err(Refusal::Unavailable("the store is slow"))
             }
         }
+    }
+}
+
+/// Lets others go first: refused requests cost us as much as they cost their sender, and a connection
+/// full of them must not hold a thread. A peer that keeps failing gets its answers slowly.
+async fn take_turns(refusal: &Refusal) {
+    if let Refusal::Failing(wait) = refusal {
+        sleep(FAILING_WAITS_MAX.min(*wait)).await;
+    } else {
+        yield_now().await;
     }
 }
 

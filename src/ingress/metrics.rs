@@ -34,7 +34,7 @@ impl Outcome {
                 ReceiptKind::Duplicate => Self::Duplicate,
                 ReceiptKind::Conflict => Self::Conflict,
             },
-            Err(Refusal::Limited(_)) => Self::Limited,
+            Err(Refusal::Limited(_) | Refusal::Failing(_)) => Self::Limited,
             Err(Refusal::Unavailable(_)) => Self::Unavailable,
             Err(
                 Refusal::Malformed(_)
@@ -139,6 +139,7 @@ impl Metrics {
             | Refusal::TooLarge
             | Refusal::Unverified
             | Refusal::Limited(_)
+            | Refusal::Failing(_)
             | Refusal::Unavailable(_) => self.malformed.inc(),
         }
     }

@@ -11,11 +11,12 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use prometheus::{IntCounter, IntGauge};
-use tower::{BoxError, Service};
+use tower::{BoxError, Service, ServiceExt};
 
 use super::connection::{Connection, Limits};
-use super::slots::{Slot, Slots};
+use super::slots::{Place, Slot, Slots};
 use super::tls::{Tls, TlsError};
+use super::turns::Turns;
 use super::{Config, Peer};
 use crate::net::{Listener, Stream};
 use crate::shutdown::Stage;
@@ -115,14 +116,8 @@ impl Server {
     async fn next(&self, listener: &Listener) -> (Stream, Option<IpAddr>, Guard) {
         loop {
             match listener.accept().await {
-                Ok((stream, peer)) => match self.slots.enter(peer) {
-                    Some(entry) => {
-                        let (slot, crowded) = self.slots.take(entry).await;
-                        if crowded {
-                            self.count(|metrics| metrics.crowded_out.inc());
-                        }
-                        return (stream, peer, self.guard(slot));
-                    }
+                Ok((stream, peer)) => match self.slot(peer).await {
+                    Some(slot) => return (stream, peer, self.guard(slot)),
                     None => self.count(|metrics| metrics.refused.inc()),
                 },
                 // The client took its connection back before it was its turn.
@@ -136,6 +131,13 @@ impl Server {
         }
     }
 
+    /// A slot for a connection of this peer, unless it has too many.
+    async fn slot(&self, peer: Option<IpAddr>) -> Option<Slot> {
+        let entry = self.slots.enter(peer)?;
+        let sent_away = || self.count(|metrics| metrics.crowded_out.inc());
+        self.slots.take(entry, sent_away).await
+    }
+
     fn start<S, B>(&self, stream: Stream, peer: Option<IpAddr>, guard: Guard, service: S)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
@@ -147,21 +149,22 @@ impl Server {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let stage = self.stage.clone();
         let tls = self.tls.clone();
         let place = guard.slot.place();
         let connection = Connection {
             peer: Peer(peer),
-            place: place.clone(),
             limits: Limits::DEFAULT,
-            stage,
+            stage: self.stage.clone(),
         };
+        let stream = Turns::new(stream, place.clone());
+        let service = at_place(place.clone(), service);
         let serving = async move {
             match tls {
                 None => connection.serve(stream, service).await,
                 Some(tls) => {
-                    if let Some(stream) = tls.accept(stream).await {
-                        connection.serve(stream, service).await;
+                    // Boxed, so that connections without TLS do not have room for it.
+                    if let Some(stream) = Box::pin(tls.accept(stream)).await {
+                        Box::pin(connection.serve(stream, service)).await;
                     }
                 }
             }
@@ -173,6 +176,7 @@ impl Server {
                 () = place.wanted() => {}
             }
         };
+        eprintln!("SIZE connection {}", size_of_val(&connection));
         drop(self.stage.spawn(boxed(connection)));
     }
 
@@ -192,6 +196,35 @@ impl Server {
             count(metrics);
         }
     }
+}
+
+/// The service with each request at its connection's place.
+fn at_place<S, B>(
+    place: Place,
+    service: S,
+) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static
+where
+    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
+        + Clone
+        + Send
+        + 'static,
+    S::Future: Send,
+    B: Send + 'static,
+{
+    tower::service_fn(move |mut request: Request<Incoming>| {
+        let open = place.request();
+        request.extensions_mut().insert(place.clone());
+        // Boxed, so that a connection that waits for a request does not have room for its answer.
+        let answer = Box::pin(service.clone().oneshot(request));
+        eprintln!("SIZE answer {}", size_of_val(&*answer));
+        async move {
+            let _open = open;
+            answer.await
+        }
+    })
 }
 
 /// A connection's state is large; the task should hold a pointer to it.

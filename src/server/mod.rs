@@ -8,6 +8,7 @@ mod accept;
 mod connection;
 mod slots;
 mod tls;
+mod turns;
 
 pub use accept::{Metrics, Server};
 pub use slots::{AtWork, Place};

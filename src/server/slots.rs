@@ -27,6 +27,13 @@ const PATIENCE_MIN: Duration = Duration::from_millis(250);
 /// How soon a full house is looked through again.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
 
+/// A head up to this size is in a buffer that every connection has anyway.
+const HEAD_BYTES: usize = 8 * 1024;
+/// Heads that are larger have this much together, beyond what each has anyway.
+const HEADS_KIB_MAX: usize = 4 * 1024;
+/// A connection with as many bytes and no request is not about to make one.
+const HEAD_BYTES_MAX: usize = 36 * 1024;
+
 /// All slots of a server.
 pub(super) struct Slots {
     max: usize,
@@ -34,6 +41,8 @@ pub(super) struct Slots {
     /// Proxies speak for many senders.
     proxies: Vec<IpNet>,
     free: Arc<Semaphore>,
+    /// KiB for heads that are larger than most.
+    heads: Arc<Semaphore>,
     taken: Mutex<Taken>,
 }
 
@@ -51,14 +60,54 @@ struct Crowd {
     proven: AtomicUsize,
 }
 
+impl Crowd {
+    fn strangers(&self) -> usize {
+        let open = self.open.load(Ordering::Relaxed);
+        open.saturating_sub(self.proven.load(Ordering::Relaxed))
+    }
+}
+
 /// What is known of a connection.
 struct Seat {
     crowd: Option<Arc<Crowd>>,
     opened: Instant,
     verified: Mutex<Option<Instant>>,
     at_work: AtomicUsize,
+    /// Requests without an answer.
+    requests: AtomicUsize,
+    head: Mutex<Head>,
     leaving: AtomicBool,
     leave: Notify,
+}
+
+/// What has been read of a request that is not there yet.
+struct Head {
+    bytes: usize,
+    room: Arc<Semaphore>,
+    has: Option<OwnedSemaphorePermit>,
+}
+
+impl Head {
+    /// Whether there is room for it, which it then has.
+    fn has_room(&mut self) -> bool {
+        let needs = self.bytes.saturating_sub(HEAD_BYTES).div_ceil(1024);
+        let has = self
+            .has
+            .as_ref()
+            .map_or(0, OwnedSemaphorePermit::num_permits);
+        let more = u32::try_from(needs.saturating_sub(has)).unwrap_or(u32::MAX);
+        if more == 0 || self.bytes > HEAD_BYTES_MAX {
+            return self.bytes <= HEAD_BYTES_MAX;
+        }
+        let Ok(more) = Arc::clone(&self.room).try_acquire_many_owned(more) else {
+            return false;
+        };
+        match &mut self.has {
+            Some(has) => has.merge(more),
+            None => self.has = Some(more),
+        }
+        true
+    }
 }
 
 /// A connection's place, in the extensions of each of its requests.
@@ -78,9 +127,43 @@ impl Place {
         AtWork(Arc::clone(seat))
     }
 
+    /// A request has come whole, but for its body; until the guard is dropped it has no answer.
+    pub(super) fn request(&self) -> Open {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        let mut head = self.0.head();
+        (head.bytes, head.has) = (0, None);
+        Open(Arc::clone(&self.0))
+    }
+
+    /// Counts bytes that may belong to a head.
+    pub(super) fn has_read(&self, bytes: usize) {
+        if self.0.requests.load(Ordering::Relaxed) == 0 {
+            self.0.head().bytes += bytes;
+        }
+    }
+
+    /// Whether there is room for a head as long as it is already, and more of it.
+    pub(super) fn may_read_on(&self) -> bool {
+        self.0.head().has_room()
+    }
+
+    /// Whether it has had a verified request.
+    pub(super) fn is_proven(&self) -> bool {
+        self.0.verified().is_some()
+    }
+
     /// Resolves when the slot is wanted by somebody else.
     pub(super) async fn wanted(&self) {
         self.0.leave.notified().await;
+    }
+}
+
+/// A request without an answer.
+pub(super) struct Open(Arc<Seat>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.requests.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -98,12 +181,13 @@ impl Seat {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn head(&self) -> MutexGuard<'_, Head> {
+        self.head.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn standing(&self, now: Instant) -> Standing {
         let verified = *self.verified();
-        let crowd = self.crowd.as_ref().map_or(1, |crowd| {
-            let proven = crowd.proven.load(Ordering::Relaxed);
-            crowd.open.load(Ordering::Relaxed).saturating_sub(proven)
-        });
+        let crowd = self.crowd.as_ref().map_or(1, |crowd| crowd.strangers());
         Standing {
             proven: verified.is_some(),
             crowd,
@@ -142,27 +226,54 @@ fn patience(open: usize, max: usize) -> Option<Duration> {
     Some(PATIENCE_MIN + (PATIENCE - PATIENCE_MIN) / of * left)
 }
 
-/// Who makes room for a newcomer that makes it `open` of `max`. Those who have proved themselves
-/// are spared as long as there is a slot left, or a stranger who has it for too long soon.
-fn first_to_go<K>(
+/// What a newcomer finds.
+#[derive(Debug, PartialEq, Eq)]
+enum Welcome<K> {
+    /// Room.
+    Free,
+    /// Room that this connection makes.
+    Instead(K),
+    /// No room, and those who are here have a better claim.
+    Refused,
+    /// No room yet.
+    Wait,
+}
+
+/// How a newcomer is received that makes it `open` of `max`, and `crowd` strangers of its peer.
+/// Those who have proved themselves are spared as long as there is a slot left or a stranger.
+fn welcome<K>(
     connections: impl Iterator<Item = (K, Standing)>,
+    crowd: usize,
     open: usize,
     max: usize,
-) -> Option<K> {
-    let patience = patience(open, max)?;
+) -> Welcome<K> {
+    let Some(patience) = patience(open, max) else {
+        return Welcome::Free;
+    };
     let rank = |standing: &Standing| (!standing.proven, standing.crowd, standing.waited);
+    let is_full = open > max;
+    // Who has fewer connections need not wait until one of those who have more has had its time.
+    let has_had_its_time = |standing: &Standing| {
+        standing.waited >= patience || (is_full && !standing.proven && standing.crowd > crowd)
+    };
     let mut first: Option<(K, Standing)> = None;
     let mut strangers = false;
     for (key, standing) in connections {
         strangers |= !standing.proven;
-        let can_go = !standing.stays && standing.waited >= patience;
+        let can_go = !standing.stays && has_had_its_time(&standing);
         let before = |(_, first): &(K, Standing)| rank(&standing) > rank(first);
         if can_go && first.as_ref().is_none_or(before) {
             first = Some((key, standing));
         }
     }
-    let (key, standing) = first?;
-    (!standing.proven || (open > max && !strangers)).then_some(key)
+    match first {
+        Some((key, standing)) if !standing.proven || (is_full && !strangers) => {
+            Welcome::Instead(key)
+        }
+        _ if !is_full => Welcome::Free,
+        _ if strangers && crowd > 1 => Welcome::Refused,
+        _ => Welcome::Wait,
+    }
 }
 
 impl Slots {
@@ -172,6 +283,7 @@ impl Slots {
             per_peer_max,
             proxies,
             free: Arc::new(Semaphore::new(max)),
+            heads: Arc::new(Semaphore::new(HEADS_KIB_MAX)),
             taken: Mutex::default(),
         })
     }
@@ -195,17 +307,27 @@ impl Slots {
         })
     }
 
-    /// Waits for a slot; whether somebody was sent away for it.
-    pub(super) async fn take(self: &Arc<Self>, entry: Entry) -> (Slot, bool) {
-        let mut crowded = false;
+    /// Waits for a slot; `None` if others have a better claim to it. `sent_away` hears of each
+    /// connection that has to go.
+    pub(super) async fn take(
+        self: &Arc<Self>,
+        entry: Entry,
+        mut sent_away: impl FnMut(),
+    ) -> Option<Slot> {
         let permit = loop {
-            if let Some(seat) = self.first_to_go() {
-                seat.send_away();
-                crowded = true;
-            }
+            let patience = match self.welcome(&entry) {
+                Welcome::Free => PATIENCE,
+                Welcome::Instead(seat) => {
+                    seat.send_away();
+                    sent_away();
+                    PATIENCE
+                }
+                Welcome::Refused => return None,
+                Welcome::Wait => LOOK_AGAIN,
+            };
             let free = Arc::clone(&self.free).acquire_owned();
             // It is never closed.
-            if let Ok(Ok(permit)) = timeout(LOOK_AGAIN, free).await {
+            if let Ok(Ok(permit)) = timeout(patience, free).await {
                 break permit;
             }
         };
@@ -214,6 +336,12 @@ impl Slots {
             opened: Instant::now(),
             verified: Mutex::default(),
             at_work: AtomicUsize::new(0),
+            requests: AtomicUsize::new(0),
+            head: Mutex::new(Head {
+                bytes: 0,
+                room: Arc::clone(&self.heads),
+                has: None,
+            }),
             leaving: AtomicBool::new(false),
             leave: Notify::new(),
         });
@@ -222,22 +350,25 @@ impl Slots {
         taken.next += 1;
         taken.seats.insert(number, Arc::clone(&seat));
         drop(taken);
-        let slot = Slot {
+        Some(Slot {
             number,
             place: Place(seat),
             entry,
             permit: Some(permit),
-        };
-        (slot, crowded)
+        })
     }
 
-    fn first_to_go(&self) -> Option<Arc<Seat>> {
+    fn welcome(&self, entry: &Entry) -> Welcome<Arc<Seat>> {
         let newcomer = 1;
         let open = self.max - self.free.available_permits().min(self.max) + newcomer;
-        patience(open, self.max)?;
+        if patience(open, self.max).is_none() {
+            return Welcome::Free;
+        }
         let (taken, now) = (self.taken(), Instant::now());
         let seats = taken.seats.values();
-        first_to_go(seats.map(|seat| (seat, seat.standing(now))), open, self.max).cloned()
+        let seats = seats.map(|seat| (Arc::clone(seat), seat.standing(now)));
+        let crowd = entry.crowd.as_ref().map_or(1, |crowd| crowd.strangers());
+        welcome(seats, crowd, open, self.max)
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {

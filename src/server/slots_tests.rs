@@ -20,8 +20,12 @@ fn proven(waited: u64) -> Standing {
     }
 }
 
+/// Which one goes for a newcomer that is alone.
 fn first<const N: usize>(open: usize, connections: [Standing; N]) -> Option<usize> {
-    first_to_go(connections.into_iter().enumerate(), open, MAX)
+    match welcome(connections.into_iter().enumerate(), 1, open, MAX) {
+        Welcome::Instead(first) => Some(first),
+        Welcome::Free | Welcome::Refused | Welcome::Wait => None,
+    }
 }
 
 #[test]
@@ -57,7 +61,20 @@ fn of_strangers_the_one_with_the_most_company_goes_and_among_those_the_oldest() 
 
 #[test]
 fn a_newcomer_from_far_away_has_the_time_for_its_first_request() {
-    assert_eq!(first(MAX + 1, [stranger(50, 200), proven(200)]), None);
+    let connections = || [stranger(1, 200), proven(200)].into_iter().enumerate();
+    assert_eq!(welcome(connections(), 1, MAX + 1, MAX), Welcome::Wait);
+}
+
+/// A flood that opens connections as fast as they are closed stands in the queue too: if its newcomers
+/// waited for their turn, every sender behind them would wait with them.
+#[test]
+fn in_a_full_house_a_newcomer_with_company_is_refused_and_one_alone_gets_a_slot_at_once() {
+    let connections = || [stranger(20, 1), stranger(3, 249), proven(60_000)];
+    let full = |crowd| welcome(connections().into_iter().enumerate(), crowd, MAX + 1, MAX);
+    assert_eq!(full(21), Welcome::Refused);
+    assert_eq!(full(20), Welcome::Refused);
+    assert_eq!(full(19), Welcome::Instead(0));
+    assert_eq!(full(1), Welcome::Instead(0));
 }
 
 #[test]
@@ -71,7 +88,7 @@ fn whoever_had_a_verified_request_goes_last_and_only_when_the_house_is_full() {
 /// been here for long.
 #[test]
 fn a_flood_of_young_strangers_does_not_push_out_whoever_had_a_verified_request() {
-    assert_eq!(first(MAX + 1, [proven(60_000), stranger(50, 100)]), None);
+    assert_eq!(first(MAX + 1, [proven(60_000), stranger(1, 100)]), None);
 }
 
 #[test]
@@ -86,7 +103,10 @@ fn whoever_has_a_verified_request_under_way_never_goes() {
 #[test]
 fn a_single_slot_can_change_hands() {
     let connections = [(0, stranger(1, 300))];
-    assert_eq!(first_to_go(connections.into_iter(), 2, 1), Some(0));
+    assert_eq!(
+        welcome(connections.into_iter(), 1, 2, 1),
+        Welcome::Instead(0)
+    );
 }
 
 fn peer(text: &str) -> Option<IpAddr> {
@@ -94,7 +114,8 @@ fn peer(text: &str) -> Option<IpAddr> {
 }
 
 async fn take(slots: &Arc<Slots>, from: &str) -> Slot {
-    slots.take(slots.enter(peer(from)).unwrap()).await.0
+    let entry = slots.enter(peer(from)).unwrap();
+    slots.take(entry, || {}).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,8 @@ use crate::support::eventually;
 use crate::support::http::{Answer, Connection};
 use crate::support::sender::Sender;
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_hookgate");
+
 /// Where a gate lives: configuration, store, sockets, log.
 pub(crate) struct Home {
     directory: TempDir,
@@ -80,12 +82,25 @@ impl Home {
 
     /// Starts the program; it may not answer yet.
     pub(crate) fn start(&self) -> Program {
+        self.spawn(Command::new(PROGRAM))
+    }
+
+    /// The same with its process in a group, before it has used any memory: `tasks` is the group's
+    /// list of processes.
+    pub(crate) fn start_in(&self, tasks: &Path) -> Program {
+        let mut command = Command::new("sh");
+        command
+            .args(["-c", r#"echo $$ >"$0" && exec "$@""#])
+            .args([tasks, Path::new(PROGRAM)]);
+        self.spawn(command)
+    }
+
+    fn spawn(&self, mut command: Command) -> Program {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.path().join("log"))
             .expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
         command
             .arg("run")
             .current_dir(self.path())
@@ -137,6 +152,10 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, as a crash or the kernel's out-of-memory killer would end it.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it still runs");

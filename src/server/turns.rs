@@ -1,0 +1,125 @@
+//! A socket whose reads take turns with those of others, and count towards what heads may occupy.
+//!
+//! hyper reads and parses as long as there is something to read, and a flood is never at an end; so a
+//! connection that has not had a verified request gets its thread for one read at a time.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::slots::Place;
+
+pub(super) struct Turns<IO> {
+    io: IO,
+    place: Place,
+    had_a_turn: bool,
+}
+
+impl<IO> Turns<IO> {
+    pub(super) fn new(io: IO, place: Place) -> Self {
+        Self {
+            io,
+            place,
+            had_a_turn: false,
+        }
+    }
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Turns<IO> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.had_a_turn && !self.place.is_proven() {
+            self.had_a_turn = false;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        // What has been read so far has been looked at by now.
+        if !self.place.may_read_on() {
+            return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
+        }
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.had_a_turn = read.is_ready();
+        self.place.has_read(buf.filled().len() - before);
+        read
+    }
+}
+
+impl<IO: AsyncWrite + Unpin> AsyncWrite for Turns<IO> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::slots::Slots;
+    use super::*;
+    use tokio::io::AsyncReadExt;
+
+    async fn place(slots: &std::sync::Arc<Slots>) -> super::super::slots::Slot {
+        let entry = slots.enter(None).unwrap();
+        slots.take(entry, || {}).await.unwrap()
+    }
+
+    /// How many bytes of a socket that never ends are read without giving the thread away.
+    fn in_one_turn(io: &mut Turns<tokio::io::Repeat>) -> usize {
+        let mut cx = Context::from_waker(std::task::Waker::noop());
+        let mut bytes = [0; 4096];
+        let mut buf = ReadBuf::new(&mut bytes);
+        let mut total = 0;
+        while total < 16 * 4096 && Pin::new(&mut *io).poll_read(&mut cx, &mut buf).is_ready() {
+            total += buf.filled().len();
+            buf.clear();
+        }
+        total
+    }
+
+    #[tokio::test]
+    async fn a_stranger_gives_its_thread_away_after_each_read() {
+        let slots = Slots::new(1, 1, Vec::new());
+        let slot = place(&slots).await;
+        let mut io = Turns::new(tokio::io::repeat(b'x'), slot.place());
+        assert_eq!((in_one_turn(&mut io), in_one_turn(&mut io)), (4096, 4096));
+        drop(slot.place().verified());
+        assert_eq!(in_one_turn(&mut io), 8 * 4096); // then it is no head
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_writes_on_and_on_without_a_request_ends() {
+        let slots = Slots::new(1, 1, Vec::new());
+        let slot = place(&slots).await;
+        let mut io = Turns::new(tokio::io::repeat(b'x'), slot.place()).take(1 << 20);
+        let error = tokio::io::copy(&mut io, &mut tokio::io::sink()).await;
+        assert_eq!(error.unwrap_err().kind(), io::ErrorKind::QuotaExceeded);
+    }
+}

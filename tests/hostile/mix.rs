@@ -1,0 +1,174 @@
+//! Two thousand hostile connections of twelve kinds from a hundred addresses, and genuine senders that
+//! must not notice.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+
+use crate::machine::{Cgroup, descriptors, figure, in_own_network};
+use crate::peers::{KINDS, Script, connect};
+use crate::program::Home;
+use crate::size;
+use crate::support::app::App;
+use crate::support::eventually;
+use crate::support::sender::{Sender, bytes};
+
+const GATE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::new(198, 18, 0, 1)), 8080);
+const ADDRESSES: usize = 100;
+/// A genuine sender gives up after this time, as providers do.
+const SENDERS_PATIENCE: Duration = Duration::from_secs(5);
+/// Genuine events: one in so many milliseconds.
+const PACE: Duration = Duration::from_millis(20);
+
+/// One genuine event over a connection of its own: as they come, so that each needs a slot.
+async fn send(sender: &Sender, n: usize) -> bool {
+    let from = Ipv4Addr::new(198, 18, 200, u8::try_from(n % 8 + 1).expect("small"));
+    let request = bytes(&sender.event(&format!("evt_{n}")));
+    let exchange = async {
+        let mut connection = connect(from, GATE).await?;
+        connection.write_all(&request).await?;
+        let mut answer = [0; 12];
+        connection.read_exact(&mut answer).await?;
+        std::io::Result::Ok(answer == *b"HTTP/1.1 200")
+    };
+    matches!(timeout(SENDERS_PATIENCE, exchange).await, Ok(Ok(true)))
+}
+
+#[derive(Default)]
+struct Attack {
+    over: AtomicBool,
+    connections: AtomicUsize,
+}
+
+impl Attack {
+    fn start(self: &Arc<Self>, connections: usize) -> JoinSet<()> {
+        let mut peers = JoinSet::new();
+        let script = Arc::new(Script::new(GATE));
+        let only = size("HOSTILE_KIND", KINDS);
+        for n in 0..connections {
+            let (attack, script) = (Arc::clone(self), Arc::clone(&script));
+            let host = u8::try_from(n % ADDRESSES + 1).expect("small");
+            let from = Ipv4Addr::new(198, 18, 100, host);
+            peers.spawn(async move {
+                while !attack.over.load(Ordering::Relaxed) {
+                    attack.connections.fetch_add(1, Ordering::Relaxed);
+                    let kind = if only < KINDS { only } else { n % KINDS };
+                    if script.play(kind, from).await.is_err() {
+                        sleep(Duration::from_millis(100)).await; // what opening a connection costs elsewhere
+                    }
+                }
+            });
+        }
+        peers
+    }
+}
+
+/// The genuine senders' events for so long: the time of each that was acknowledged, and the others.
+async fn genuine(sender: &Sender, how_long: Duration) -> (Vec<Duration>, usize) {
+    let end = Instant::now() + how_long;
+    let mut pace = interval(PACE);
+    pace.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut sends = JoinSet::new();
+    let mut n = 0;
+    while Instant::now() < end {
+        pace.tick().await;
+        let sender = sender.clone();
+        sends.spawn(async move {
+            let began = Instant::now();
+            send(&sender, n).await.then(|| began.elapsed())
+        });
+        n += 1;
+    }
+    let times: Vec<_> = sends.join_all().await.into_iter().flatten().collect();
+    let failed = n - times.len();
+    (times, failed)
+}
+
+fn percentile(sorted: &[Duration], percent: f64) -> u128 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "a place in a list"
+    )]
+    let at = (sorted.len() as f64 * percent / 100.0) as usize;
+    sorted
+        .get(at.min(sorted.len().saturating_sub(1)))
+        .map_or(0, Duration::as_millis)
+}
+
+#[test]
+fn genuine_senders_do_not_notice_hostile_ones() {
+    if !in_own_network("mix::genuine_senders_do_not_notice_hostile_ones") {
+        return;
+    }
+    let Some(cgroup) = Cgroup::new(size("MEMORY_MIB", 64)) else {
+        return;
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    runtime.expect("a runtime").block_on(run(&cgroup));
+}
+
+async fn run(cgroup: &Cgroup) {
+    let stripe = Sender::new("stripe");
+    let mut home = Home::new(&stripe);
+    home.set("server.listen", &GATE.to_string());
+    let mut program = home.start_in(&cgroup.tasks());
+    home.ready().await;
+    let app = App::start(&home.app()).await;
+    assert!(send(&stripe, 1_000_000).await, "{}", home.log());
+    app.received(1).await;
+    let before = descriptors(program.id());
+
+    let attack = Arc::new(Attack::default());
+    let mut peers = attack.start(size("HOSTILE_CONNECTIONS", 2000));
+    let seconds = size("HOSTILE_SECONDS", 15);
+    let how_long = Duration::from_secs(seconds.try_into().expect("small"));
+    let (mut times, failed) = genuine(&stripe, how_long).await;
+    let crowded_out = match program.runs() {
+        true => home.metric("hookgate_connections_crowded_out_total").await,
+        false => f64::NAN,
+    };
+    attack.over.store(true, Ordering::Relaxed);
+    peers.shutdown().await;
+
+    times.sort_unstable();
+    let sent = times.len() + failed;
+    #[expect(clippy::cast_precision_loss, reason = "for people")]
+    let success = 100.0 * times.len() as f64 / sent as f64;
+    let (p50, p99) = (percentile(&times, 50.0), percentile(&times, 99.0));
+    let runs = program.runs();
+    let peak = runs.then(|| figure(program.id(), "status", "VmHWM") / 1024);
+    println!(
+        "hostile mix: {} connections of {KINDS} kinds from {ADDRESSES} addresses in {seconds} s, \
+         {crowded_out} crowded out; genuine: {} of {sent} acknowledged ({success:.2} %), p50 {p50} ms, \
+         p99 {p99} ms, longest {} ms; memory: {} MiB resident, {:.1} MiB of the group at most, {} killed; \
+         descriptors: {before} before",
+        attack.connections.load(Ordering::Relaxed),
+        times.len(),
+        times.last().map_or(0, Duration::as_millis),
+        peak.unwrap_or(0),
+        cgroup.peak_mib(),
+        cgroup.killed(),
+    );
+    assert!(runs && cgroup.killed() == 0, "{}", home.log());
+    assert!(success >= 99.9, "{success} %");
+    let limit = size("HOSTILE_P99_MILLIS", 0);
+    assert!(limit == 0 || p99 <= limit as u128, "{p99} ms");
+    eventually("the end of all hostile connections", async || {
+        descriptors(program.id()).abs_diff(before) <= 2
+    })
+    .await;
+    app.received(times.len() + 1).await;
+    app.stop().await;
+    program.terminate();
+    assert_eq!(program.ended().await, Some(0), "{}", home.log());
+}
