@@ -1,7 +1,6 @@
 //! A damaged file never yields a changed event and never looks empty.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use rusqlite::Connection;
 
@@ -157,8 +156,7 @@ async fn flipped_bits_never_change_an_event() {
         };
         opened += 1;
         let mut seen = HashSet::new();
-        while let Ok(lease) = tokio::time::timeout(Duration::from_millis(20), damaged.lease()).await
-        {
+        while let Some(lease) = next_due(&damaged).await {
             let id: usize = id_of(&lease).parse().unwrap();
             assert!(id < 40 && seen.insert(id));
             assert_eq!(lease.event.body, "{\"hello\":\"world\"}");
@@ -178,6 +176,8 @@ async fn flipped_bits_never_change_an_event() {
     assert!(opened > 10, "{opened}");
 }
 
+/// It failed now and then on a busy machine: it took 20 ms without a lease for the end, while the
+/// writer, which had more to read back, had not been given a core.
 #[tokio::test]
 async fn a_truncated_journal_never_changes_an_event() {
     let store = Fixture::new();
@@ -206,7 +206,7 @@ async fn a_truncated_journal_never_changes_an_event() {
         };
         opened += 1;
         let mut next = 0;
-        while let Ok(lease) = tokio::time::timeout(Duration::from_millis(20), torn.lease()).await {
+        while let Some(lease) = next_due(&torn).await {
             assert_eq!(
                 (id_of(&lease), &lease.event.body[..]),
                 (next.to_string(), &b"{\"hello\":\"world\"}"[..])

@@ -128,14 +128,29 @@ impl Fixture {
     /// Nothing is ready to be leased once everything queued is written.
     pub(super) async fn nothing_due(&self) -> bool {
         self.store.flush().await.unwrap();
-        let lease = tokio::time::timeout(Duration::from_millis(30), self.store.lease());
-        lease.await.is_err()
+        next_due(&self.store).await.is_none()
     }
 
     pub(super) fn counts(&self, source: &str) -> (u64, u64, u64) {
         let counts = self.store.counts().of(&SourceName::from(source));
         (counts.pending, counts.delivered, counts.dead)
     }
+}
+
+/// What is due now, one lease after the other; `None` when the writer has read back all there is, or
+/// failed. No timer decides: a flush is answered by one turn of the writer, which also scans,
+/// claims and prunes a slice.
+pub(super) async fn next_due(store: &Store) -> Option<Lease> {
+    // Turns without a find that suffice for a few hundred events.
+    for _ in 0..20 {
+        tokio::select! {
+            biased;
+            lease = store.lease() => return Some(lease),
+            () = std::future::ready(()) => {}
+        }
+        store.flush().await.ok()?;
+    }
+    None
 }
 
 pub(super) fn event(source: &str, id: &str) -> Verified {
