@@ -6,9 +6,12 @@
 
 use std::io::IsTerminal;
 
+use tracing::{Level, Metadata};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How to write logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +56,13 @@ pub fn is_level(level: &str) -> bool {
     parts.all(|part| is_word(part) || part.contains('=')) && EnvFilter::try_new(level).is_ok()
 }
 
+/// Whether a line may be written whatever the level asked for. h2 quotes paths that it refuses, and
+/// a path may hold a token.
+fn tells_no_secret(line: &Metadata<'_>) -> bool {
+    let by_h2 = line.target() == "h2" || line.target().starts_with("h2::");
+    !by_h2 || *line.level() <= Level::INFO
+}
+
 /// Starts logging for the whole process; later calls change nothing.
 #[must_use]
 pub fn start(config: &Config) -> Logs {
@@ -67,11 +77,15 @@ pub fn start(config: &Config) -> Logs {
         .with_env_filter(filter)
         .with_writer(sink)
         .with_ansi(terminal);
+    let silence = filter_fn(tells_no_secret);
+    let as_json = config.format == Format::Json || (config.format == Format::Auto && !terminal);
     // A second start in one process (tests) keeps the first subscriber.
-    let _ = match config.format {
-        Format::Json => builder.json().flatten_event(true).try_init(),
-        Format::Auto if !terminal => builder.json().flatten_event(true).try_init(),
-        Format::Auto | Format::Text => builder.with_target(false).compact().try_init(),
+    let _ = if as_json {
+        let lines = builder.json().flatten_event(true).finish();
+        lines.with(silence).try_init()
+    } else {
+        let lines = builder.with_target(false).compact().finish();
+        lines.with(silence).try_init()
     };
     Logs {
         _guard: guard,

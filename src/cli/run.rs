@@ -13,13 +13,26 @@ use crate::telemetry;
 pub(super) struct Args {
     #[command(flatten)]
     config: ConfigArgs,
+    /// Let a crash leave a core dump, and a debugger attach: both show the secrets in memory
+    #[arg(long)]
+    core_dumps: bool,
 }
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
+    let dumps = if args.core_dumps {
+        Ok(())
+    } else {
+        refuse_core_dumps()
+    };
     let inputs = args.config.inputs();
     let config = Config::load(&inputs)?;
     let logs = telemetry::start(&config.log);
+    if let Err(error) = dumps {
+        tracing::warn!(%error, "core dumps cannot be refused: one would hold the secrets");
+    }
     let file = inputs.file.as_ref().map(|file| file.display().to_string());
+    tracing::debug!(?inputs, "settings come from");
+    drop(inputs);
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         config = file,
@@ -33,6 +46,19 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let result = runtime.block_on(live(config, &logs));
     runtime.shutdown_background();
     result
+}
+
+/// From now on the kernel writes no core dump of this process, and only root can look into it: its
+/// memory holds secrets.
+#[cfg(target_os = "linux")]
+fn refuse_core_dumps() -> std::io::Result<()> {
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn refuse_core_dumps() -> std::io::Result<()> {
+    Ok(())
 }
 
 async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {

@@ -8,11 +8,16 @@ use std::path::{Path, PathBuf};
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde_json::Value as Json;
+use zeroize::Zeroizing;
 
 use super::faults::{Fault, Faults};
+use crate::secret::SecretText;
 
 /// The commented defaults, which are also the lowest layer.
 pub const DEFAULTS: &str = include_str!("../../config/hookgate.toml");
+
+/// What the names of settings in the environment begin with.
+pub(super) const PREFIX: &str = "HOOKGATE__";
 
 const ENVIRONMENT: &str = "environment";
 const COMMAND_LINE: &str = "command line";
@@ -22,8 +27,8 @@ const COMMAND_LINE: &str = "command line";
 pub struct Inputs {
     /// A TOML file that must exist.
     pub file: Option<PathBuf>,
-    /// All environment variables; only `HOOKGATE__...` are looked at.
-    pub environment: Vec<(String, String)>,
+    /// Environment variables; only `HOOKGATE__...` are looked at.
+    pub environment: Vec<(String, SecretText)>,
     /// Dotted keys and their values from the command line.
     pub flags: Vec<(String, String)>,
 }
@@ -31,15 +36,12 @@ pub struct Inputs {
 /// Names only: the values may be secrets.
 impl std::fmt::Debug for Inputs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names = |list: &[(String, String)]| {
-            list.iter()
-                .map(|(name, _)| name.clone())
-                .collect::<Vec<_>>()
-        };
+        let environment = self.environment.iter().map(|(name, _)| name);
+        let flags = self.flags.iter().map(|(name, _)| name);
         f.debug_struct("Inputs")
             .field("file", &self.file)
-            .field("environment", &names(&self.environment))
-            .field("flags", &names(&self.flags))
+            .field("environment", &environment.collect::<Vec<_>>())
+            .field("flags", &flags.collect::<Vec<_>>())
             .finish()
     }
 }
@@ -64,7 +66,7 @@ impl Provider for File {
 /// Text values under dotted keys.
 struct Texts {
     name: &'static str,
-    values: Vec<(Vec<String>, String)>,
+    values: Vec<(Vec<String>, SecretText)>,
 }
 
 impl Provider for Texts {
@@ -105,8 +107,8 @@ pub(super) fn stack(inputs: &Inputs) -> Result<Figment, Faults> {
     use figment::providers::{Format, Toml};
     let mut figment = Figment::from(Toml::string(DEFAULTS));
     if let Some(file) = &inputs.file {
-        let text =
-            std::fs::read_to_string(file).map_err(|error| file_fault(file, &error.to_string()))?;
+        let text = std::fs::read_to_string(file).map(Zeroizing::new);
+        let text = text.map_err(|error| file_fault(file, &error.to_string()))?;
         let table = text.parse::<toml::Table>();
         let table = table.map_err(|error| file_fault(file, &without_source_text(&error, &text)))?;
         figment = figment.merge(File {
@@ -115,7 +117,7 @@ pub(super) fn stack(inputs: &Inputs) -> Result<Figment, Faults> {
         });
     }
     let environment = inputs.environment.iter().filter_map(|(name, text)| {
-        let keys = name.strip_prefix("HOOKGATE__")?.split("__");
+        let keys = name.strip_prefix(PREFIX)?.split("__");
         let keys: Vec<_> = keys.map(str::to_ascii_lowercase).collect();
         Some((keys, text.clone()))
     });
@@ -125,7 +127,7 @@ pub(super) fn stack(inputs: &Inputs) -> Result<Figment, Faults> {
     let flags = inputs.flags.iter().map(|(key, text)| {
         (
             key.split('.').map(ToOwned::to_owned).collect(),
-            text.clone(),
+            text.as_str().into(),
         )
     });
     Ok(figment
@@ -194,7 +196,7 @@ fn in_words(metadata: &Metadata, key: &str, is_table: bool, is_set: bool) -> Opt
 
 /// The environment variable that sets a key.
 fn variable(key: &str) -> String {
-    format!("HOOKGATE__{}", key.to_ascii_uppercase().replace('.', "__"))
+    format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 
 /// Takes out, and reports, every key that the schema does not know and every value that should

@@ -73,7 +73,10 @@ impl Inputs {
             .filter(|file| !file.as_os_str().is_empty())
             .or_else(|| here.is_file().then_some(here));
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
+            let name = name.into_string().ok()?;
+            // What is none of ours is not copied: it may be somebody else's secret.
+            let ours = name.starts_with(layers::PREFIX);
+            ours.then_some((name, value.into_string().ok()?.into()))
         };
         Self {
             file,

@@ -10,7 +10,7 @@ use super::sources::One;
 use super::units::FilePath;
 use crate::clock::UnixMillis;
 use crate::providers::{Kind, Place, Procedure, Provider, Scheme};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretText};
 
 /// Last segment of a path that carries the source's token.
 pub(super) const TOKEN_SEGMENT: &str = "/{token}";
@@ -269,12 +269,12 @@ impl One<'_> {
         text.or(file)
     }
 
-    fn text_secret(&mut self, key: &str, text: &raw::SecretText) -> Option<Secret> {
-        if text.0.trim().is_empty() {
+    fn text_secret(&mut self, key: &str, text: &SecretText) -> Option<Secret> {
+        if text.trim().is_empty() {
             self.fault(key, "is empty: without a secret anybody could sign");
             return None;
         }
-        Some(self.secret(key, text.0.as_bytes()))
+        Some(self.secret(key, text.as_bytes()))
     }
 
     fn file_secret(&mut self, key: &str, file: &FilePath) -> Option<Secret> {

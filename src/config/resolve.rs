@@ -282,7 +282,7 @@ fn app_config(
     let signing = reader
         .want("app.sign_secret", app.sign_secret)
         .and_then(|secret| {
-            let signing = forward::Signing::new(&secret.0);
+            let signing = forward::Signing::new(&secret);
             if signing.is_none() {
                 reader.fault(
                     "app.sign_secret",

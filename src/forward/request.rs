@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 use super::Config;
 use crate::clock::UnixMillis;
-use crate::event::Event;
+use crate::event::{Event, concealed};
 use crate::store::Lease;
 
 /// How many headers are added at most.
@@ -85,7 +85,7 @@ pub(super) fn build(config: &Config, lease: &Lease, at: UnixMillis) -> Request<F
     let mut request = Request::new(Full::new(event.body.clone()));
     *request.method_mut() = event.method.clone();
     *request.uri_mut() = target(config, event);
-    *request.headers_mut() = headers;
+    *request.headers_mut() = concealed(headers);
     request
 }
 

@@ -20,7 +20,7 @@ use super::rejections::{Recorder, Rejections};
 use super::source::{Source, Sources};
 use super::{Config, check, receive, strict};
 use crate::clock::Clock;
-use crate::event::Received;
+use crate::event::{Received, concealed};
 use crate::keys::KeySource;
 use crate::server::Peer;
 use crate::shutdown::Stage;
@@ -166,7 +166,7 @@ impl Gate {
             method: head.method,
             target,
             path_token,
-            headers: head.headers,
+            headers: concealed(head.headers),
             body,
         };
         let (admission, _share) = self.admit(source, received, share).await?;

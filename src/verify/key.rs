@@ -132,7 +132,7 @@ impl Key {
 
     /// The signature that this key makes, and its length; nothing for a token or a key that is
     /// not bound to one algorithm.
-    pub(super) fn compute(&self, content: &Content<'_>) -> ([u8; 64], usize) {
+    pub(super) fn compute(&self, content: &Content<'_>) -> (Zeroizing<[u8; 64]>, usize) {
         match &self.proof {
             Proof::HmacSha1(mac) => padded(&mac_of(mac, content)),
             Proof::HmacSha256(mac) => padded(&mac_of(mac, content)),
@@ -140,7 +140,7 @@ impl Key {
             Proof::HmacSha512(mac) => padded(&mac_of(mac, content)),
             Proof::Digest(Algorithm::Sha1, secret) => padded(&digest_of::<Sha1>(secret, content)),
             Proof::Digest(_, secret) => padded(&digest_of::<Sha256>(secret, content)),
-            Proof::Token(_) | Proof::Bare(_) => ([0; 64], 0),
+            Proof::Token(_) | Proof::Bare(_) => (Zeroizing::new([0; 64]), 0),
         }
     }
 }
@@ -212,9 +212,9 @@ fn digest_of<D: sha1::Digest>(secret: &[u8], content: &Content<'_>) -> impl AsRe
     digest.finalize()
 }
 
-fn padded(tag: &impl AsRef<[u8]>) -> ([u8; 64], usize) {
+fn padded(tag: &impl AsRef<[u8]>) -> (Zeroizing<[u8; 64]>, usize) {
     let tag = tag.as_ref();
-    let mut room = [0; 64];
+    let mut room = Zeroizing::new([0; 64]);
     room.iter_mut().zip(tag).for_each(|(to, from)| *to = *from);
     (room, tag.len().min(64))
 }

@@ -46,7 +46,6 @@ pub use sign::{TestKey, Unsigned, public_key, sign, test_key};
 pub use verified::Verified;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -59,7 +58,7 @@ use crate::clock::UnixMillis;
 use crate::event::{EventId, Received, SourceName};
 use crate::keys::{Cached, KeySource, Wanted};
 use crate::providers::{Place, Provider, ValueSource};
-use crate::secret::Secret;
+use crate::secret::{Secret, Values};
 use challenge::Challenges;
 use proof::Evidence;
 use rule::Rule;
@@ -78,7 +77,7 @@ pub struct Config {
     /// All secrets that may verify.
     pub secrets: Vec<Secret>,
     /// Values for `config:NAME` in the scheme.
-    pub values: BTreeMap<String, String>,
+    pub values: Values,
     /// The address as senders write it, such as `https://hooks.example.com`.
     pub public_url: Option<String>,
     /// Accepted distance of signed timestamps from now; the provider's, or 300 s, if `None`.
@@ -117,7 +116,7 @@ impl Fault {
 pub struct Verifier {
     source: SourceName,
     rules: Vec<Rule>,
-    values: BTreeMap<String, String>,
+    values: Values,
     public_url: Box<str>,
     allow_from: Vec<IpNet>,
     observe: bool,

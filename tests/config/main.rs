@@ -353,7 +353,7 @@ impl Place {
     fn environment(&self, variables: &[(&str, &str)]) -> Inputs {
         let variables = variables
             .iter()
-            .map(|(name, text)| ((*name).to_owned(), self.fill(text)));
+            .map(|(name, text)| ((*name).to_owned(), self.fill(text).into()));
         Inputs {
             environment: variables.collect(),
             ..Inputs::default()

@@ -154,7 +154,7 @@ fn signed(provider: &Provider, secret: &str, url: &str, headers: &[(&str, &str)]
             .collect(),
         body: BODY.into(),
     };
-    let values = [("name".to_owned(), "value".to_owned())].into();
+    let values = [("name".to_owned(), "value".into())].into();
     let secret = Secret::new("secret", secret);
     sign(provider, None, &secret, &values, &mut request, NOW, "msg_1").unwrap();
     request

@@ -33,7 +33,7 @@ fn schemes_of_ones_own_sign_and_verify() {
         let provider = own_scheme(&overrides);
         let url = "https://hooks.example.com/in?x=1";
         let verifier = verifier(Config {
-            values: [("name".to_owned(), "value".to_owned())].into(),
+            values: [("name".to_owned(), "value".into())].into(),
             public_url: Some("https://hooks.example.com/".to_owned()),
             ..config(Arc::clone(&provider), &["user:s3cret"])
         });

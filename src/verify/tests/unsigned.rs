@@ -229,7 +229,7 @@ fn a_nonce_does_not_take_the_end_of_a_form() {
 #[test]
 fn a_source_confirms_subscriptions_of_its_own_topic_only() {
     let sender = Sender::new("aws-sns");
-    let confirming = |values: BTreeMap<String, String>| Config {
+    let confirming = |values: Values| Config {
         values,
         confirm: true,
         ..sender.config()
@@ -240,10 +240,7 @@ fn a_source_confirms_subscriptions_of_its_own_topic_only() {
         faults[0].starts_with("values.topic_arn: is missing"),
         "{faults:?}"
     );
-    let topic = (
-        "topic_arn".to_owned(),
-        "arn:aws:sns:us-east-1:1:t".to_owned(),
-    );
+    let topic = ("topic_arn".to_owned(), "arn:aws:sns:us-east-1:1:t".into());
     verifier(confirming([topic].into()));
 }
 
