@@ -30,11 +30,9 @@ pub(super) fn without_pretended_headers<B>(mut request: Request<B>) -> Request<B
 pub(super) fn check(head: &Parts) -> Result<(), &'static str> {
     check_host(head)?;
     check_framing(head)?;
-    check_target(
-        head.uri
-            .path_and_query()
-            .map_or("/", http::uri::PathAndQuery::as_str),
-    )
+    // An address without a path is the target of a tunnel.
+    let target = head.uri.path_and_query();
+    check_target(target.map_or("", http::uri::PathAndQuery::as_str))
 }
 
 /// HTTP/2 names the host in the request line; apps and signatures look for it among the headers.
@@ -159,6 +157,19 @@ mod tests {
             assert!(check(&head("/x", headers)).is_err(), "{headers:?}");
         }
         assert!(check(&head("http://a/x", &[("host", "b")])).is_err());
+    }
+
+    /// `POST a HTTP/1.1` has the form of a tunnel's address and no path. It was taken for `/`, though
+    /// another server on the way refuses it or takes it for a relative path.
+    #[test]
+    fn an_address_without_a_path_is_refused() {
+        for target in ["a", "a.example:80", "*"] {
+            assert!(
+                check(&head(target, &[("host", target)])).is_err(),
+                "{target}"
+            );
+        }
+        assert_eq!(check(&head("http://a", &[("host", "a")])), Ok(()));
     }
 
     #[test]

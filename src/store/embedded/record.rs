@@ -119,13 +119,13 @@ impl Stored {
         let headers = row.get_ref(11)?.as_blob_or_null().ok().flatten();
         let body = row.get_ref(12)?.as_blob_or_null().ok().flatten();
         let seq = row.get::<_, i64>(0)?.cast_unsigned();
-        let accepted_at = UnixMillis(row.get(2)?);
+        let accepted_at = UnixMillis(row.get(2).unwrap_or_default());
         // A field that is not even of its type cannot pass the checksum either.
         let method: String = row.get(7).unwrap_or_default();
         let event = Event {
             id: EventId::from_bytes(row.get(1).unwrap_or_default()),
             source,
-            received_at: UnixMillis(row.get(3)?),
+            received_at: UnixMillis(row.get(3).unwrap_or_default()),
             provider_event_id: row.get(4).unwrap_or_default(),
             event_type: row.get(5).unwrap_or_default(),
             verified: row.get(6).unwrap_or_default(),
@@ -135,7 +135,8 @@ impl Stored {
             body: Bytes::copy_from_slice(body.unwrap_or_default()),
         };
         let head = sums.head(seq, accepted_at, &event);
-        let (head_sum, sum): (i64, i64) = (row.get(9)?, row.get(10)?);
+        let head_sum: i64 = row.get(9).unwrap_or_default();
+        let sum: i64 = row.get(10).unwrap_or_default();
         let condition = if head_sum != head.cast_signed() {
             Condition::Damaged
         } else if headers.is_some() && body.is_some() {
@@ -170,7 +171,7 @@ impl Stored {
         sums: Sums,
     ) -> Result<Self, rusqlite::Error> {
         let mut stored = Self::read(row, source, sums)?;
-        let head: i64 = row.get(9)?;
+        let head: i64 = row.get(9).unwrap_or_default();
         let intact = head
             == sums
                 .head(stored.seq, stored.accepted_at, &stored.event)

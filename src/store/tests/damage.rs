@@ -121,6 +121,31 @@ async fn a_repeat_of_a_damaged_event_is_stored_anew() {
     assert_eq!(store.counts("stripe"), (0, 1, 1));
 }
 
+/// A flipped bit in a row's header makes a number a text. The read of such a row was an error, and
+/// one of them in a list took all other events with it.
+#[tokio::test]
+async fn a_number_that_is_none_any_more_damages_one_event_and_not_the_list() {
+    for column in ["accepted_at", "received_at", "head_sum", "sum"] {
+        let (mut store, ids) = closed_with(3).await;
+        let file = &store.config;
+        edit(
+            file,
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = replace(sql, ' STRICT', '') WHERE name = 'event'",
+        );
+        edit(
+            file,
+            &format!("UPDATE event SET {column} = 'x' WHERE seq = 2"),
+        );
+        store.store = open(&store.config, &store.clock).unwrap();
+        let listed = store.store.list(Filter::default(), 10, None).await;
+        let listed = listed.unwrap_or_else(|error| panic!("{column}: {error}"));
+        assert_eq!(listed.events.len(), 3, "{column}");
+        let shown = store.store.show(ids[1]).await.unwrap().unwrap();
+        assert!(matches!(shown.content, Content::Damaged), "{column}");
+    }
+}
+
 #[tokio::test]
 async fn a_newer_format_is_refused_and_left_alone() {
     let (store, _) = closed_with(1).await;

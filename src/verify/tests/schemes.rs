@@ -169,3 +169,23 @@ fn a_check_without_a_text_asks_only_that_the_value_is_there() {
     without.headers.retain(|(name, _)| name != "x-kind");
     assert_eq!(reason(&verifier, without), Some(Reason::NoHeader));
 }
+
+/// A text of several characters between two values can overlap itself: `x-` and `b` around `--`
+/// made the same content as `x` and `-b`, so that whoever had a request of the first kind could
+/// send the second under its signature.
+#[test]
+fn the_border_between_two_signed_values_cannot_be_moved() {
+    let template = "{header:x-a}--{header:x-b}".parse().unwrap();
+    let content = |a: &str, b: &str| {
+        let received = received("/", &[("x-a", a), ("x-b", b)], "");
+        let values = BTreeMap::new();
+        let view = View::of(&received, &values, "");
+        let filled = content::fill(&template, &view, None, None);
+        filled.map(|content| key::joined(&content)).ok()
+    };
+    assert_eq!(content("x", "b").as_deref(), Some(&b"x--b"[..]));
+    assert_eq!(content("x-y", "b-").as_deref(), Some(&b"x-y--b-"[..]));
+    for (a, b) in [("x-", "b"), ("x", "-b"), ("x--y", "b")] {
+        assert_eq!(content(a, b), None, "{a} {b}");
+    }
+}
