@@ -19,6 +19,7 @@ mod full;
 mod kills;
 mod oracle;
 mod outage;
+mod power;
 #[path = "../program/mod.rs"]
 mod program;
 #[path = "../it/support/mod.rs"]
