@@ -1,6 +1,7 @@
 //! The real program as a process of its own, on Unix sockets in a directory, so that it can be
 //! killed and started again at the same place.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -78,15 +79,30 @@ impl Home {
         std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
     }
 
+    /// Where the store is.
+    pub(crate) fn store(&self) -> &Path {
+        let mut settings = self.settings.iter();
+        let store = settings.find(|(key, _)| key == "store.path");
+        Path::new(&store.expect("a store").1)
+    }
+
     /// Starts the program; it may not answer yet.
     pub(crate) fn start(&self) -> Program {
+        self.start_under::<&str>(&[])
+    }
+
+    /// Starts it by a command that in the end becomes the program, such as `prlimit`.
+    pub(crate) fn start_under<S: AsRef<OsStr>>(&self, wrapper: &[S]) -> Program {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.path().join("log"))
             .expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
+        let program = OsStr::new(env!("CARGO_BIN_EXE_hookgate"));
+        let mut words = wrapper.iter().map(AsRef::as_ref).chain([program]);
+        let mut command = Command::new(words.next().expect("at least the program"));
         command
+            .args(words)
             .arg("run")
             .current_dir(self.path())
             .stdin(Stdio::null())
@@ -131,12 +147,29 @@ impl Home {
     }
 }
 
+impl Drop for Home {
+    #[expect(clippy::print_stderr, reason = "says more about a failure")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = lines.iter().skip(lines.len().saturating_sub(20));
+            eprintln!("what the program said last:");
+            last.for_each(|line| eprintln!("{line}"));
+        }
+    }
+}
+
 /// A running program; killed when dropped.
 pub(crate) struct Program {
     child: Child,
 }
 
 impl Program {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, as a crash or the kernel's out-of-memory killer would end it.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it still runs");
@@ -148,7 +181,7 @@ impl Program {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it still runs");
     }
 
-    /// Waits until it has ended by itself; its exit code.
+    /// Waits until it has ended by itself; its exit code, `None` after a signal.
     pub(crate) async fn ended(mut self) -> Option<i32> {
         let mut status = None;
         eventually("the end of the program", async || {
