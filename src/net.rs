@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
@@ -172,6 +172,26 @@ impl fmt::Display for Address {
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
         }
+    }
+}
+
+/// Who counts as one where senders share something that is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Party(IpAddr);
+
+impl Party {
+    /// An IPv4 address, or an IPv6 /64, which whoever has one address of it usually has whole. Over
+    /// loopback and Unix sockets a proxy of this machine speaks for everybody, so nobody is counted.
+    #[must_use]
+    pub fn of(peer: Option<IpAddr>) -> Option<Self> {
+        let peer = peer.filter(|peer| !peer.is_loopback())?;
+        Some(Self(match peer {
+            IpAddr::V4(_) => peer,
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+        }))
     }
 }
 

@@ -11,6 +11,23 @@ pub(crate) enum Bug {
     AckBeforeSync,
     /// A new file's name is not made durable: who knows `open` and `fsync` but not directories.
     NoDirectorySync,
+    /// A connection that ends keeps its slot: thirty-five leaked sockets a day, and after five weeks
+    /// a service that accepts nothing and says nothing.
+    SlotsNeverFreed,
+    /// The first address in `X-Forwarded-For` is believed, which the sender writes itself (most
+    /// frameworks at one time).
+    LeftmostForwardedFor,
+    /// A forged request counts against the rate of its source, so that forgers shut out the genuine
+    /// sender (a limiter in front of verification, keyed by endpoint).
+    FailedSignaturesUseTheSourcesRate,
+    /// The id of a request is remembered before its signature is checked, so that a forged request
+    /// makes the genuine one a duplicate (replay caches of several gateways).
+    DedupBeforeVerify,
+    /// Bodies are collected without a budget for all of them together (Argo Workflows,
+    /// CVE-2026-42294: buffer, then verify).
+    UnboundedBody,
+    /// A metric has the path of the request as its label, so that anybody can add series.
+    LabelFromRequest,
 }
 
 /// Whether `bug` is in this process.

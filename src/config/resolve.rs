@@ -48,8 +48,14 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
         providers_dir: reader.want("providers_dir", providers_dir),
     };
     let resolved = sources::resolve(&mut reader, sources, &defaults);
+    let trusted_proxies = reader.list(
+        "server.trusted_proxies",
+        raw_server.trusted_proxies,
+        NETWORK,
+    );
     let config = Config {
         server: server::Config {
+            trusted_proxies: trusted_proxies.clone(),
             connections_max: reader
                 .connections("server.connections_max", raw_server.connections_max),
             connections_per_peer_max: reader.connections(
@@ -71,11 +77,7 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
                 "server.rejections_per_peer",
                 raw_server.rejections_per_peer,
             ),
-            trusted_proxies: reader.list(
-                "server.trusted_proxies",
-                raw_server.trusted_proxies,
-                NETWORK,
-            ),
+            trusted_proxies,
             sources: resolved.sources,
             catalogue: resolved.catalogue,
         },

@@ -234,6 +234,7 @@ fn serve_admin(admin: Admin, listeners: Vec<Listener>, stage: &Stage) -> Result<
     let config = server::Config {
         connections_max: ADMIN_CONNECTIONS_MAX,
         connections_per_peer_max: ADMIN_CONNECTIONS_PER_PEER_MAX,
+        trusted_proxies: Vec::new(),
         tls: None,
     };
     let server = Arc::new(Server::new(&config, stage.clone(), None)?);

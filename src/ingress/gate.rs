@@ -22,7 +22,7 @@ use super::{Config, check, receive, strict};
 use crate::clock::Clock;
 use crate::event::{Received, concealed};
 use crate::keys::KeySource;
-use crate::server::Peer;
+use crate::server::{Peer, Place};
 use crate::shutdown::Stage;
 use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
 use crate::verify::{AckBody, Admission, Diagnostician, Refused, Reply, Verified};
@@ -152,6 +152,7 @@ impl Gate {
         }
         let peer = head.extensions.get::<Peer>().and_then(|peer| peer.0);
         let peer = self.proxies.sender(peer, &head.headers);
+        let place = head.extensions.get::<Place>().cloned();
         let (limit, deadlines) = (source.body_bytes_max, self.body_deadlines);
         let (body, share) = receive::body(body, limit, &self.budget, deadlines).await?;
         strict::name_host(&mut head);
@@ -172,6 +173,7 @@ impl Gate {
         let (admission, _share) = self.admit(source, received, share).await?;
         match admission {
             Admission::Event(verified, body) => {
+                let _at_work = place.as_ref().map(Place::verified);
                 source.admit().map_err(Refusal::Limited)?;
                 let receipt = self.commit(source, *verified).await?;
                 Ok(Taken::Stored(receipt, body))
@@ -217,9 +219,19 @@ impl Gate {
 
     /// The refusal for a request that failed verification.
     pub(super) fn reject(&self, source: &Arc<Source>, refused: &Refused) -> Refusal {
+        let charged = self.peers.charge(refused.received.peer);
+        self.refuse(source, refused, charged)
+    }
+
+    /// The same once its peer has been charged.
+    pub(super) fn refuse(
+        &self,
+        source: &Arc<Source>,
+        refused: &Refused,
+        charged: Result<(), Duration>,
+    ) -> Refusal {
         let (received, rejection) = (&refused.received, &refused.rejection);
         source.metrics.count_rejection(rejection.reason);
-        let charged = self.peers.charge(received.peer);
         if charged.is_ok() {
             self.recorder.note(source, received, rejection, false);
         }

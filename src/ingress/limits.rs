@@ -1,6 +1,6 @@
 //! Ceilings: rates per peer and per source, and the memory for bodies.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::net::Party;
 
 /// Peers remembered at most; past that, old ones are forgotten first.
 const PEERS_MAX: usize = 10_000;
@@ -45,7 +47,7 @@ impl SourceRate {
 
 /// Failed verifications by remote address. It never keeps a request from being verified, for a
 /// genuine sender may share the address with a forger; it only makes failures cheap.
-pub(super) struct PeerRecord(Option<DefaultKeyedRateLimiter<IpAddr>>);
+pub(super) struct PeerRecord(Option<DefaultKeyedRateLimiter<Party>>);
 
 impl PeerRecord {
     pub(super) fn new(rate: Option<Rate>) -> Self {
@@ -53,30 +55,16 @@ impl PeerRecord {
     }
 
     /// Counts a failed verification; past the rate, the time after which there is room for
-    /// another. A loopback peer is a proxy of this machine or its owner.
+    /// another.
     pub(super) fn charge(&self, peer: Option<IpAddr>) -> Result<(), Duration> {
-        let (Some(failures), Some(peer)) = (&self.0, peer) else {
+        let (Some(failures), Some(party)) = (&self.0, Party::of(peer)) else {
             return Ok(());
         };
-        if peer.is_loopback() {
-            return Ok(());
-        }
         if failures.len() > PEERS_MAX {
             failures.retain_recent();
         }
-        let charged = failures.check_key(&network(peer));
+        let charged = failures.check_key(&party);
         charged.map_err(|until| until.wait_time_from(DefaultClock::default().now()))
-    }
-}
-
-/// Whoever has an IPv6 address usually has a whole /64.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer {
-        IpAddr::V4(_) => peer,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
     }
 }
 

@@ -21,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower::{BoxError, Service};
 
-use super::Peer;
+use super::{Peer, Place};
 use crate::shutdown::Stage;
 
 /// The client's first bytes of an HTTP/2 connection (RFC 9113 §3.4).
@@ -61,6 +61,7 @@ impl Limits {
 /// A connection about to be served.
 pub(super) struct Connection {
     pub(super) peer: Peer,
+    pub(super) place: Place,
     pub(super) limits: Limits,
     pub(super) stage: Stage,
 }
@@ -92,9 +93,10 @@ impl Connection {
             write_deadline: None,
             patience: self.limits.write,
         });
-        let peer = self.peer;
+        let (peer, place) = (self.peer, self.place.clone());
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(place.clone());
             tower::ServiceExt::oneshot(service.clone(), request)
         });
         if is_http2 {

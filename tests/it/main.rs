@@ -12,6 +12,7 @@
 
 mod support;
 
+mod abuse;
 mod acknowledge;
 mod admin;
 mod bytes;

@@ -51,6 +51,7 @@ pub(super) async fn start(
     let config = Config {
         connections_max: 256,
         connections_per_peer_max: 256,
+        trusted_proxies: Vec::new(),
         tls: None,
     };
     let server =
