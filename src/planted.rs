@@ -4,6 +4,9 @@
 //! `HOOKGATE_PLANTED_BUG` chooses one by its name here; in any other build [`planted`] is a constant
 //! `false`. `scripts/planted-bugs` builds that way once and shows each harness failing on its bug.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
+
 /// Each is a mistake that somebody has made, in this program or in another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Bug {
@@ -46,6 +49,13 @@ pub(crate) fn planted(bug: Bug) -> bool {
     let name = format!("{bug:?}");
     let hyphens = chosen.chars().filter(|char| *char == '-').count();
     chosen.len() == name.len() + hyphens && chosen.replace('-', "").eq_ignore_ascii_case(&name)
+}
+
+/// For [`Bug::DedupBeforeVerify`]: whether a body with these bytes came before.
+pub(crate) fn seen_before(body: &[u8]) -> bool {
+    static SEEN: Mutex<BTreeSet<[u8; 32]>> = Mutex::new(BTreeSet::new());
+    let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    !seen.insert(*blake3::hash(body).as_bytes())
 }
 
 #[cfg(planted_bugs)]

@@ -12,7 +12,8 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::ack::{self, Refusal};
-use super::limits::{BodyBudget, BodyShare, PeerRecord};
+use super::bodies::{BodyBudget, BodyShare, NoRoom};
+use super::limits::PeerRecord;
 use super::metrics::Metrics;
 use super::peer::Proxies;
 use super::receive::BodyDeadlines;
@@ -22,6 +23,8 @@ use super::{Config, check, receive, strict};
 use crate::clock::Clock;
 use crate::event::{Received, concealed};
 use crate::keys::KeySource;
+use crate::net::Party;
+use crate::planted::{Bug, planted, seen_before};
 use crate::server::{Peer, Place};
 use crate::shutdown::Stage;
 use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
@@ -110,7 +113,7 @@ impl Gate {
         let (source, path_token) = match self.route(&head) {
             Ok(found) => found,
             Err(refusal) => {
-                self.metrics.count_unrouted(&refusal);
+                self.metrics.count_unrouted(&refusal, head.uri.path());
                 return ack::refused(&refusal);
             }
         };
@@ -154,7 +157,9 @@ impl Gate {
         let peer = self.proxies.sender(peer, &head.headers);
         let place = head.extensions.get::<Place>().cloned();
         let (limit, deadlines) = (source.body_bytes_max, self.body_deadlines);
-        let (body, share) = receive::body(body, limit, &self.budget, deadlines).await?;
+        let mut share = self.budget.share(Party::of(peer));
+        share.grow_by_head(&head).await?;
+        let body = receive::body(body, limit, &mut share, deadlines).await?;
         strict::name_host(&mut head);
         let target = head
             .uri
@@ -199,7 +204,14 @@ impl Gate {
         share: BodyShare,
     ) -> Result<(Admission, BodyShare), Refusal> {
         let (verifier, now) = (source.verifier(), self.clock.wall());
-        check::have_keys(&verifier, &received, &self.keys).await;
+        tokio::select! {
+            () = check::have_keys(&verifier, &received, &self.keys) => {}
+            () = share.wanted() => return Err(NoRoom.into()),
+        }
+        share.complete();
+        if planted(Bug::DedupBeforeVerify) && seen_before(&received.body) {
+            return Err(Refusal::Unverified);
+        }
         let keys = self.keys.clone();
         let ask = move |received| verifier.admit(received, now, Some(&keys));
         match check::verdict(ask, received, share).await? {
@@ -220,6 +232,9 @@ impl Gate {
     /// The refusal for a request that failed verification.
     pub(super) fn reject(&self, source: &Arc<Source>, refused: &Refused) -> Refusal {
         let charged = self.peers.charge(refused.received.peer);
+        if planted(Bug::FailedSignaturesUseTheSourcesRate) {
+            let _ = source.admit();
+        }
         self.refuse(source, refused, charged)
     }
 

@@ -1,9 +1,7 @@
-//! Ceilings: rates per peer and per source, and the memory for bodies.
+//! Rates per peer and per source.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -68,64 +66,6 @@ impl PeerRecord {
     }
 }
 
-/// A body up to this size, in bytes, may use what is set aside from large ones: a few unverified
-/// uploads must not keep everybody else out.
-const SMALL_BODY: usize = 64 * 1024;
-
-/// Memory for the bodies of all requests under way: `max` bytes, and a quarter more for small ones.
-#[derive(Clone)]
-pub(crate) struct BodyBudget {
-    used: Arc<AtomicUsize>,
-    max: usize,
-}
-
-impl BodyBudget {
-    pub(crate) fn new(max: usize) -> Self {
-        Self {
-            used: Arc::default(),
-            max,
-        }
-    }
-
-    /// An empty share, given back when dropped.
-    pub(super) fn share(&self) -> BodyShare {
-        BodyShare {
-            budget: self.clone(),
-            bytes: 0,
-        }
-    }
-}
-
-/// What one body occupies.
-pub(crate) struct BodyShare {
-    budget: BodyBudget,
-    bytes: usize,
-}
-
-impl BodyShare {
-    /// Takes `bytes` more; false, and nothing taken, if there is no room.
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
-        let set_aside = if self.bytes.saturating_add(bytes) <= SMALL_BODY {
-            self.budget.max / 4
-        } else {
-            0
-        };
-        if before.saturating_add(bytes) > self.budget.max.saturating_add(set_aside) {
-            self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
-            return false;
-        }
-        self.bytes += bytes;
-        true
-    }
-}
-
-impl Drop for BodyShare {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -161,23 +101,5 @@ mod tests {
         for _ in 0..3 {
             assert!(record.charge(Some("127.0.0.1".parse().unwrap())).is_ok());
         }
-    }
-
-    #[test]
-    fn large_bodies_leave_room_for_small_ones() {
-        let budget = BodyBudget::new(4 * SMALL_BODY);
-        let mut large: Vec<_> = (0..2).map(|_| budget.share()).collect();
-        assert!(large.iter_mut().all(|share| share.grow(2 * SMALL_BODY)));
-        assert!(!budget.share().grow(2 * SMALL_BODY));
-        assert!(budget.share().grow(SMALL_BODY));
-    }
-
-    #[test]
-    fn body_memory_is_given_back() {
-        let budget = BodyBudget::new(8 * SMALL_BODY);
-        let mut share = budget.share();
-        assert!(share.grow(6 * SMALL_BODY) && share.grow(2 * SMALL_BODY) && !share.grow(1));
-        drop(share);
-        assert!(budget.share().grow(8 * SMALL_BODY));
     }
 }

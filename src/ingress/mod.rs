@@ -5,6 +5,7 @@
 //! handshake or signature, timestamp, id → the source's rate → durable commit → answer.
 
 mod ack;
+mod bodies;
 mod capture;
 mod check;
 mod gate;
@@ -42,8 +43,8 @@ pub use source::SourceConfig;
 
 // The parts that verification inside an app shares.
 pub(crate) use ack::{Refusal, refused};
+pub(crate) use bodies::{BodyBudget, BodyShare};
 pub(crate) use check::verdict;
-pub(crate) use limits::{BodyBudget, BodyShare};
 pub(crate) use receive::body as read_body;
 pub(crate) use source::Lines;
 pub(crate) use strict::name_host;

@@ -149,7 +149,10 @@ impl Webhooks {
             return Err(Refusal::Method);
         }
         let (limit, deadlines) = (shared.body_bytes_max, shared.body_deadlines);
-        let (body, share) = ingress::read_body(body, limit, &shared.budget, deadlines).await?;
+        // Who the peer is, only the server around it knows.
+        let mut share = shared.budget.share(None);
+        let body = ingress::read_body(body, limit, &mut share, deadlines).await?;
+        share.complete();
         ingress::name_host(&mut head);
         let received = self.received(&head, body.clone());
         let now = received.received_at;
