@@ -22,9 +22,11 @@ mod outage;
 mod power;
 #[path = "../program/mod.rs"]
 mod program;
+mod strace;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the integration tests")]
 mod support;
+mod syscalls;
 
 /// A size from the environment.
 fn sized(name: &str, default: u64) -> u64 {

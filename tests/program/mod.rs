@@ -119,17 +119,18 @@ impl Home {
 
     /// Waits until the program is ready.
     pub(crate) async fn ready(&self) {
-        eventually("readiness", async || {
-            let Ok(stream) = self.admin().connect().await else {
-                return false;
-            };
-            let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
-            let mut connection = Connection::over(stream);
-            // It may be killed or ending at this moment.
-            connection.try_write(request).await.is_ok()
-                && matches!(connection.try_answer().await, Ok(answer) if answer.status == 200)
-        })
-        .await;
+        eventually("readiness", async || self.is_ready().await).await;
+    }
+
+    /// Whether it takes events; it may be starting, killed or ending at this moment.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let Ok(stream) = self.admin().connect().await else {
+            return false;
+        };
+        let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        let mut connection = Connection::over(stream);
+        connection.try_write(request).await.is_ok()
+            && matches!(connection.try_answer().await, Ok(answer) if answer.status == 200)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
