@@ -18,6 +18,7 @@ use tower::{BoxError, Service};
 use super::connection::{Connection, Limits};
 use super::tls::{Tls, TlsError};
 use super::{Config, Peer};
+use crate::entropy::Entropy;
 use crate::net::{Listener, Stream};
 use crate::shutdown::Stage;
 
@@ -56,6 +57,7 @@ pub struct Server {
     peers: Arc<Peers>,
     tls: Option<Tls>,
     stage: Stage,
+    entropy: Entropy,
     metrics: Option<Metrics>,
 }
 
@@ -64,7 +66,12 @@ impl Server {
     ///
     /// # Errors
     /// When the TLS files cannot be used.
-    pub fn new(config: &Config, stage: Stage, metrics: Option<Metrics>) -> Result<Self, TlsError> {
+    pub fn new(
+        config: &Config,
+        stage: Stage,
+        entropy: Entropy,
+        metrics: Option<Metrics>,
+    ) -> Result<Self, TlsError> {
         let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         if let Some(tls) = &tls {
             stage.spawn(tls.clone().reread_until(stage.clone()));
@@ -77,6 +84,7 @@ impl Server {
             }),
             tls,
             stage,
+            entropy,
             metrics,
         })
     }
@@ -98,6 +106,7 @@ impl Server {
             loop {
                 let next = server.next(&listener);
                 let (stream, peer, guard) = tokio::select! {
+                    biased;
                     () = server.stage.stopping() => break,
                     next = next => next,
                 };
@@ -141,7 +150,7 @@ impl Server {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let stage = self.stage.clone();
+        let (stage, entropy) = (self.stage.clone(), self.entropy.clone());
         let tls = self.tls.clone();
         let connection = async move {
             let _guard = guard;
@@ -149,6 +158,7 @@ impl Server {
                 peer: Peer(peer),
                 limits: Limits::DEFAULT,
                 stage,
+                entropy,
             };
             match tls {
                 None => connection.serve(stream, service).await,
