@@ -1,6 +1,8 @@
 //! The seam: what the shared writer asks of this engine.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::commit::Draft;
 use super::{Embedded, PAGE, checkpoint, classify, schema, sources};

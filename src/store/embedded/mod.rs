@@ -25,9 +25,9 @@ mod sources;
 
 use std::collections::HashSet;
 use std::sync::Arc;
-use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
+use tokio::time::Instant;
 
 use super::engine::{Batch, Committed, EngineError};
 use super::error::StoreError;
