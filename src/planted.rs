@@ -9,6 +9,8 @@
 pub(crate) enum Bug {
     /// The answer leaves before the commit has been synced.
     AckBeforeSync,
+    /// A new file's name is not made durable: who knows `open` and `fsync` but not directories.
+    NoDirectorySync,
 }
 
 /// Whether `bug` is in this process.

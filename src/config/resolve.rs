@@ -353,6 +353,7 @@ fn store_config(
         },
         backlog_bytes_max: BACKLOG_BYTES_MAX,
         dedup_windows,
+        disk: None,
     }
 }
 

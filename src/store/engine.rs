@@ -44,8 +44,8 @@ pub(super) trait Engine: Send {
     /// Whether there is room for new events.
     fn room(&mut self, policy: &Policy) -> Result<(), Shortage>;
 
-    /// Small upkeep between commits; `idle` if nothing is queued. Returns whether there is more.
-    fn maintain(&mut self, idle: bool) -> Result<bool, EngineError>;
+    /// Small upkeep between commits. Returns whether there is more.
+    fn maintain(&mut self, now: UnixMillis) -> Result<bool, EngineError>;
 
     /// Tallies of every source.
     fn counts(&mut self) -> Result<Vec<SourceCounts>, EngineError>;

@@ -21,6 +21,8 @@ mod backlog;
 pub mod bench;
 mod captured;
 mod config;
+#[doc(hidden)]
+pub mod disk;
 mod embedded;
 mod engine;
 mod error;

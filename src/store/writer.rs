@@ -304,7 +304,7 @@ impl Writer {
                 }
             }
         }
-        match self.engine.maintain(idle) {
+        match self.engine.maintain(now) {
             Ok(again) => self.busy |= again,
             Err(EngineError::Fatal(why)) => return Err(why),
             Err(error) => tracing::warn!(%error, "upkeep of the store failed; trying again"),

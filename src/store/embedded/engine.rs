@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::commit::Draft;
 use super::{Embedded, PAGE, checkpoint, classify, schema, sources};
 use crate::clock::UnixMillis;
@@ -16,10 +14,10 @@ use crate::store::view::SourceCounts;
 use crate::store::wide;
 
 /// The journal is checkpointed in the background from this size on,
-const WAL_SOFT: u64 = 2 << 20;
+const WAL_SOFT: u64 = if super::SMALL { 96 << 10 } else { 2 << 20 };
 /// and the rest by the writer itself from this size on: a journal that starts over is much
 /// cheaper to write than one that grows.
-const WAL_HARD: u64 = 48 << 20;
+const WAL_HARD: u64 = if super::SMALL { 384 << 10 } else { 48 << 20 };
 /// Between two high-water marks.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 
@@ -102,12 +100,12 @@ impl Engine for Embedded {
         Ok(())
     }
 
-    fn maintain(&mut self, _idle: bool) -> Result<bool, EngineError> {
+    fn maintain(&mut self, now: UnixMillis) -> Result<bool, EngineError> {
         let scanned = self.scan();
         let sealed = self.ids.maintain(&self.db);
         let more = self.checked(scanned)? | self.checked(sealed)?;
-        if self.marked.0 != self.high && self.marked.1.elapsed() >= MARK_EVERY {
-            self.marked = (self.high, Instant::now());
+        if self.marked.0 != self.high && now.since(self.marked.1) >= MARK_EVERY {
+            self.marked = (self.high, now);
             self.checkpointer.mark(self.high);
         }
         let ((journal, moved), done) = self.checkpointer.pages()?;

@@ -54,7 +54,7 @@ fn known(db: &Connection, ids: &Ids, n: u64) -> bool {
 
 fn database() -> Connection {
     let db = Connection::open_in_memory().unwrap();
-    schema::create(&db).unwrap();
+    schema::create(&db, [7; 32]).unwrap();
     db.execute_batch("PRAGMA synchronous = OFF").unwrap();
     db
 }
@@ -163,7 +163,11 @@ fn ten_million_ids_in_little_memory() {
             .to_owned()
     };
     let dir = tempfile::tempdir().unwrap();
-    let db = schema::open(&dir.path().join("ids.db")).unwrap();
+    let database = super::super::place::Database {
+        path: dir.path().join("ids.db"),
+        disk: None,
+    };
+    let db = schema::open(&database).unwrap();
     db.execute_batch("PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 2000")
         .unwrap();
     let mut ids = Ids::load(&db, RunSize::FULL).unwrap();

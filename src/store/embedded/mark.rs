@@ -4,12 +4,12 @@
 //! This small file, synced about once a second, remembers how far it had come: a start that finds
 //! less says so. It lags, so it can miss the very last events, and it never holds up a commit.
 
-use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind};
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
+
+use super::place::Place;
+use crate::store::disk::DiskFile;
 
 /// Number and checksum.
 const SLOT: usize = 16;
@@ -19,26 +19,21 @@ const SALT: u64 = 0x6869_6768;
 
 /// The file: two slots, written in turn, so that a torn write leaves the other one.
 pub(super) struct HighWater {
-    file: File,
+    file: Box<dyn DiskFile>,
     second: bool,
 }
 
 impl HighWater {
     /// Opens it; returns the mark of the last process.
-    pub(super) fn open(directory: &Path) -> std::io::Result<(Self, u64)> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(directory.join("high-water"))?;
+    pub(super) fn open(place: &Place) -> std::io::Result<(Self, u64)> {
+        let mut file = place.open("high-water")?;
         let mut slots = [0; 2 * SLOT];
         match file.read_exact_at(&mut slots, 0) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
                 // New: take the space now, a full disk later must not matter.
                 file.write_all_at(&slots, 0)?;
-                file.sync_all()?;
+                file.sync()?;
             }
             Err(error) => return Err(error),
         }
@@ -62,7 +57,7 @@ impl HighWater {
         let offset = if self.second { 16 } else { 0 };
         self.file
             .write_all_at([number, sum].as_flattened(), offset)?;
-        self.file.sync_data()?;
+        self.file.sync()?;
         self.second = !self.second;
         Ok(())
     }
@@ -71,19 +66,22 @@ impl HighWater {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::store::tests::config;
 
     #[test]
     fn a_torn_write_leaves_the_mark_before() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut mark, before) = HighWater::open(dir.path()).unwrap();
+        let place = Place::take(&config(dir.path()), &Clock::real()).unwrap();
+        let (mut mark, before) = HighWater::open(&place).unwrap();
         assert_eq!(before, 0);
         mark.write(7).unwrap();
         mark.write(9).unwrap();
-        assert_eq!(HighWater::open(dir.path()).unwrap().1, 9);
+        assert_eq!(HighWater::open(&place).unwrap().1, 9);
         mark.file.write_all_at(&[1, 2, 3], 16).unwrap();
-        let (mut mark, before) = HighWater::open(dir.path()).unwrap();
+        let (mut mark, before) = HighWater::open(&place).unwrap();
         assert_eq!(before, 7);
         mark.write(11).unwrap();
-        assert_eq!(HighWater::open(dir.path()).unwrap().1, 11);
+        assert_eq!(HighWater::open(&place).unwrap().1, 11);
     }
 }

@@ -27,13 +27,12 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
-use tokio::time::Instant;
 
 use super::engine::{Batch, Committed, EngineError};
 use super::error::StoreError;
 use super::view::SourceCounts;
 use super::{Config, Keep, Opened};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 
 use checkpoint::Checkpointer;
 use commit::{Draft, Tx};
@@ -80,36 +79,36 @@ struct Embedded {
     wal_bytes: u64,
     damaged: u64,
     /// The high-water mark that was last asked for, and when.
-    marked: (u64, Instant),
+    marked: (u64, UnixMillis),
     /// Declared last: given up when all else is closed.
     place: Place,
 }
 
 /// Opens or creates the store.
 pub(super) fn open(config: &Config, clock: &Clock) -> Result<Opened, StoreError> {
-    let place = Place::take(&config.path, config.allow_volatile, clock)?;
-    let path = place.database();
+    let place = Place::take(config, clock)?;
+    let database = place.database();
     let refuse = |why: String| StoreError::Open {
-        path: place::text(&path),
+        path: place::text(&database.path),
         why: why.into(),
     };
     let cannot = |error: rusqlite::Error| refuse(error.to_string());
-    let db = schema::open(&path)?;
+    let db = schema::open(&database)?;
     let (journal, moved) = checkpoint::checkpoint(&db, "TRUNCATE").map_err(cannot)?;
     if journal != moved {
         return Err(refuse(
             "another program is reading it; close that and start again".into(),
         ));
     }
-    let mark = HighWater::open(&place.path).map_err(|error| refuse(error.to_string()))?;
+    let mark = HighWater::open(&place).map_err(|error| refuse(error.to_string()))?;
     place.sync().map_err(|error| refuse(error.to_string()))?;
     if !place.durable {
-        tracing::warn!(path = %path.display(), "the store is on a file system that does not keep what is acknowledged");
+        tracing::warn!(path = %database.path.display(), "the store is on a file system that does not keep what is acknowledged");
     }
     let key = schema::key(&db).map_err(cannot)?;
     let mut engine = Embedded::load(db, &key, config.keep, place, mark).map_err(refuse)?;
     engine.measure().map_err(cannot)?;
-    let reader = read::Connections::open(&path, Sums::new(&key)).map_err(cannot)?;
+    let reader = read::Connections::open(&database, Sums::new(&key)).map_err(cannot)?;
     Ok(Opened {
         engine: Box::new(engine),
         reader: Arc::new(reader),
@@ -166,7 +165,7 @@ impl Embedded {
             unmeasured: 0,
             wal_bytes: 0,
             damaged: missing,
-            marked: (high, Instant::now()),
+            marked: (high, UnixMillis(i64::MIN)),
             place,
             db,
         };

@@ -5,28 +5,36 @@ use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, fstatfs, fstatvfs};
 
 use crate::clock::Clock;
-use crate::store::StoreError;
+use crate::planted::{Bug, planted};
+use crate::store::disk::{Disk, DiskFile};
+use crate::store::{Config, StoreError};
 
 /// A directory that this process owns until it is dropped.
 pub(super) struct Place {
     pub(super) path: PathBuf,
-    directory: File,
+    directory: Directory,
     /// Holds the lock; the system releases it however the process ends.
-    _owner: File,
+    _owner: Box<dyn DiskFile>,
     /// The file system keeps what was synced.
     pub(super) durable: bool,
 }
 
+enum Directory {
+    System(File),
+    Simulated(Arc<dyn Disk>),
+}
+
 impl Place {
     /// Creates the directory if needed and takes ownership, before anything in it is read.
-    pub(super) fn take(
-        path: &Path,
-        allow_volatile: bool,
-        clock: &Clock,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn take(config: &Config, clock: &Clock) -> Result<Self, StoreError> {
+        if let Some(disk) = &config.disk {
+            return Self::simulated(&config.path, disk);
+        }
+        let path = config.path.as_path();
         let cannot = |error: std::io::Error| cannot_open(path, &error);
         let whole = std::path::absolute(path).map_err(cannot)?;
         let created = whole.ancestors().take_while(|path| !path.exists()).count();
@@ -36,7 +44,7 @@ impl Place {
         sync_parents(&path, created).map_err(cannot)?;
         let volatile = volatile(&directory).map_err(cannot)?;
         if let Some(kind) = volatile
-            && !allow_volatile
+            && !config.allow_volatile
         {
             return Err(StoreError::Volatile {
                 path: text(&path),
@@ -46,25 +54,96 @@ impl Place {
         let owner = own(&path, clock)?;
         Ok(Self {
             path,
-            directory,
-            _owner: owner,
+            directory: Directory::System(directory),
+            _owner: Box::new(owner),
             durable: volatile.is_none(),
         })
     }
 
+    fn simulated(path: &Path, disk: &Arc<dyn Disk>) -> Result<Self, StoreError> {
+        let owner = disk.own().map_err(|error| cannot_open(path, &error))?;
+        let owner = owner.ok_or_else(|| StoreError::Owned {
+            path: text(path),
+            owner: "another store".into(),
+        })?;
+        Ok(Self {
+            path: path.to_path_buf(),
+            directory: Directory::Simulated(Arc::clone(disk)),
+            _owner: owner,
+            durable: true,
+        })
+    }
+
+    /// Opens or creates a small file in it.
+    pub(super) fn open(&self, name: &str) -> std::io::Result<Box<dyn DiskFile>> {
+        match &self.directory {
+            Directory::System(_) => {
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).create(true).truncate(false);
+                Ok(Box::new(options.open(self.path.join(name))?))
+            }
+            Directory::Simulated(disk) => disk.open(name),
+        }
+    }
+
     /// Makes the names of new files durable.
     pub(super) fn sync(&self) -> std::io::Result<()> {
-        self.directory.sync_all()
+        if planted(Bug::NoDirectorySync) {
+            return Ok(());
+        }
+        match &self.directory {
+            Directory::System(directory) => directory.sync_all(),
+            Directory::Simulated(disk) => disk.sync_directory(),
+        }
     }
 
     /// Bytes free on its disk; `None` if the system does not say.
     pub(super) fn free_bytes(&self) -> Option<u64> {
-        let facts = fstatvfs(&self.directory).ok()?;
+        let directory = match &self.directory {
+            Directory::System(directory) => directory,
+            Directory::Simulated(disk) => return Some(disk.free_bytes()),
+        };
+        let facts = fstatvfs(directory).ok()?;
         Some(facts.f_bavail.saturating_mul(facts.f_frsize))
     }
 
-    pub(super) fn database(&self) -> PathBuf {
-        self.path.join("hookgate.db")
+    pub(super) fn database(&self) -> Database {
+        Database {
+            path: self.path.join("hookgate.db"),
+            disk: match &self.directory {
+                Directory::System(_) => None,
+                Directory::Simulated(disk) => Some(Arc::clone(disk)),
+            },
+        }
+    }
+}
+
+/// Where the database is.
+pub(super) struct Database {
+    pub(super) path: PathBuf,
+    /// Set if the disk is a simulated one.
+    pub(super) disk: Option<Arc<dyn Disk>>,
+}
+
+impl Database {
+    pub(super) fn connect(&self, more: OpenFlags) -> Result<Connection, rusqlite::Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+        match &self.disk {
+            None => Connection::open_with_flags(&self.path, flags),
+            Some(disk) => Connection::open_with_flags_and_vfs(&self.path, flags, disk.vfs()),
+        }
+    }
+
+    /// 32 bytes from the operating system's generator, by way of the ids' random parts.
+    pub(super) fn new_key(&self) -> [u8; 32] {
+        if let Some(disk) = &self.disk {
+            return disk.key();
+        }
+        let mut hasher = blake3::Hasher::new();
+        for _ in 0..8 {
+            hasher.update(uuid::Uuid::now_v7().as_bytes());
+        }
+        *hasher.finalize().as_bytes()
     }
 }
 
@@ -156,16 +235,21 @@ fn volatile(directory: &File) -> std::io::Result<Option<&'static str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::tests::config;
+
+    fn take(path: &Path) -> Result<Place, StoreError> {
+        Place::take(&config(path), &Clock::real())
+    }
 
     #[test]
     fn a_second_owner_is_refused_and_told_who_has_it() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Place::take(dir.path(), true, &Clock::real()).unwrap();
-        let second = Place::take(dir.path(), true, &Clock::real()).err().unwrap();
+        let first = take(dir.path()).unwrap();
+        let second = take(dir.path()).err().unwrap();
         let pid = format!("pid {}", std::process::id());
         assert!(second.to_string().contains(&pid), "{second}");
         drop(first);
-        Place::take(dir.path(), true, &Clock::real()).unwrap();
+        take(dir.path()).unwrap();
     }
 
     /// Only the last directory's name was made durable; a power cut could take those above it.
@@ -173,7 +257,7 @@ mod tests {
     fn directories_above_it_are_made_too() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b/c");
-        let place = Place::take(&path, true, &Clock::real()).unwrap();
+        let place = take(&path).unwrap();
         assert_eq!(place.path, path.canonicalize().unwrap());
     }
 
@@ -182,12 +266,10 @@ mod tests {
         let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
             return; // no tmpfs here
         };
-        let refused = Place::take(dir.path(), false, &Clock::real());
+        let mut strict = config(dir.path());
+        strict.allow_volatile = false;
+        let refused = Place::take(&strict, &Clock::real());
         assert!(matches!(refused, Err(StoreError::Volatile { .. })));
-        assert!(
-            !Place::take(dir.path(), true, &Clock::real())
-                .unwrap()
-                .durable
-        );
+        assert!(!take(dir.path()).unwrap().durable);
     }
 }

@@ -4,7 +4,6 @@
 //! is one statement, and a list looks at a bounded number of events per call.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +11,7 @@ use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
+use super::place::Database;
 use super::record::{COLUMNS, Condition, HEAD_COLUMNS, Stored, Sums, WIDTH};
 use super::schema::{self, DEAD, DELIVERED};
 use crate::clock::UnixMillis;
@@ -41,8 +41,8 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn open(path: &Path, sums: Sums) -> Result<Self, rusqlite::Error> {
-        let open = (0..CONNECTIONS).map(|_| schema::open_beside(path, true));
+    pub(super) fn open(database: &Database, sums: Sums) -> Result<Self, rusqlite::Error> {
+        let open = (0..CONNECTIONS).map(|_| schema::open_beside(database, true));
         let free = Mutex::new(open.collect::<Result<_, _>>()?);
         Ok(Self {
             free,

@@ -4,13 +4,12 @@
 //! that is delivered at the first attempt costs one insert for itself and one for its delivery.
 //! No index on the accept path has random keys: event ids are time-ordered.
 
-use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 
-use super::place::text;
+use super::place::{Database, text};
 use crate::planted::{Bug, planted};
 use crate::store::StoreError;
 use crate::store::keys::InstallationKey;
@@ -63,19 +62,15 @@ CREATE TABLE attempt(
 ";
 
 /// Opens the writer's connection; creates the tables in a new file.
-pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
+pub(super) fn open(database: &Database) -> Result<Connection, StoreError> {
     let refuse = |why: String| StoreError::Open {
-        path: text(path),
+        path: text(&database.path),
         why: why.into(),
     };
     let cannot = |error: rusqlite::Error| refuse(error.to_string());
-    let db = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )
-    .map_err(cannot)?;
+    let db = database
+        .connect(OpenFlags::SQLITE_OPEN_CREATE)
+        .map_err(cannot)?;
     settle_in(&db).map_err(cannot)?;
     // Before anything else: a newer file must stay as it is.
     let found: i64 = pragma(&db, "user_version").map_err(cannot)?;
@@ -114,17 +109,17 @@ pub(super) fn open(path: &Path) -> Result<Connection, StoreError> {
             .map_err(cannot)?;
     }
     if found == 0 {
-        create(&db).map_err(cannot)?;
+        create(&db, database.new_key()).map_err(cannot)?;
     }
     Ok(db)
 }
 
 /// Opens a connection for reading, or for checkpoints.
-pub(super) fn open_beside(path: &Path, query_only: bool) -> Result<Connection, rusqlite::Error> {
-    let db = Connection::open_with_flags(
-        path,
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-    )?;
+pub(super) fn open_beside(
+    database: &Database,
+    query_only: bool,
+) -> Result<Connection, rusqlite::Error> {
+    let db = database.connect(OpenFlags::empty())?;
     settle_in(&db)?;
     db.execute_batch(
         "PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0; PRAGMA cache_size = -512;",
@@ -141,22 +136,13 @@ fn settle_in(db: &Connection) -> Result<(), rusqlite::Error> {
     Ok(())
 }
 
-pub(super) fn create(db: &Connection) -> Result<(), rusqlite::Error> {
+pub(super) fn create(db: &Connection, key: [u8; 32]) -> Result<(), rusqlite::Error> {
     let tx = db.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
-    tx.execute("INSERT INTO meta VALUES('key', ?1)", [new_key()])?;
+    tx.execute("INSERT INTO meta VALUES('key', ?1)", [key])?;
     tx.execute("INSERT INTO counter VALUES(?1, 0), (?2, 1)", [HIGH, FLOOR])?;
     tx.pragma_update(None, "user_version", FORMAT)?;
     tx.commit()
-}
-
-/// 32 bytes from the operating system's generator, by way of the ids' random parts.
-fn new_key() -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    for _ in 0..8 {
-        hasher.update(uuid::Uuid::now_v7().as_bytes());
-    }
-    *hasher.finalize().as_bytes()
 }
 
 /// The key of this installation.

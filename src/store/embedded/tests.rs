@@ -10,10 +10,11 @@ use crate::store::keys::{DedupKey, Digest};
 use crate::store::lease::{DeadReason, Settlement};
 
 fn engine(dir: &std::path::Path) -> Embedded {
-    let place = Place::take(dir, true, &Clock::real()).unwrap();
+    let config = crate::store::tests::config(dir);
+    let place = Place::take(&config, &Clock::real()).unwrap();
     let db = schema::open(&place.database()).unwrap();
     let key = schema::key(&db).unwrap();
-    let mark = HighWater::open(dir).unwrap();
+    let mark = HighWater::open(&place).unwrap();
     let day = std::time::Duration::from_hours(24);
     let keep = Keep {
         delivered: day,
@@ -102,7 +103,7 @@ fn a_database_that_another_program_has_locked_is_tried_again() {
     let mut engine = engine(dir.path());
     commit(&mut engine, &[event(1, 10)]).unwrap();
     engine.db.busy_timeout(std::time::Duration::ZERO).unwrap();
-    let other = Connection::open(engine.place.database()).unwrap();
+    let other = Connection::open(engine.place.database().path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert!(matches!(
         commit(&mut engine, &[event(2, 10)]),

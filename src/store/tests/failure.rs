@@ -63,8 +63,8 @@ impl Engine for Faulty {
             None => self.inner.room(policy),
         }
     }
-    fn maintain(&mut self, idle: bool) -> Result<bool, EngineError> {
-        self.inner.maintain(idle)
+    fn maintain(&mut self, now: UnixMillis) -> Result<bool, EngineError> {
+        self.inner.maintain(now)
     }
     fn counts(&mut self) -> Result<Vec<SourceCounts>, EngineError> {
         self.inner.counts()

@@ -4,8 +4,11 @@
 mod damage;
 mod dedup;
 mod delivery;
+mod disk;
 mod failure;
 mod measure;
 mod model;
 mod reading;
 mod support;
+
+pub(in crate::store) use support::config;

@@ -20,7 +20,7 @@ pub(super) struct Fixture {
     pub(super) store: Store,
 }
 
-pub(super) fn config(path: &std::path::Path) -> Config {
+pub(in crate::store) fn config(path: &std::path::Path) -> Config {
     let day = Duration::from_secs(86_400);
     Config {
         dedup_windows: std::collections::HashMap::new(),
@@ -34,6 +34,7 @@ pub(super) fn config(path: &std::path::Path) -> Config {
         allow_volatile: true,
         low_space_bytes: 0,
         backlog_bytes_max: 8 << 20,
+        disk: None,
     }
 }
 
