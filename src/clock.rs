@@ -63,6 +63,12 @@ enum Source {
         started_at: UnixMillis,
     },
     Manual(Arc<AtomicI64>),
+    Simulated {
+        started: tokio::time::Instant,
+        started_at: UnixMillis,
+        /// By how much wall time has jumped since.
+        jumped: Arc<AtomicI64>,
+    },
 }
 
 impl Clock {
@@ -81,12 +87,28 @@ impl Clock {
         Self(Source::Manual(Arc::new(AtomicI64::new(at.0))))
     }
 
+    /// A clock that keeps the time of the Tokio runtime, which a simulation pauses: both readings
+    /// begin at `at`, and only [`Clock::jump`] parts them.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn simulated(at: UnixMillis) -> Self {
+        Self(Source::Simulated {
+            started: tokio::time::Instant::now(),
+            started_at: at,
+            jumped: Arc::default(),
+        })
+    }
+
     /// Wall time: for signed timestamps and for what people read.
     #[must_use]
     pub fn wall(&self) -> UnixMillis {
         match &self.0 {
             Source::Real { .. } => machine_wall(),
             Source::Manual(at) => UnixMillis(at.load(Ordering::SeqCst)),
+            Source::Simulated { jumped, .. } => {
+                let UnixMillis(steady) = self.steady();
+                UnixMillis(steady.saturating_add(jumped.load(Ordering::SeqCst)))
+            }
         }
     }
 
@@ -99,6 +121,20 @@ impl Clock {
                 started_at,
             } => started_at.plus(started.elapsed()),
             Source::Manual(at) => UnixMillis(at.load(Ordering::SeqCst)),
+            Source::Simulated {
+                started,
+                started_at,
+                ..
+            } => started_at.plus(started.elapsed()),
+        }
+    }
+
+    /// Sets the wall time of a simulated clock forward or back, as a person or NTP does; another
+    /// clock is left alone.
+    #[doc(hidden)]
+    pub fn jump(&self, by: i64) {
+        if let Source::Simulated { jumped, .. } = &self.0 {
+            jumped.fetch_add(by, Ordering::SeqCst);
         }
     }
 
@@ -142,5 +178,14 @@ mod tests {
         assert_eq!(clock.steady(), UnixMillis(5));
         clock.advance(Duration::from_secs(1));
         assert_eq!(clock.wall(), UnixMillis(1005));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_jump_of_a_simulated_clock_moves_wall_time_alone() {
+        let clock = Clock::simulated(UnixMillis(5));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        clock.jump(-3000);
+        assert_eq!(clock.steady(), UnixMillis(1005));
+        assert_eq!(clock.wall(), UnixMillis(-1995));
     }
 }

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use uuid::Uuid;
 
 use crate::clock::UnixMillis;
+use crate::entropy::Entropy;
 
 /// Name of a configured source, as in `[sources.NAME]`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,11 +53,13 @@ impl EventId {
     /// A new id that sorts by `at`; the rest is random.
     #[must_use]
     pub fn new(at: UnixMillis) -> Self {
-        let (seconds, millis) = (at.0.div_euclid(1000), at.0.rem_euclid(1000));
-        let nanos = u32::try_from(millis).unwrap_or(0).saturating_mul(1_000_000);
-        let at =
-            uuid::Timestamp::from_unix(uuid::NoContext, u64::try_from(seconds).unwrap_or(0), nanos);
-        Self(Uuid::new_v7(at))
+        Self::drawn(at, &Entropy::system())
+    }
+
+    /// A new id with its random part from there.
+    #[must_use]
+    pub fn drawn(at: UnixMillis, entropy: &Entropy) -> Self {
+        Self(entropy.id(at))
     }
 
     /// The 16 bytes, as stored.

@@ -44,6 +44,7 @@ extern crate self as hookgate;
 
 // Plain data and plumbing: they know no stage.
 pub mod clock;
+pub mod entropy;
 pub mod event;
 pub mod net;
 mod planted;

@@ -14,13 +14,16 @@ mod request;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use backoff::RetryPolicy;
 pub use metrics::Metrics;
 pub use request::Signing;
 
+use tokio::time::Instant;
+
 use crate::clock::Clock;
+use crate::entropy::Entropy;
 use crate::event::SourceName;
 use crate::net::Address;
 use crate::shutdown::Stage;
@@ -52,6 +55,7 @@ pub struct Forwarder {
     config: Config,
     store: Store,
     clock: Clock,
+    entropy: Entropy,
     breaker: Breaker,
     metrics: Metrics,
     stage: Stage,
@@ -59,13 +63,21 @@ pub struct Forwarder {
 
 impl Forwarder {
     /// Starts the workers and the probe in `stage`.
-    pub fn start(config: Config, store: Store, clock: Clock, metrics: Metrics, stage: &Stage) {
+    pub fn start(
+        config: Config,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        metrics: Metrics,
+        stage: &Stage,
+    ) {
         let breaker = Breaker::new(config.concurrency, metrics.app_up.clone());
         let concurrency = config.concurrency;
         let forwarder = Arc::new(Self {
             config,
             store,
             clock,
+            entropy,
             breaker,
             metrics,
             stage: stage.clone(),
@@ -97,7 +109,7 @@ impl Forwarder {
     /// which leaves the event pending.
     async fn attempt(&self, lease: Lease, client: &mut Client) {
         let (started, started_at) = (Instant::now(), self.clock.wall());
-        let request = request::build(&self.config, &lease, started_at);
+        let request = request::build(&self.config, &lease, started_at, self.entropy.number());
         let result = client.send(request, self.config.timeout).await;
         let took = started.elapsed();
         if let Err(SendError::Unreachable(error)) = &result {
@@ -119,7 +131,7 @@ impl Forwarder {
             &lease,
             now,
             started_at.plus(took),
-            fastrand::f64(),
+            self.entropy.share(),
         );
         self.metrics
             .attempted(&lease.event.source, judgement.label, took);
@@ -178,12 +190,14 @@ impl Forwarder {
         const LAST: Duration = Duration::from_secs(1);
         loop {
             tokio::select! {
+                biased;
                 () = self.stage.stopping() => return,
                 () = self.breaker.opened() => {}
             }
             let mut wait = FIRST;
             loop {
                 tokio::select! {
+                    biased;
                     () = self.stage.stopping() => return,
                     () = tokio::time::sleep(wait) => {}
                 }
@@ -198,6 +212,7 @@ impl Forwarder {
             // The first worker may still hold on to a request that the old app never answers.
             while self.breaker.is_ramping() {
                 tokio::select! {
+                    biased;
                     () = self.stage.stopping() => return,
                     () = tokio::time::sleep(LAST) => self.breaker.answered(),
                 }

@@ -46,8 +46,13 @@ impl Signing {
     }
 }
 
-/// The request for one attempt, begun at `at` (wall time).
-pub(super) fn build(config: &Config, lease: &Lease, at: UnixMillis) -> Request<Full<Bytes>> {
+/// The request for one attempt, begun at `at` (wall time); the `span` of its trace is any number.
+pub(super) fn build(
+    config: &Config,
+    lease: &Lease,
+    at: UnixMillis,
+    span: u64,
+) -> Request<Full<Bytes>> {
     let event = &*lease.event;
     let mut headers = event.headers.to_map(OUR_HEADERS);
     if let Some(signing) = &config.signing {
@@ -60,7 +65,7 @@ pub(super) fn build(config: &Config, lease: &Lease, at: UnixMillis) -> Request<F
     if !headers.contains_key(TRACEPARENT) {
         // W3C Trace Context: the trace is the event, so that all attempts belong together.
         let trace = id.strip_prefix("evt_").unwrap_or(&id);
-        let parent = format!("00-{trace}-{:016x}-00", fastrand::u64(1..));
+        let parent = format!("00-{trace}-{:016x}-00", span.max(1));
         set(&mut headers, "traceparent", &parent);
     }
     set(&mut headers, "hookgate-event-id", &id);

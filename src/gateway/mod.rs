@@ -14,6 +14,8 @@ use tokio::time::Instant;
 use crate::admin::{self, Admin, Health};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::entropy::Entropy;
+use crate::event::SourceName;
 use crate::forward::{self, Forwarder};
 use crate::ingress::{self, Gate};
 use crate::keys::{self, KeySource};
@@ -77,23 +79,20 @@ impl Gateway {
     pub async fn start(config: Config, clock: Clock, metrics: Metrics) -> Result<Self, StartError> {
         let (intake, forwarding, admin_stage) =
             (Stage::default(), Stage::default(), Stage::default());
+        let entropy = Entropy::system();
         // Addresses first: what is wrong with them shows before the store is touched.
         let listeners = bind(&config.listen, "server.listen").await?;
         let admin_listeners = bind(&config.admin.listen, "admin.listen").await?;
         let server = Server::new(
             &config.server,
             intake.clone(),
+            entropy.clone(),
             Some(server::Metrics::new(&metrics)),
         )?;
 
         let captured = CapturedSecrets::beside(&config.store.path);
         let store = open_store(config.store, clock.clone()).await?;
-        let names: Vec<_> = config
-            .ingress
-            .sources
-            .iter()
-            .map(|source| source.name.clone())
-            .collect();
+        let names = source_names(&config.ingress.sources);
         store_metrics::register(&metrics, &store, names.clone());
         let credential_headers = credential_headers(&config.ingress.sources);
         let key_metrics = keys::Metrics::new(&metrics);
@@ -115,6 +114,7 @@ impl Gateway {
             config.forward,
             store.clone(),
             clock.clone(),
+            entropy,
             forward::Metrics::new(&metrics, names.into_iter()),
             &forwarding,
         );
@@ -207,6 +207,10 @@ fn addresses(listeners: &[Listener]) -> Vec<Address> {
         .collect()
 }
 
+fn source_names(sources: &[ingress::SourceConfig]) -> Vec<SourceName> {
+    sources.iter().map(|source| source.name.clone()).collect()
+}
+
 /// Headers that carry a source's credentials.
 fn credential_headers(sources: &[ingress::SourceConfig]) -> Vec<http::HeaderName> {
     let headers = sources
@@ -237,7 +241,12 @@ fn serve_admin(admin: Admin, listeners: Vec<Listener>, stage: &Stage) -> Result<
         trusted_proxies: Vec::new(),
         tls: None,
     };
-    let server = Arc::new(Server::new(&config, stage.clone(), None)?);
+    let server = Arc::new(Server::new(
+        &config,
+        stage.clone(),
+        Entropy::system(),
+        None,
+    )?);
     let router = admin::router(admin);
     for listener in listeners {
         server.serve(listener, router.clone());

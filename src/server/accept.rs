@@ -17,6 +17,7 @@ use super::connection::{Connection, Limits};
 use super::slots::{Slot, Slots};
 use super::tls::{Tls, TlsError};
 use super::{Config, Peer};
+use crate::entropy::Entropy;
 use crate::net::{Listener, Stream};
 use crate::shutdown::Stage;
 
@@ -59,6 +60,7 @@ pub struct Server {
     slots: Arc<Slots>,
     tls: Option<Tls>,
     stage: Stage,
+    entropy: Entropy,
     metrics: Option<Metrics>,
 }
 
@@ -67,7 +69,12 @@ impl Server {
     ///
     /// # Errors
     /// When the TLS files cannot be used.
-    pub fn new(config: &Config, stage: Stage, metrics: Option<Metrics>) -> Result<Self, TlsError> {
+    pub fn new(
+        config: &Config,
+        stage: Stage,
+        entropy: Entropy,
+        metrics: Option<Metrics>,
+    ) -> Result<Self, TlsError> {
         let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         if let Some(tls) = &tls {
             stage.spawn(tls.clone().reread_until(stage.clone()));
@@ -80,6 +87,7 @@ impl Server {
             ),
             tls,
             stage,
+            entropy,
             metrics,
         })
     }
@@ -101,6 +109,7 @@ impl Server {
             loop {
                 let next = server.next(&listener);
                 let (stream, peer, guard) = tokio::select! {
+                    biased;
                     () = server.stage.stopping() => break,
                     next = next => next,
                 };
@@ -147,7 +156,7 @@ impl Server {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let stage = self.stage.clone();
+        let (stage, entropy) = (self.stage.clone(), self.entropy.clone());
         let tls = self.tls.clone();
         let place = guard.slot.place();
         let connection = Connection {
@@ -155,6 +164,7 @@ impl Server {
             place: place.clone(),
             limits: Limits::DEFAULT,
             stage,
+            entropy,
         };
         let serving = async move {
             match tls {

@@ -22,6 +22,7 @@ use tokio::time::{Instant, Sleep, sleep, timeout};
 use tower::{BoxError, Service};
 
 use super::{Peer, Place};
+use crate::entropy::Entropy;
 use crate::shutdown::Stage;
 
 /// The client's first bytes of an HTTP/2 connection (RFC 9113 §3.4).
@@ -38,6 +39,8 @@ pub(super) struct Limits {
     write: Duration,
     /// After this age the connection is asked to end, so that load spreads and memory returns.
     age: Duration,
+    /// and up to this much more, so that those which came together do not end together.
+    age_jitter: Duration,
     /// Size of a request head.
     head_bytes_max: usize,
     /// Number of request headers.
@@ -52,6 +55,7 @@ impl Limits {
         head: Duration::from_secs(10),
         write: Duration::from_secs(10),
         age: Duration::from_secs(300),
+        age_jitter: Duration::from_secs(30),
         head_bytes_max: 32 * 1024,
         headers_max: 64,
         last_requests: Duration::from_secs(35),
@@ -64,6 +68,7 @@ pub(super) struct Connection {
     pub(super) place: Place,
     pub(super) limits: Limits,
     pub(super) stage: Stage,
+    pub(super) entropy: Entropy,
 }
 
 impl Connection {
@@ -82,6 +87,7 @@ impl Connection {
         B::Error: Into<BoxError>,
     {
         let read = tokio::select! {
+            biased;
             read = timeout(self.limits.first_bytes, first_bytes(&mut io)) => read,
             () = self.stage.stopping() => return, // nothing has been asked yet
         };
@@ -141,8 +147,9 @@ impl Connection {
     /// requests under way and takes no more.
     async fn drive<C: GracefulConnection>(&self, connection: C) {
         let mut connection = pin!(connection);
-        let jitter = Duration::from_millis(fastrand::u64(0..30_000));
+        let jitter = self.limits.age_jitter.mul_f64(self.entropy.share());
         tokio::select! {
+            biased;
             _ = connection.as_mut() => return,
             () = self.stage.stopping() => {}
             () = sleep(self.limits.age + jitter) => {}

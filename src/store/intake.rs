@@ -4,11 +4,12 @@
 //! the app's answers in them by bytes of their own. The writer sleeps until there is something to
 //! do: an event or an order at once, settlements alone after [`MARKS_WAIT`] or [`MARKS_MAX`].
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::engine::{Mark, NewEvent};
 use super::error::{Shortage, StoreError};
@@ -75,12 +76,21 @@ struct Queue {
     /// Since when events wait that the writer has not taken.
     events_at: Option<Instant>,
     nudged: bool,
-    waiting: bool,
+    waiter: Waiter,
     /// Why nothing new is taken: a passing shortage,
     shortage: Option<Shortage>,
     /// or the end.
     ended: Option<StoreError>,
     closing: bool,
+}
+
+/// Who waits for something to do.
+#[derive(Default)]
+enum Waiter {
+    #[default]
+    Nobody,
+    Thread,
+    Task(Arc<Notify>),
 }
 
 /// The queue.
@@ -97,10 +107,12 @@ impl Intake {
     }
 
     fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
-        let waiting = std::mem::take(&mut queue.waiting);
+        let waiter = std::mem::take(&mut queue.waiter);
         drop(queue);
-        if waiting {
-            self.wake.notify_one();
+        match waiter {
+            Waiter::Nobody => {}
+            Waiter::Thread => self.wake.notify_one(),
+            Waiter::Task(wake) => wake.notify_one(),
         }
     }
 
@@ -207,10 +219,8 @@ impl Intake {
             if queue.ready(until) {
                 return self.with_company(queue).swap();
             }
-            queue.waiting = true;
-            let marks_due = queue.marked_at.map(|at| at + MARKS_WAIT);
-            let wake_at = [until, marks_due].into_iter().flatten().min();
-            queue = match wake_at {
+            queue.waiter = Waiter::Thread;
+            queue = match queue.wake_at(until) {
                 None => self
                     .wake
                     .wait(queue)
@@ -221,7 +231,29 @@ impl Intake {
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
-            queue.waiting = false;
+            queue.waiter = Waiter::Nobody;
+        }
+    }
+
+    /// As [`Intake::take`], for a writer that is a task.
+    pub(super) async fn taken(&self, longest: Option<Duration>) -> Work {
+        let until = longest.map(|longest| Instant::now() + longest);
+        let woken = Arc::new(Notify::new());
+        loop {
+            let wake_at = {
+                let mut queue = self.lock();
+                if queue.ready(until) {
+                    return queue.swap();
+                }
+                queue.waiter = Waiter::Task(Arc::clone(&woken));
+                queue.wake_at(until)
+            };
+            match wake_at {
+                None => woken.notified().await,
+                // Woken or not, the queue says what there is to do.
+                Some(at) => drop(timeout_at(at, woken.notified()).await),
+            }
+            self.lock().waiter = Waiter::Nobody;
         }
     }
 }
@@ -268,6 +300,12 @@ impl Queue {
             || due(self.marked_at.map(|at| at + MARKS_WAIT))
             || due(until)
             || std::mem::take(&mut self.nudged)
+    }
+
+    /// When to look again although nobody has called.
+    fn wake_at(&self, until: Option<Instant>) -> Option<Instant> {
+        let marks_due = self.marked_at.map(|at| at + MARKS_WAIT);
+        [until, marks_due].into_iter().flatten().min()
     }
 
     /// Takes what fits one commit.

@@ -1,14 +1,16 @@
-//! The one thread that writes: group commit, then the backlog, then upkeep.
+//! The one that writes: group commit, then the backlog, then upkeep.
 //!
 //! Everything that queued while the last commit ran goes into the next one. The answers of a
 //! commit travel in one message to a task that completes them from inside the runtime: waking
-//! them from this thread one by one doubles the p99. After a fatal error nothing is written,
+//! them from its thread one by one doubles the p99. After a fatal error nothing is written,
 //! synced or checkpointed again.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
 
 use super::backlog::Ready;
 use super::engine::{
@@ -16,7 +18,7 @@ use super::engine::{
 };
 use super::error::{Shortage, StoreError};
 use super::intake::{Answer, Order, Work};
-use super::shared::{Shared, lock};
+use super::shared::Shared;
 use super::{Receipt, ReceiptKind, wide};
 use crate::clock::{Clock, UnixMillis};
 use crate::event::EventId;
@@ -29,8 +31,6 @@ const CLAIM_BYTES_MAX: usize = 1 << 20;
 const SHORTAGE_LOOK: Duration = Duration::from_millis(500);
 /// Between two rounds of pruning.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
-/// After a failed commit: what is queued is ready at once, so nothing else would slow it down.
-const REST: Duration = Duration::from_millis(250);
 
 /// The answers of one commit.
 pub(super) type Answers = Vec<(Answer<Receipt>, Result<Receipt, StoreError>)>;
@@ -49,6 +49,8 @@ pub(super) struct Writer {
     pub(super) short: bool,
     /// The last commit failed; said once, not each time.
     pub(super) failing: bool,
+    /// To rest before the next turn.
+    pub(super) tired: bool,
 }
 
 /// Completes the answers of each commit; ends with the writer.
@@ -62,43 +64,8 @@ pub(super) async fn answer(mut commits: mpsc::Receiver<Answers>) {
 }
 
 impl Writer {
-    /// Runs until the store is closed or fails.
-    pub(super) fn run(mut self) {
-        let result = loop {
-            let mut work = self.shared.intake.take(self.sleep());
-            let last = work.last;
-            work.unoffered = self.quarantined.len();
-            work.marks.append(&mut self.quarantined);
-            *lock(&self.shared.at_work) = Some(Instant::now());
-            let turned = self.turn(work);
-            *lock(&self.shared.at_work) = None;
-            match turned {
-                Ok(()) if last => break Ok(()),
-                Ok(()) => {}
-                Err(error) => break Err(error),
-            }
-        };
-        match result {
-            Ok(()) => {
-                let left = self.shared.intake.end(StoreError::Closing);
-                refuse(left, &StoreError::Closing);
-                if let Err(error) = self.engine.close() {
-                    tracing::warn!(%error, "the store did not close in order; the next start repairs it");
-                }
-            }
-            Err(why) => {
-                tracing::error!(error = %why, "the store failed; nothing more is acknowledged");
-                let error = StoreError::Fatal(why);
-                refuse(self.shared.intake.end(error.clone()), &error);
-                // Closing could sync or checkpoint once more; the process is about to end.
-                std::mem::forget(self.engine);
-                self.shared.failed.send_replace(Some(error));
-            }
-        }
-    }
-
     /// How long there is nothing to do unless something arrives.
-    fn sleep(&self) -> Option<Duration> {
+    pub(super) fn sleep(&self) -> Option<Duration> {
         if self.busy || !self.quarantined.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -114,7 +81,7 @@ impl Writer {
         })
     }
 
-    fn turn(&mut self, mut work: Work) -> Result<(), Arc<str>> {
+    pub(super) fn turn(&mut self, mut work: Work) -> Result<(), Arc<str>> {
         let idle = work.is_empty();
         self.look_for_room(&mut work);
         if !work.is_empty() {
@@ -157,8 +124,11 @@ impl Writer {
 
     fn send(&self, answers: Answers) {
         if !answers.is_empty() {
-            // Fails only when the runtime is gone, and everyone who waits with it.
-            let _ = self.answers.blocking_send(answers);
+            match self.answers.try_send(answers) {
+                Err(TrySendError::Full(answers)) => drop(self.answers.blocking_send(answers)),
+                // Fails only when the runtime is gone, and everyone who waits with it.
+                Ok(()) | Err(TrySendError::Closed(_)) => {}
+            }
         }
     }
 
@@ -262,7 +232,7 @@ impl Writer {
         if let Some(why) = fatal {
             return Err(why);
         }
-        rest();
+        self.tired = true;
         Ok(())
     }
 
@@ -344,17 +314,6 @@ impl Writer {
     }
 }
 
-fn rest() {
-    let until = Instant::now() + REST;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        std::thread::park_timeout(left);
-    }
-}
-
 fn wanted(orders: &[Order]) -> (Vec<EventId>, Vec<EventId>) {
     let mut replays = Vec::new();
     let mut erasures = Vec::new();
@@ -391,7 +350,7 @@ fn receipt(new: &NewEvent, outcome: Outcome) -> Receipt {
 }
 
 /// Answers everything in `work` with an error.
-fn refuse(work: Work, error: &StoreError) {
+pub(super) fn refuse(work: Work, error: &StoreError) {
     for answer in work.answers {
         drop(answer.send(Err(error.clone())));
     }
