@@ -78,24 +78,27 @@ impl Home {
         std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
     }
 
-    /// Starts the program; it may not answer yet.
-    pub(crate) fn start(&self) -> Program {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.path().join("log"))
-            .expect("a log file");
+    /// The program with the same settings, for what its commands are asked.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
-        command
-            .arg("run")
-            .current_dir(self.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
+        command.current_dir(self.path());
         for (key, value) in &self.settings {
             let name = key.to_ascii_uppercase().replace('.', "__");
             command.env(format!("HOOKGATE__{name}"), value);
         }
+        command
+    }
+
+    /// Starts the program; it may not answer yet.
+    pub(crate) fn start(&self) -> Program {
+        let file = |name: &str| {
+            let mut options = File::options();
+            let options = options.create(true).append(true);
+            options.open(self.path().join(name)).expect("a file")
+        };
+        let mut command = self.command();
+        command.arg("run").stdin(Stdio::null());
+        command.stdout(file("out")).stderr(file("log"));
         Program {
             child: command.spawn().expect("the program starts"),
         }
