@@ -24,6 +24,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     } else {
         refuse_core_dumps()
     };
+    telemetry::conceal_panics();
     let inputs = args.config.inputs();
     let config = Config::load(&inputs)?;
     let logs = telemetry::start(&config.log);

@@ -86,6 +86,23 @@ impl Home {
         Path::new(&store.expect("a store").1)
     }
 
+    /// The program with the same settings, for what its commands are asked.
+    pub(crate) fn command(&self) -> Command {
+        self.command_under::<&str>(&[])
+    }
+
+    fn command_under<S: AsRef<OsStr>>(&self, wrapper: &[S]) -> Command {
+        let program = OsStr::new(env!("CARGO_BIN_EXE_hookgate"));
+        let mut words = wrapper.iter().map(AsRef::as_ref).chain([program]);
+        let mut command = Command::new(words.next().expect("at least the program"));
+        command.args(words).current_dir(self.path());
+        for (key, value) in &self.settings {
+            let name = key.to_ascii_uppercase().replace('.', "__");
+            command.env(format!("HOOKGATE__{name}"), value);
+        }
+        command
+    }
+
     /// Starts the program; it may not answer yet.
     pub(crate) fn start(&self) -> Program {
         self.start_under::<&str>(&[])
@@ -93,25 +110,14 @@ impl Home {
 
     /// Starts it by a command that in the end becomes the program, such as `prlimit`.
     pub(crate) fn start_under<S: AsRef<OsStr>>(&self, wrapper: &[S]) -> Program {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.path().join("log"))
-            .expect("a log file");
-        let program = OsStr::new(env!("CARGO_BIN_EXE_hookgate"));
-        let mut words = wrapper.iter().map(AsRef::as_ref).chain([program]);
-        let mut command = Command::new(words.next().expect("at least the program"));
-        command
-            .args(words)
-            .arg("run")
-            .current_dir(self.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
-        for (key, value) in &self.settings {
-            let name = key.to_ascii_uppercase().replace('.', "__");
-            command.env(format!("HOOKGATE__{name}"), value);
-        }
+        let file = |name: &str| {
+            let mut options = File::options();
+            let options = options.create(true).append(true);
+            options.open(self.path().join(name)).expect("a file")
+        };
+        let mut command = self.command_under(wrapper);
+        command.arg("run").stdin(Stdio::null());
+        command.stdout(file("out")).stderr(file("log"));
         Program {
             child: command.spawn().expect("the program starts"),
         }

@@ -151,7 +151,7 @@ fn fields_of(body: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
 }
 
 #[test]
-fn no_bit_of_a_signed_body_can_be_flipped() {
+pub(super) fn no_bit_of_a_signed_body_can_be_flipped() {
     let (mut tally, mut covered) = (Tally::default(), 0);
     for prover in provers() {
         let cover = cover(prover.scheme());
@@ -205,7 +205,7 @@ fn signs_address(scheme: &Scheme) -> [bool; 2] {
 }
 
 #[test]
-fn no_signed_address_or_method_can_be_changed() {
+pub(super) fn no_signed_address_or_method_can_be_changed() {
     let (mut tally, mut signed) = (Tally::default(), 0);
     for prover in provers() {
         let [method, url] = signs_address(prover.scheme());
