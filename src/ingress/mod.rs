@@ -7,6 +7,8 @@
 mod ack;
 mod capture;
 mod check;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gate;
 mod handshake;
 mod limits;

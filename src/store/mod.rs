@@ -31,6 +31,9 @@ mod shared;
 mod view;
 mod writer;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use embedded::fuzzing;
+
 #[cfg(test)]
 mod tests;
 
