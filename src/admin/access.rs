@@ -58,7 +58,7 @@ pub(super) async fn check(
 }
 
 /// Whether `Host` is a name that only this machine answers to.
-fn names_this_machine(headers: &HeaderMap) -> bool {
+pub(super) fn names_this_machine(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(HOST).and_then(|host| host.to_str().ok()) else {
         return false;
     };

@@ -6,6 +6,8 @@
 
 mod access;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod health;
 mod rejections;
 mod sources;

@@ -47,9 +47,24 @@ impl std::fmt::Debug for Inputs {
 }
 
 /// A file, read once: it may be a pipe.
-struct File {
-    path: PathBuf,
-    table: toml::Table,
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    pub(super) table: toml::Table,
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self, Faults> {
+        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.map_err(|error| file_fault(path, &error.to_string()))?;
+        Self::parse(path, &text)
+    }
+
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Faults> {
+        let table = text.parse::<toml::Table>();
+        let table = table.map_err(|error| file_fault(path, &without_source_text(&error, text)))?;
+        let path = path.to_owned();
+        Ok(Self { path, table })
+    }
 }
 
 impl Provider for File {
@@ -104,17 +119,16 @@ fn insert(table: &mut Dict, path: &[String], text: &str) {
 /// # Errors
 /// When the file is missing or is not TOML.
 pub(super) fn stack(inputs: &Inputs) -> Result<Figment, Faults> {
+    let file = inputs.file.as_deref().map(File::read).transpose()?;
+    Ok(stacked(file, inputs))
+}
+
+/// Stacks the layers, with what the file holds.
+pub(super) fn stacked(file: Option<File>, inputs: &Inputs) -> Figment {
     use figment::providers::{Format, Toml};
     let mut figment = Figment::from(Toml::string(DEFAULTS));
-    if let Some(file) = &inputs.file {
-        let text = std::fs::read_to_string(file).map(Zeroizing::new);
-        let text = text.map_err(|error| file_fault(file, &error.to_string()))?;
-        let table = text.parse::<toml::Table>();
-        let table = table.map_err(|error| file_fault(file, &without_source_text(&error, &text)))?;
-        figment = figment.merge(File {
-            path: file.clone(),
-            table,
-        });
+    if let Some(file) = file {
+        figment = figment.merge(file);
     }
     let environment = inputs.environment.iter().filter_map(|(name, text)| {
         let keys = name.strip_prefix(PREFIX)?.split("__");
@@ -130,7 +144,7 @@ pub(super) fn stack(inputs: &Inputs) -> Result<Figment, Faults> {
             text.as_str().into(),
         )
     });
-    Ok(figment
+    figment
         .merge(Texts {
             name: ENVIRONMENT,
             values: environment,
@@ -138,7 +152,7 @@ pub(super) fn stack(inputs: &Inputs) -> Result<Figment, Faults> {
         .merge(Texts {
             name: COMMAND_LINE,
             values: flags.collect(),
-        }))
+        })
 }
 
 fn file_fault(file: &Path, message: &str) -> Faults {

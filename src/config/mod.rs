@@ -4,6 +4,8 @@
 //! fills them in. What a `Config` holds is valid: nothing later has to check it again.
 
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod layers;
 mod protection;
 mod raw;
@@ -54,7 +56,7 @@ impl Config {
     /// # Errors
     /// All faults together.
     pub fn load(inputs: &Inputs) -> Result<Self, Faults> {
-        resolve::resolve(inputs)
+        resolve::resolve(layers::stack(inputs)?)
     }
 }
 

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use figment::Figment;
+
 use super::faults::Faults;
-use super::layers::{self, Inputs};
 use super::raw::{self, Raw};
 use super::reader::Reader;
 use super::{Config, sources};
@@ -27,8 +28,7 @@ const BODY_MAX: usize = 256 << 20;
 /// Memory for events that wait for a free worker; more is read back from disk.
 const BACKLOG_BYTES_MAX: usize = 8 << 20;
 
-pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
-    let figment = layers::stack(inputs)?;
+pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
     let (mut reader, raw) = Reader::open(figment, &schemars::schema_for!(Raw));
     let Raw {
         providers_dir,

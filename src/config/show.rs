@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use figment::Figment;
 use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
@@ -16,7 +17,10 @@ use super::units::{FilePath, parse_size, parse_span};
 /// # Errors
 /// When the file cannot be read.
 pub fn show(inputs: &Inputs) -> Result<String, Faults> {
-    let figment = layers::stack(inputs)?;
+    Ok(shown(&layers::stack(inputs)?))
+}
+
+pub(super) fn shown(figment: &Figment) -> String {
     let table: Dict = figment.extract().unwrap_or_default();
     let mut lines = Vec::new();
     let shown = Shown { root: schema() };
@@ -30,11 +34,11 @@ pub fn show(inputs: &Inputs) -> Result<String, Faults> {
     let mut text = String::new();
     for (key, value) in lines {
         let setting = format!("{key} = {value}");
-        let origin = layers::origin(&figment, &key).unwrap_or_default();
+        let origin = layers::origin(figment, &key).unwrap_or_default();
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{setting:width$}  # {origin}");
     }
-    Ok(text)
+    text
 }
 
 /// The schema of the configuration, which says what may be shown: a value under a key that it does

@@ -8,6 +8,8 @@
 mod backoff;
 mod breaker;
 mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod metrics;
 mod outcome;
 mod request;

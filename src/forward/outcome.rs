@@ -122,7 +122,7 @@ pub(super) fn judge(
 }
 
 /// `Retry-After` as seconds or as a date (RFC 9110 §10.2.3).
-fn retry_after(answer: &Answer, wall: UnixMillis) -> Option<Duration> {
+pub(super) fn retry_after(answer: &Answer, wall: UnixMillis) -> Option<Duration> {
     let value = answer.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

@@ -8,6 +8,8 @@ mod ack;
 mod bodies;
 mod capture;
 mod check;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gate;
 mod handshake;
 mod limits;

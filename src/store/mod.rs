@@ -35,6 +35,9 @@ mod start;
 mod view;
 mod writer;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use embedded::fuzzing;
+
 #[cfg(test)]
 mod tests;
 

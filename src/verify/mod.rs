@@ -20,6 +20,8 @@ mod diagnose;
 mod explain;
 mod facts;
 mod fetched;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod items;
 mod json;
 mod jwt;
@@ -28,6 +30,15 @@ mod proof;
 mod public;
 mod rejection;
 mod rule;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/senders/mod.rs"]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "senders that are wrong fail loudly"
+)]
+mod senders;
 mod sign;
 mod signature;
 mod target;

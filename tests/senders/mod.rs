@@ -92,10 +92,20 @@ impl Sender {
 
     /// Adds what the provider adds to a request at this time.
     pub(crate) fn sign(&self, request: &mut Unsigned, at: UnixMillis, id: &str) {
+        self.try_sign(request, at, id)
+            .unwrap_or_else(|fault| panic!("{}: {fault}", self.source));
+    }
+
+    /// The same for a request that may not have what the provider signs.
+    pub(crate) fn try_sign(
+        &self,
+        request: &mut Unsigned,
+        at: UnixMillis,
+        id: &str,
+    ) -> Result<(), String> {
         let secret = Secret::new("test", self.signing.as_bytes());
         let (provider, variant) = (&self.signs_as, self.variant.as_deref());
         sign(provider, variant, &secret, &self.values, request, at, id)
-            .unwrap_or_else(|fault| panic!("{}: {fault}", self.source));
     }
 }
 

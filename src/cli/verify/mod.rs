@@ -1,6 +1,8 @@
 //! `hookgate verify`: why a captured request is taken or refused, step by step.
 
 mod captured;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -13,6 +13,8 @@ mod commit;
 mod engine;
 mod filter;
 mod fresh;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod ids;
 mod mark;
 mod place;
