@@ -10,7 +10,7 @@ use crate::program::Home;
 /// Whether a crash of the program, started with these arguments, leaves a core dump.
 async fn dumps_core(arguments: &str) -> bool {
     let home = Home::empty();
-    let program = home.command();
+    let program = home.command::<&str>(&[]);
     let mut shell = std::process::Command::new("sh");
     let line = format!(
         "ulimit -c unlimited; exec {:?} run {arguments}",

@@ -130,7 +130,7 @@ impl Sinks {
     pub(crate) async fn ask_the_commands(&mut self, home: &Home, cast: &Cast) {
         let to = taking_webhooks(&home.log());
         let home_of = |arguments: &[&str]| {
-            let mut command = home.command();
+            let mut command = home.command::<&str>(&[]);
             command.args(arguments);
             command.env("HOOKGATE_ADMIN", home.admin().to_string());
             command.env("HOOKGATE_ADMIN_TOKEN_FILE", "./token");

@@ -86,12 +86,9 @@ impl Home {
         Path::new(&store.expect("a store").1)
     }
 
-    /// The program with the same settings, for what its commands are asked.
-    pub(crate) fn command(&self) -> Command {
-        self.command_under::<&str>(&[])
-    }
-
-    fn command_under<S: AsRef<OsStr>>(&self, wrapper: &[S]) -> Command {
+    /// The program with the same settings, for what its commands are asked; run by `wrapper`, if that is
+    /// not empty.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, wrapper: &[S]) -> Command {
         let program = OsStr::new(env!("CARGO_BIN_EXE_hookgate"));
         let mut words = wrapper.iter().map(AsRef::as_ref).chain([program]);
         let mut command = Command::new(words.next().expect("at least the program"));
@@ -115,7 +112,7 @@ impl Home {
             let options = options.create(true).append(true);
             options.open(self.path().join(name)).expect("a file")
         };
-        let mut command = self.command_under(wrapper);
+        let mut command = self.command(wrapper);
         command.arg("run").stdin(Stdio::null());
         command.stdout(file("out")).stderr(file("log"));
         Program {

@@ -59,7 +59,7 @@ fn one_source(provider: &Arc<Provider>, variant: Option<&str>, secret: &str) {
     let verifier = Verifier::new(Config {
         variant: variant.map(str::to_owned),
         values: names
-            .map(|name| (name.to_owned(), format!("value-of-{name}")))
+            .map(|name| (name.to_owned(), format!("value-of-{name}").into()))
             .into(),
         public_url: Some(PUBLIC_URL.to_owned()),
         ..super::config(Arc::clone(provider), secret, proves)
