@@ -22,6 +22,7 @@ mod outage;
 mod power;
 #[path = "../program/mod.rs"]
 mod program;
+mod replaced;
 mod strace;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the integration tests")]

@@ -87,7 +87,7 @@ struct Embedded {
 
 /// Opens or creates the store.
 pub(super) fn open(config: &Config, clock: &Clock) -> Result<Opened, StoreError> {
-    let place = Place::take(&config.path, config.allow_volatile, clock)?;
+    let mut place = Place::take(&config.path, config.allow_volatile, clock)?;
     let path = place.database();
     let refuse = |why: String| StoreError::Open {
         path: place::text(&path),
@@ -102,7 +102,8 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Opened, StoreError>
         ));
     }
     let mark = HighWater::open(&place.path).map_err(|error| refuse(error.to_string()))?;
-    place.sync().map_err(|error| refuse(error.to_string()))?;
+    let noted = place.note_files().and_then(|()| place.sync());
+    noted.map_err(|error| refuse(error.to_string()))?;
     if !place.durable {
         tracing::warn!(path = %path.display(), "the store is on a file system that does not keep what is acknowledged");
     }
