@@ -23,6 +23,7 @@ mod power;
 #[path = "../program/mod.rs"]
 mod program;
 mod replaced;
+mod slow;
 mod strace;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the integration tests")]
