@@ -14,6 +14,7 @@
     reason = "helpers of tests fail loudly and say what they counted or skipped"
 )]
 
+mod descriptors;
 mod disk;
 mod full;
 mod kills;
