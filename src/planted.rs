@@ -31,6 +31,20 @@ pub(crate) enum Bug {
     UnboundedBody,
     /// A metric has the path of the request as its label, so that anybody can add series.
     LabelFromRequest,
+    /// The answer leaves before the commit has begun: the usual order of queues that call this fast.
+    AckBeforeCommit,
+    /// A failed sync ends the process with success, so that nobody restarts it.
+    ExitZeroAfterFailedSync,
+    /// A failed sync is taken for a passing trouble: the next one of the same file succeeds and means nothing.
+    KeepsAnsweringAfterFailedSync,
+    /// New events are taken until the disk is full to the last byte, also the room for settlements.
+    LowSpaceIgnored,
+    /// A process whose disk hangs says that it is well, and is never restarted.
+    HungDiskIsAlive,
+    /// The store goes on writing to files that were deleted.
+    DisplacedFilesUnnoticed,
+    /// An error of `accept`, such as too many open files, ends the loop.
+    AcceptErrorIsFinal,
 }
 
 /// Whether `bug` is in this process.

@@ -16,9 +16,15 @@ pub struct Health {
     pub intake: Stage,
 }
 
-/// The loops turn: this very answer shows it.
-pub(super) async fn livez() -> &'static str {
-    "ok\n"
+/// The loops turn: this very answer shows it of all but the store's writer.
+pub(super) async fn livez(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
+    match admin.store.alive() {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(error) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not alive: {error}\n"),
+        ),
+    }
 }
 
 /// Intake is open and the store takes writes.

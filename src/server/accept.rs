@@ -19,6 +19,7 @@ use super::tls::{Tls, TlsError};
 use super::{Config, Peer};
 use crate::entropy::Entropy;
 use crate::net::{Listener, Stream};
+use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
 
 /// How long the loop rests after an accept error such as "too many open files".
@@ -139,6 +140,9 @@ impl Server {
                 Err(error) => {
                     self.count(|metrics| metrics.accept_errors.inc());
                     tracing::warn!(%error, "cannot accept a connection");
+                    if planted(Bug::AcceptErrorIsFinal) {
+                        return std::future::pending().await;
+                    }
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             }

@@ -9,7 +9,7 @@ pub enum StoreError {
     #[error("the store's intake queue is full; try again in a moment")]
     Busy,
     /// No room for new events. Deliveries, pruning and replays go on.
-    #[error("the store is full: {0}")]
+    #[error("the store takes no new events: {0}")]
     Full(Shortage),
     /// This request failed and left no trace; a later one may succeed.
     #[error("the store could not do this now: {0}; try again")]
@@ -61,7 +61,7 @@ pub enum StoreError {
     Fatal(Arc<str>),
 }
 
-/// What there is too little of.
+/// What there is too little of, or no use of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
     /// `bytes_max` is used up by events that may not be dropped.
@@ -78,6 +78,9 @@ pub enum Shortage {
         /// Bytes that must stay free.
         needed: u64,
     },
+    /// Its files have no name any more, or another file has it: no restart would find what is
+    /// written to them.
+    Displaced,
 }
 
 impl std::fmt::Display for Shortage {
@@ -91,6 +94,10 @@ impl std::fmt::Display for Shortage {
             Self::Disk { free, needed } => write!(
                 f,
                 "{free} bytes are free on its disk and {needed} must stay free; make room, it resumes by itself"
+            ),
+            Self::Displaced => f.write_str(
+                "its files were deleted or replaced while it runs; what they hold is still being \
+                 delivered; put them back, or restart when nothing is pending any more",
             ),
         }
     }

@@ -292,6 +292,14 @@ impl Store {
         self.shared().writable(Instant::now())
     }
 
+    /// Whether its disk moves on: after half a minute in one commit a restart is the better hope.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn alive(&self) -> Result<(), StoreError> {
+        self.shared().alive(Instant::now())
+    }
+
     /// Resolves when the store has failed; the process must exit then.
     pub async fn failed(&self) -> StoreError {
         let mut failed = self.shared().failed.subscribe();

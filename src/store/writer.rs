@@ -22,6 +22,7 @@ use super::shared::Shared;
 use super::{Receipt, ReceiptKind, wide};
 use crate::clock::{Clock, UnixMillis};
 use crate::event::EventId;
+use crate::planted::{Bug, planted};
 
 /// Events read back per turn, so that commits are not held up.
 const CLAIM_EVENTS_MAX: usize = 256;
@@ -94,9 +95,6 @@ impl Writer {
 
     /// Refuses new events while there is no room; everything else goes on.
     fn look_for_room(&mut self, work: &mut Work) {
-        if work.events.is_empty() && !self.short {
-            return;
-        }
         let room = self.engine.room(&self.policy);
         let shortage = room.err();
         if shortage.is_some() != self.short {
@@ -148,6 +146,11 @@ impl Writer {
             replays: &replays,
             erasures: &erasures,
         };
+        if planted(Bug::AckBeforeCommit) {
+            let early = |new| Ok(receipt(new, Outcome::Stored { seq: 0 }));
+            let answers = std::mem::take(&mut work.answers).into_iter();
+            self.send(answers.zip(work.events.iter().map(early)).collect());
+        }
         let started = Instant::now();
         match self.engine.commit(&batch) {
             Ok(committed) => {
@@ -217,6 +220,9 @@ impl Writer {
                 (StoreError::Full(shortage), None)
             }
             EngineError::Unavailable(why) => (StoreError::Unavailable(why), None),
+            EngineError::Fatal(why) if planted(Bug::KeepsAnsweringAfterFailedSync) => {
+                (StoreError::Unavailable(why), None)
+            }
             EngineError::Fatal(why) => (StoreError::Fatal(Arc::clone(&why)), Some(why)),
         };
         if !std::mem::replace(&mut self.failing, true) {

@@ -1,7 +1,7 @@
 //! Disks to be spoiled: file systems in a mount namespace of their own, which nobody else sees and which
 //! is gone with the test, however it ends.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -117,8 +117,17 @@ impl Disk {
 
     /// The same place as seen from outside.
     pub(crate) fn seen(&self) -> PathBuf {
+        self.outside(&self.path)
+    }
+
+    /// Where the image is, as seen from outside.
+    pub(crate) fn below(&self) -> PathBuf {
+        self.outside(&self.path.with_file_name("below"))
+    }
+
+    fn outside(&self, path: &Path) -> PathBuf {
         let root = PathBuf::from(format!("/proc/{}/root", self.shell.id()));
-        root.join(self.path.strip_prefix("/").expect("an absolute path"))
+        root.join(path.strip_prefix("/").expect("an absolute path"))
     }
 
     /// The power goes: what was not flushed is gone. Running programs meet errors.
@@ -152,11 +161,14 @@ pub(crate) fn free_bytes(directory: &Path) -> u64 {
     facts.f_bavail * facts.f_frsize
 }
 
-/// Writes a file so large that only this much is left on its disk.
+/// Writes a file so large that only this much is left on its disk; less if others write there too.
 pub(crate) fn fill(file: &Path, left: u64) {
     let free = free_bytes(file.parent().expect("a directory"));
     let filler = vec![0; usize::try_from(free.saturating_sub(left)).expect("small")];
-    std::fs::write(file, filler).expect("room for the filler");
+    match std::fs::write(file, filler) {
+        Err(error) if error.kind() == ErrorKind::StorageFull => {}
+        written => written.expect("a filler"),
+    }
 }
 
 /// Says so in one line.

@@ -14,6 +14,7 @@
     reason = "helpers of tests fail loudly and say what they counted or skipped"
 )]
 
+mod descriptors;
 mod disk;
 mod full;
 mod kills;
@@ -22,10 +23,14 @@ mod outage;
 mod power;
 #[path = "../program/mod.rs"]
 mod program;
+mod readonly;
+mod replaced;
+mod slow;
 mod strace;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the integration tests")]
 mod support;
+mod sync;
 mod syscalls;
 
 /// A size from the environment.

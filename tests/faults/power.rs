@@ -1,8 +1,8 @@
 //! The power goes: what was not flushed is gone, and the journal of the file system is replayed. Needs root,
-//! for a mount namespace and a loop device; `mkfs.ext4`, `perl`; for a share of the cuts `mkfs.xfs`.
+//! for a mount namespace and a loop device; `mkfs.ext4`, `perl`; for XFS `mkfs.xfs`.
 //!
-//! `HOOKGATE_TEST_POWER_CUTS` (20) cuts of ext4 and a quarter as many of XFS. The first of each store comes
-//! while it is made.
+//! `HOOKGATE_TEST_POWER_CUTS` (20) cuts of ext4, `HOOKGATE_TEST_POWER_CUTS_XFS` (5) of XFS. The first of each
+//! store comes while it is made.
 
 use std::time::Duration;
 
@@ -66,6 +66,10 @@ async fn cut_off_from_power_on_ext4_it_loses_nothing_that_it_acknowledged() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn cut_off_from_power_on_xfs_it_loses_nothing_that_it_acknowledged() {
-    let all = sized("HOOKGATE_TEST_POWER_CUTS", 20);
-    cuts("power-cuts", "xfs", all.div_ceil(4)).await;
+    cuts(
+        "power-cuts-xfs",
+        "xfs",
+        sized("HOOKGATE_TEST_POWER_CUTS_XFS", 5),
+    )
+    .await;
 }

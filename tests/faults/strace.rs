@@ -7,6 +7,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::disk::skipped;
 use crate::program::{Home, Program};
 use crate::support::eventually;
@@ -71,7 +73,7 @@ impl Trace {
     }
 
     /// The command that starts the program with all its threads traced, and becomes it.
-    pub(crate) fn from_start(&self) -> Vec<String> {
+    pub(crate) fn wrapper(&self) -> Vec<String> {
         let mut words = self.words.clone();
         words.extend(["-D", "-f"].map(str::to_owned));
         words
@@ -156,10 +158,21 @@ impl Attached {
     }
 }
 
+impl Attached {
+    /// Both are killed: a thread that strace holds in a call is not gone before strace is.
+    pub(crate) fn killed_with(mut self, program: Program) {
+        let pid = i32::try_from(program.pid()).ok().and_then(Pid::from_raw);
+        kill_process(pid.expect("a process"), Signal::KILL).expect("it still runs");
+        self.0.kill().expect("it still runs");
+        program.kill();
+    }
+}
+
 impl Drop for Attached {
     fn drop(&mut self) {
-        let pid = rustix::process::Pid::from_child(&self.0);
-        let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
-        let _ = self.0.wait();
+        if let Ok(None) = self.0.try_wait() {
+            let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
+            let _ = self.0.wait();
+        }
     }
 }

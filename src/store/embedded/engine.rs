@@ -6,6 +6,7 @@ use super::commit::Draft;
 use super::{Embedded, PAGE, checkpoint, classify, schema, sources};
 use crate::clock::UnixMillis;
 use crate::event::SourceName;
+use crate::planted::{Bug, planted};
 use crate::store::engine::{
     Batch, Claim, Claimed, Committed, Engine, EngineError, EngineStats, Policy, Pruned,
 };
@@ -75,7 +76,14 @@ impl Engine for Embedded {
     }
 
     fn room(&mut self, policy: &Policy) -> Result<(), Shortage> {
-        if let Some(free) = self.place.free_bytes() {
+        if self.place.displaced() && !planted(Bug::DisplacedFilesUnnoticed) {
+            return Err(Shortage::Displaced);
+        }
+        if let Some(free) = self
+            .place
+            .free_bytes()
+            .filter(|_| !planted(Bug::LowSpaceIgnored))
+        {
             let needed = policy.low_space_bytes.max(
                 self.wal_bytes
                     .saturating_mul(2)

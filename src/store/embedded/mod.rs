@@ -88,7 +88,7 @@ struct Embedded {
 
 /// Opens or creates the store.
 pub(super) fn open(config: &Config, clock: &Clock) -> Result<Opened, StoreError> {
-    let place = Place::take(config, clock)?;
+    let mut place = Place::take(config, clock)?;
     let database = place.database();
     let refuse = |why: String| StoreError::Open {
         path: place::text(&database.path),
@@ -103,7 +103,8 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Opened, StoreError>
         ));
     }
     let mark = HighWater::open(&place).map_err(|error| refuse(error.to_string()))?;
-    place.sync().map_err(|error| refuse(error.to_string()))?;
+    let noted = place.note_files().and_then(|()| place.sync());
+    noted.map_err(|error| refuse(error.to_string()))?;
     if !place.durable {
         tracing::warn!(path = %database.path.display(), "the store is on a file system that does not keep what is acknowledged");
     }

@@ -2,6 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -21,12 +22,16 @@ pub(super) struct Place {
     _owner: Box<dyn DiskFile>,
     /// The file system keeps what was synced.
     pub(super) durable: bool,
+    /// The files that are written, as they were when they were opened.
+    opened: Vec<(PathBuf, Identity)>,
 }
 
 enum Directory {
     System(File),
     Simulated(Arc<dyn Disk>),
 }
+/// Device and inode.
+type Identity = (u64, u64);
 
 impl Place {
     /// Creates the directory if needed and takes ownership, before anything in it is read.
@@ -57,6 +62,29 @@ impl Place {
             directory: Directory::System(directory),
             _owner: Box::new(owner),
             durable: volatile.is_none(),
+            opened: Vec::new(),
+        })
+    }
+
+    /// Remembers which files they are, once they are open.
+    pub(super) fn note_files(&mut self) -> std::io::Result<()> {
+        if let Directory::Simulated(_) = self.directory {
+            return Ok(());
+        }
+        for name in ["hookgate.db", "hookgate.db-wal"] {
+            let path = self.path.join(name);
+            let identity = identity(&path)?;
+            self.opened.push((path, identity));
+        }
+        Ok(())
+    }
+
+    /// Whether a file that is written is no longer what its name stands for.
+    pub(super) fn displaced(&self) -> bool {
+        let mut opened = self.opened.iter();
+        opened.any(|(path, then)| match identity(path) {
+            Ok(now) => now != *then,
+            Err(error) => error.kind() == ErrorKind::NotFound,
         })
     }
 
@@ -71,6 +99,7 @@ impl Place {
             directory: Directory::Simulated(Arc::clone(disk)),
             _owner: owner,
             durable: true,
+            opened: Vec::new(),
         })
     }
 
@@ -145,6 +174,11 @@ impl Database {
         }
         *hasher.finalize().as_bytes()
     }
+}
+
+fn identity(path: &Path) -> std::io::Result<Identity> {
+    let facts = std::fs::metadata(path)?;
+    Ok((facts.dev(), facts.ino()))
 }
 
 /// Makes the names of new directories durable: without this a power cut can take them with all
@@ -250,6 +284,28 @@ mod tests {
         assert!(second.to_string().contains(&pid), "{second}");
         drop(first);
         take(dir.path()).unwrap();
+    }
+
+    /// The store went on to acknowledge events into files that no restart would find.
+    #[test]
+    fn a_file_that_was_deleted_moved_or_replaced_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut place = take(dir.path()).unwrap();
+        let journal = place.path.join("hookgate.db-wal");
+        for file in [&place.database().path, &journal] {
+            std::fs::write(file, "here").unwrap();
+        }
+        place.note_files().unwrap();
+        assert!(!place.displaced());
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::rename(&journal, &elsewhere).unwrap();
+        assert!(place.displaced());
+        std::fs::copy(&elsewhere, &journal).unwrap();
+        assert!(place.displaced());
+        std::fs::rename(&elsewhere, &journal).unwrap();
+        assert!(!place.displaced());
+        std::fs::remove_file(place.database().path).unwrap();
+        assert!(place.displaced());
     }
 
     /// Only the last directory's name was made durable; a power cut could take those above it.

@@ -186,6 +186,30 @@ async fn a_disk_that_hangs_is_not_writable() {
     }
 }
 
+/// `/livez` said yes for ever while a sync hung: nobody restarted the process, and senders got 503 until
+/// somebody looked.
+#[tokio::test]
+async fn a_disk_that_hangs_for_half_a_minute_is_not_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    let in_seconds = |seconds| {
+        let then = Instant::now() + Duration::from_secs(seconds);
+        store.shared().alive(then)
+    };
+    let (accepted, ()) = tokio::join!(store.accept(event("stripe", "a")), async {
+        let stuck = weather.stuck.lock().unwrap();
+        while in_seconds(31).is_ok() {
+            std::thread::yield_now();
+        }
+        in_seconds(25).unwrap();
+        drop(stuck);
+    });
+    accepted.unwrap();
+    while in_seconds(31).is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// A retry that was claimed before the scan came to it was erased, and its settlement then taken
 /// for the first news of the event: a second row, and the end of the store.
 #[tokio::test]
