@@ -37,6 +37,7 @@ impl Outcome {
             Err(Refusal::Unavailable(_)) => Self::Unavailable,
             Err(
                 Refusal::Malformed(_)
+                | Refusal::TargetTooLong
                 | Refusal::NotFound
                 | Refusal::Method
                 | Refusal::Slow
@@ -129,6 +130,7 @@ impl Metrics {
             Refusal::NotFound => self.not_found.inc(),
             Refusal::Method => self.method.inc(),
             Refusal::Malformed(_)
+            | Refusal::TargetTooLong
             | Refusal::Slow
             | Refusal::TooLarge
             | Refusal::Unverified
