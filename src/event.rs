@@ -149,21 +149,26 @@ pub fn concealed(mut headers: HeaderMap) -> HeaderMap {
     headers
 }
 
-/// Header names that describe one connection or its framing; the forwarder writes its own.
-const HOP_BY_HOP: [&str; 12] = [
+/// Header names that describe one connection or its framing; the forwarder writes its own. So do
+/// `proxy` (which becomes the variable `HTTP_PROXY` where headers become variables) and `proxy-*`.
+const HOP_BY_HOP: [&str; 9] = [
     "connection",
     "content-length",
     "expect",
     "http2-settings",
     "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
 ];
+
+/// With underscores too, which frameworks fold into the same variable.
+fn is_hop_by_hop(name: &str) -> bool {
+    let hyphened = name.contains('_').then(|| name.replace('_', "-"));
+    let name = hyphened.as_deref().unwrap_or(name);
+    HOP_BY_HOP.contains(&name) || name == "proxy" || name.starts_with("proxy-")
+}
 
 /// `Hookgate-Anything` in every spelling that some framework folds into the same variable.
 pub(crate) fn claims_to_be_ours(name: &str) -> bool {
@@ -198,7 +203,7 @@ impl HeaderList {
         }
         let travels = |name: &HeaderName| {
             let name = name.as_str();
-            !HOP_BY_HOP.contains(&name)
+            !is_hop_by_hop(name)
                 && !claims_to_be_ours(name)
                 && !named_by_connection
                     .iter()
@@ -327,6 +332,10 @@ mod tests {
             ("connection", "close, X-Secret-Hop"),
             ("x-secret-hop", "1"),
             ("transfer-encoding", "chunked"),
+            ("content_length", "0"),
+            ("proxy", "http://evil.example"),
+            ("proxy-status", "1"),
+            ("proxy_connection", "close"),
             ("hookgate-event-id", "forged"),
             ("hookgate_attempt", "9"),
             ("hookgates", "a header of the sender's own"),

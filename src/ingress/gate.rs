@@ -131,7 +131,7 @@ impl Gate {
 
     /// Which source this is for, if the head is one that we take.
     fn route(&self, head: &Parts) -> Result<(Arc<Source>, Option<Box<str>>), Refusal> {
-        strict::check(head).map_err(Refusal::Malformed)?;
+        strict::check(head)?;
         let (source, path_token) = self
             .sources
             .find(head.uri.path())

@@ -6,21 +6,22 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{sleep, timeout};
 use tower::{BoxError, Service};
 
+use super::framing::Framing;
+use super::guarded::{Guarded, Watch};
 use super::{Peer, Place};
 use crate::entropy::Entropy;
 use crate::shutdown::Stage;
@@ -93,12 +94,13 @@ impl Connection {
         };
         let Ok(Ok(first)) = read else { return };
         let is_http2 = first.starts_with(HTTP2_PREFACE);
-        let io = TokioIo::new(Guarded {
-            first: first.freeze(),
-            io,
-            write_deadline: None,
-            patience: self.limits.write,
-        });
+        let watch = if is_http2 {
+            Watch::Http2
+        } else {
+            Watch::Http1(Framing::default())
+        };
+        let io = Guarded::new(first.freeze(), io, watch, self.limits.write);
+        let io = TokioIo::new(io);
         let (peer, place) = (self.peer, self.place.clone());
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
@@ -185,88 +187,5 @@ async fn first_bytes<IO: AsyncRead + Unpin>(io: &mut IO) -> io::Result<BytesMut>
         if known == HTTP2_PREFACE.len() || first.get(..known) != HTTP2_PREFACE.get(..known) {
             return Ok(first);
         }
-    }
-}
-
-/// A socket that first replays what has been read already, and ends when its peer stops reading.
-struct Guarded<IO> {
-    first: Bytes,
-    io: IO,
-    write_deadline: Option<Pin<Box<Sleep>>>,
-    patience: Duration,
-}
-
-impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.first.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
-        }
-        let length = self.first.len().min(buf.remaining());
-        buf.put_slice(self.first.get(..length).unwrap_or_default());
-        self.first.advance(length);
-        if self.first.is_empty() {
-            self.first = Bytes::new(); // lets go of the buffer
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> Guarded<IO> {
-    /// Passes a write's result on; one that stays pending past the patience becomes an error.
-    fn within_patience<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        write: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if write.is_ready() {
-            self.write_deadline = None;
-            return write;
-        }
-        let until = Instant::now() + self.patience;
-        let deadline = self
-            .write_deadline
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        match deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let write = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.within_patience(cx, write)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let write = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.within_patience(cx, write)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flush = Pin::new(&mut self.io).poll_flush(cx);
-        self.within_patience(cx, flush)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shutdown = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.within_patience(cx, shutdown)
     }
 }
