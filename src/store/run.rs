@@ -28,10 +28,14 @@ impl Writer {
         self.end(end);
     }
 
-    /// The same as a task, where a simulation keeps the time.
-    pub(super) async fn run_in_place(mut self) {
+    /// The same as a task, where a simulation keeps the time; it says how long the disk takes until
+    /// it gets to the next work.
+    pub(super) async fn run_in_place(mut self, lag: impl Fn() -> Duration + Send) {
         let end = loop {
             let work = self.shared.intake.taken(self.sleep()).await;
+            if !work.is_empty() {
+                tokio::time::sleep(lag()).await;
+            }
             if let Some(end) = self.go(work) {
                 break end;
             }

@@ -1,0 +1,384 @@
+//! What happens in one run, as a value that follows from a seed: what is sent and how, how the app
+//! and the disk behave and when, and how each life of the gate ends.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use simdisk::{Fault, Repeat};
+
+/// Names of the sources and their providers: an id that is signed, an id that is not, no id at all.
+pub(crate) const SOURCES: [&str; 3] = ["standard-webhooks", "github", "hmac"];
+
+/// One run.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    pub(crate) seed: u64,
+    /// Faults stop before the end, and then everything must drain; otherwise they go on to the end.
+    pub(crate) liveness: bool,
+    /// Attempts under way at once.
+    pub(crate) workers: usize,
+    /// Memory for events that are ready.
+    pub(crate) backlog_bytes: usize,
+    /// What a connection holds that nobody has read yet.
+    pub(crate) wire_bytes: usize,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) sendings: Vec<Sending>,
+    pub(crate) weather: Vec<Weather>,
+    pub(crate) jumps: Vec<Jump>,
+    pub(crate) replays: Vec<Duration>,
+    pub(crate) lives: Vec<Life>,
+}
+
+/// Something to send.
+#[derive(Clone, Debug)]
+pub(crate) struct Message {
+    pub(crate) source: usize,
+    /// The sender's id.
+    pub(crate) id: String,
+    pub(crate) body: Vec<u8>,
+    /// The app fails on it each time.
+    pub(crate) poison: bool,
+    pub(crate) forgery: Option<Forgery>,
+}
+
+/// What is wrong with a forged request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forgery {
+    /// Signed with a key that is not the sender's.
+    Key,
+    /// Another body under a genuine signature.
+    Body,
+    /// No signature.
+    Bare,
+}
+
+/// One sender with one copy of a message, which it tries until it is acknowledged.
+#[derive(Clone, Debug)]
+pub(crate) struct Sending {
+    pub(crate) message: usize,
+    pub(crate) at: Duration,
+    /// Of the tries: how the sender behaves in each, the last one patient.
+    pub(crate) manners: Vec<Manner>,
+    /// Between two tries.
+    pub(crate) pause: Duration,
+}
+
+/// How a sender behaves in one try.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Manner {
+    Patient,
+    /// Sends it in pieces with pauses between them.
+    Pieces(Duration),
+    /// Is gone after this time.
+    GoesAway(Duration),
+    /// Sends this share of it (of 256) and is gone.
+    Breaks(u8),
+    /// Sends this share of it (of 256), then nothing more, and stays.
+    Stalls(u8),
+}
+
+/// How the app behaves for a while.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Weather {
+    pub(crate) from: Duration,
+    pub(crate) to: Duration,
+    pub(crate) app: Mood,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mood {
+    /// Takes nearly everything at once.
+    Fine,
+    /// Refuses connections.
+    Down,
+    /// Lets connections wait.
+    Deaf,
+    /// Reads and never answers.
+    Hanging,
+    /// Answers 500, 503 or 429, some with `Retry-After`.
+    Failing,
+    /// Answers just in time, or just too late.
+    Slow,
+    /// Anything goes wrong.
+    Wild,
+}
+
+/// The wall clock is set wrong, and right again later.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Jump {
+    pub(crate) at: Duration,
+    pub(crate) back: Duration,
+    pub(crate) millis: i64,
+}
+
+/// One process of the gate.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    pub(crate) length: Duration,
+    /// How many more tasks run in the last instant.
+    pub(crate) steps: u32,
+    pub(crate) end: End,
+    /// Longest that the disk takes until it gets to a commit.
+    pub(crate) lag: Duration,
+    /// The disk's operation of that number fails, counted from its time on.
+    pub(crate) fault: Option<DiskFault>,
+    /// There is no space for a while.
+    pub(crate) full: Option<(Duration, Duration)>,
+    /// How often the power goes during the next start.
+    pub(crate) broken_starts: u32,
+    /// Between this process and the next.
+    pub(crate) pause: Duration,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DiskFault {
+    pub(crate) at: Duration,
+    pub(crate) nth: u64,
+    pub(crate) fault: Fault,
+    pub(crate) repeat: Repeat,
+    pub(crate) healed_after: Duration,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The power goes.
+    Power,
+    /// `kill -9`.
+    Kill,
+    /// SIGTERM, then the process ends in order.
+    Stop,
+}
+
+fn millis(rng: &mut Rng, range: std::ops::Range<u64>) -> Duration {
+    Duration::from_millis(rng.u64(range))
+}
+
+/// One in `n`.
+fn rarely(rng: &mut Rng, n: u32) -> bool {
+    rng.u32(0..n) == 0
+}
+
+impl Schedule {
+    pub(crate) fn of(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let rng = &mut rng;
+        let lives: Vec<_> = (0..rng.usize(2..=5)).map(|_| Life::draw(rng)).collect();
+        let length = lives.iter().map(|life| life.length + life.pause).sum();
+        let messages = messages(rng);
+        let sendings = (0..messages.len())
+            .flat_map(|message| copies(rng, message, length))
+            .collect();
+        Self {
+            seed,
+            liveness: seed.is_multiple_of(2),
+            workers: rng.usize(1..=4),
+            backlog_bytes: *rng.choice([2_000, 20_000, 8 << 20].iter()).expect("one"),
+            wire_bytes: *rng.choice([64, 700, 64 << 10].iter()).expect("one"),
+            sendings,
+            messages,
+            weather: weather(rng, length),
+            jumps: jumps(rng, length),
+            replays: (0..rng.u32(0..3)).map(|_| within(rng, length)).collect(),
+            lives,
+        }
+    }
+
+    /// How the app behaves at this time.
+    pub(crate) fn mood(&self, at: Duration) -> Mood {
+        let now = |weather: &&Weather| (weather.from..weather.to).contains(&at);
+        self.weather
+            .iter()
+            .find(now)
+            .map_or(Mood::Fine, |one| one.app)
+    }
+
+    /// The gate's wall clock is wrong at some time between these.
+    pub(crate) fn is_skewed(&self, from: Duration, to: Duration) -> bool {
+        let overlaps = |jump: &Jump| jump.at <= to && from <= jump.back;
+        self.jumps.iter().any(overlaps)
+    }
+
+    /// By how much the gate's wall clock is wrong at this time.
+    pub(crate) fn skew(&self, at: Duration) -> i64 {
+        let now = |jump: &&Jump| (jump.at..jump.back).contains(&at);
+        self.jumps.iter().filter(now).map(|jump| jump.millis).sum()
+    }
+}
+
+fn within(rng: &mut Rng, length: Duration) -> Duration {
+    length.mul_f64(rng.f64())
+}
+
+fn messages(rng: &mut Rng) -> Vec<Message> {
+    let mut messages: Vec<Message> = Vec::new();
+    for n in 0..rng.usize(10..=22) {
+        let source = rng.usize(0..SOURCES.len());
+        let poison = rarely(rng, 16);
+        let padding = if rarely(rng, 4) {
+            rng.usize(0..3_000)
+        } else {
+            0
+        };
+        let body = |kind: &str| {
+            let text = format!(
+                r#"{{"type":"{kind}","n":{n},"pad":"{}"}}"#,
+                "x".repeat(padding)
+            );
+            text.into_bytes()
+        };
+        let message = Message {
+            source,
+            id: format!("id-{n}"),
+            body: body(if poison { "poison" } else { "plain" }),
+            poison,
+            forgery: None,
+        };
+        if rarely(rng, 8) {
+            let forgery = *rng
+                .choice([Forgery::Key, Forgery::Body, Forgery::Bare].iter())
+                .expect("one");
+            // Sometimes it takes the place of the genuine one.
+            let id = if rng.bool() {
+                message.id.clone()
+            } else {
+                format!("forged-{n}")
+            };
+            messages.push(Message {
+                id,
+                body: body("forged"),
+                poison: false,
+                forgery: Some(forgery),
+                ..message.clone()
+            });
+        }
+        if SOURCES[source] != "hmac" && rarely(rng, 12) {
+            messages.push(Message {
+                body: body("conflict"),
+                poison: false,
+                ..message.clone()
+            });
+        }
+        messages.push(message);
+    }
+    messages
+}
+
+/// Senders of one message: most alone, some two at nearly the same time, some again much later.
+fn copies(rng: &mut Rng, message: usize, length: Duration) -> Vec<Sending> {
+    let at = within(rng, length);
+    let mut times = vec![at];
+    if rarely(rng, 4) {
+        let later = millis(rng, 0..40);
+        times.push(at + if rng.bool() { later } else { Duration::ZERO });
+    }
+    if rarely(rng, 8) {
+        times.push(at + within(rng, length));
+    }
+    let sending = |at| {
+        let mut manners: Vec<_> = (0..rng.usize(0..4)).map(|_| Manner::draw(rng)).collect();
+        manners.push(Manner::Patient);
+        Sending {
+            message,
+            at,
+            manners,
+            pause: millis(rng, 300..6_000),
+        }
+    };
+    times.into_iter().map(sending).collect()
+}
+
+impl Manner {
+    fn draw(rng: &mut Rng) -> Self {
+        match rng.u32(0..10) {
+            0 => Self::Pieces(millis(rng, 1..3_000)),
+            1 | 2 => Self::GoesAway(millis(rng, 0..200)),
+            3 => Self::GoesAway(millis(rng, 0..4_000)),
+            4 => Self::Breaks(rng.u8(..)),
+            5 => Self::Stalls(rng.u8(..)),
+            _ => Self::Patient,
+        }
+    }
+}
+
+fn weather(rng: &mut Rng, length: Duration) -> Vec<Weather> {
+    let moods = [
+        Mood::Down,
+        Mood::Deaf,
+        Mood::Hanging,
+        Mood::Failing,
+        Mood::Slow,
+        Mood::Wild,
+        Mood::Wild,
+    ];
+    let mut weather = Vec::new();
+    for _ in 0..rng.u32(0..5) {
+        let from = within(rng, length);
+        weather.push(Weather {
+            from,
+            to: from + millis(rng, 100..25_000),
+            app: *rng.choice(moods.iter()).expect("one"),
+        });
+    }
+    weather
+}
+
+fn jumps(rng: &mut Rng, length: Duration) -> Vec<Jump> {
+    let hour = 3_600_000;
+    let mut jumps = Vec::new();
+    for _ in 0..rng.u32(0..3) {
+        let at = within(rng, length);
+        let far = [-87_600 * hour, -hour, -20_000, 20_000, hour, 87_600 * hour];
+        jumps.push(Jump {
+            at,
+            back: at + millis(rng, 500..40_000),
+            millis: *rng.choice(far.iter()).expect("one"),
+        });
+    }
+    jumps
+}
+
+impl Life {
+    fn draw(rng: &mut Rng) -> Self {
+        let length = millis(rng, 50..30_000);
+        let ends = [End::Power, End::Power, End::Kill, End::Stop];
+        let lags = [0, 0, 20, 200, 4_000];
+        Self {
+            length,
+            steps: rng.u32(0..40),
+            end: *rng.choice(ends.iter()).expect("one"),
+            lag: Duration::from_millis(*rng.choice(lags.iter()).expect("one")),
+            fault: rarely(rng, 2).then(|| DiskFault::draw(rng, length)),
+            full: rarely(rng, 6).then(|| {
+                let from = within(rng, length);
+                (from, from + millis(rng, 100..8_000))
+            }),
+            broken_starts: if rarely(rng, 5) { rng.u32(1..4) } else { 0 },
+            pause: millis(rng, 0..3_000),
+        }
+    }
+}
+
+impl DiskFault {
+    fn draw(rng: &mut Rng, length: Duration) -> Self {
+        let faults = [
+            Fault::Crash,
+            Fault::Crash,
+            Fault::Crash,
+            Fault::NoSpace,
+            Fault::ShortWrite,
+            Fault::Write,
+            Fault::Sync,
+        ];
+        Self {
+            at: within(rng, length),
+            nth: rng.u64(0..30),
+            fault: *rng.choice(faults.iter()).expect("one"),
+            repeat: if rng.bool() {
+                Repeat::Once
+            } else {
+                Repeat::Sticky
+            },
+            healed_after: millis(rng, 100..6_000),
+        }
+    }
+}

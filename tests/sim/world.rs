@@ -1,0 +1,467 @@
+//! One run: the lives of the gate one after the other, what goes wrong in them, and the end.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use fastrand::Rng;
+use hookgate::clock::Clock;
+use hookgate::entropy::Entropy;
+use hookgate::shutdown::Stage;
+use hookgate::store::{Content, Filter, State, Store, StoredEvent, Summary};
+use tokio::runtime::Builder;
+use tokio::task::{JoinHandle, yield_now};
+
+use crate::app::{App, PATIENCE};
+use crate::gate::{self, LOW_SPACE, RETRY_MAX, Running};
+use crate::history::{History, Timeline};
+use crate::network::{Door, app_address};
+use crate::oracle::{self, Stored};
+use crate::schedule::{End, Life, Schedule};
+use crate::sender::{START, Senders};
+use crate::under::Simulated;
+
+/// By then everything is taken or dead once faults have stopped: the longest wait for a retry, the
+/// attempts under way, and what the disk and the probe of the app take.
+const DRAINED_AFTER: Duration = Duration::from_secs(20 + 2 * 5 + 10);
+/// By then every genuine message is acknowledged once faults have stopped.
+const ACKNOWLEDGED_AFTER: Duration = Duration::from_secs(30);
+
+/// A run under way.
+pub(crate) struct World {
+    schedule: Arc<Schedule>,
+    history: History,
+    senders: Senders,
+    disk: Simulated,
+    entropy: Entropy,
+    rng: Rng,
+    /// True time.
+    now: Duration,
+    life: usize,
+    /// Events that a start has found delivered.
+    delivered: HashSet<String>,
+    breaks: Vec<String>,
+}
+
+/// What came of a run.
+pub(crate) struct Report {
+    pub(crate) history: History,
+    pub(crate) breaks: Vec<String>,
+}
+
+/// How a life ended.
+enum Ended {
+    Power,
+    Exit,
+    Order,
+    /// It was the last one, and everything was looked at.
+    Checked,
+}
+
+/// Runs a schedule to its end.
+pub(crate) fn run(schedule: Schedule, told: bool) -> Report {
+    let schedule = Arc::new(schedule);
+    let history = History::new(told);
+    let world = World {
+        senders: Senders::new(&schedule, &history),
+        disk: Simulated(simdisk::Disk::new(schedule.seed)),
+        entropy: Entropy::seeded(schedule.seed),
+        rng: Rng::with_seed(!schedule.seed),
+        now: Duration::ZERO,
+        life: 0,
+        delivered: HashSet::new(),
+        breaks: Vec::new(),
+        history: history.clone(),
+        schedule,
+    };
+    let breaks = world.run();
+    Report { history, breaks }
+}
+
+/// Time stands still unless everybody waits.
+fn in_a_runtime<T>(future: impl Future<Output = T>) -> T {
+    let runtime = Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build();
+    runtime.expect("a runtime").block_on(future)
+}
+
+impl World {
+    fn run(mut self) -> Vec<String> {
+        let lives = self.schedule.lives.clone();
+        let mut checked = false;
+        for (number, life) in lives.iter().enumerate() {
+            let last = number + 1 == lives.len();
+            self.break_starts(life.broken_starts);
+            checked = self.live(*life, last && self.schedule.liveness);
+        }
+        if !checked {
+            // What is left of the faults is over: one more start.
+            let quiet = Life {
+                length: Duration::ZERO,
+                steps: 0,
+                end: End::Kill,
+                lag: Duration::ZERO,
+                fault: None,
+                full: None,
+                broken_starts: 0,
+                pause: Duration::ZERO,
+            };
+            let checked = if self.schedule.liveness {
+                self.live(quiet, true)
+            } else {
+                self.look()
+            };
+            if !checked {
+                self.breaks
+                    .push("the store cannot be opened on a disk without faults".into());
+            }
+        }
+        let seen = self.history.seen();
+        self.breaks.extend(oracle::answers(&self.schedule, &seen));
+        self.breaks
+            .extend(oracle::deliveries(&self.schedule, &seen));
+        drop(seen);
+        self.breaks
+    }
+
+    /// Starts that the power cuts off.
+    fn break_starts(&mut self, times: u32) {
+        for _ in 0..times {
+            let nth = self.rng.u64(0..40);
+            self.disk
+                .0
+                .fail_nth(nth, simdisk::Fault::Crash, simdisk::Repeat::Once);
+            let disk = self.disk.clone();
+            in_a_runtime(async {
+                let clock = Clock::simulated(START.plus(self.now));
+                let opened = gate::open(&self.schedule, &disk, &clock, &self.entropy, || {
+                    Duration::ZERO
+                });
+                disk.0.crash();
+                drop(opened);
+            });
+            self.history
+                .note(self.now, format_args!("a start broken off"));
+            self.history.seen().faults += 1;
+        }
+    }
+
+    /// One life of the gate; whether it was looked at in the end.
+    fn live(&mut self, life: Life, finale: bool) -> bool {
+        self.life += 1;
+        let ended = in_a_runtime(async {
+            let timeline = Timeline::from(self.now);
+            let ended = self.lived(&life, timeline, finale).await;
+            self.now = timeline.now();
+            self.history.note(
+                self.now,
+                format_args!("life {} ends: {}", self.life, ended.word()),
+            );
+            match ended {
+                Ended::Power => self.disk.0.crash(),
+                Ended::Exit | Ended::Order | Ended::Checked => self.disk.0.kill(),
+            }
+            if matches!(ended, Ended::Power | Ended::Exit) {
+                self.history.seen().crashes.push(self.now);
+            }
+            ended
+        });
+        self.disk.0.set_free_bytes(u64::MAX);
+        self.now += life.pause;
+        matches!(ended, Ended::Checked)
+    }
+
+    async fn lived(&mut self, life: &Life, timeline: Timeline, finale: bool) -> Ended {
+        let clock = Clock::simulated(START.plus(self.now));
+        let calm = Arc::new(AtomicBool::new(false));
+        let lag = gate::lag(life, self.rng.u64(..), &calm);
+        let store = match gate::open(&self.schedule, &self.disk, &clock, &self.entropy, lag) {
+            Ok(store) => store,
+            Err(error) => {
+                self.history
+                    .note(self.now, format_args!("no start: {error}"));
+                return Ended::Power;
+            }
+        };
+        self.check_start(&store).await;
+        let stage = Stage::in_place();
+        let app = App::new(&self.schedule, &self.history, timeline, self.life, &stage);
+        let (door, listen) = Door::new(self.schedule.wire_bytes);
+        let addresses = (listen, app_address(&app));
+        let running = Running::start(
+            &self.schedule,
+            store.clone(),
+            &clock,
+            &self.entropy,
+            &calm,
+            addresses,
+        )
+        .await;
+        let mut tasks = self.senders(&stage, timeline, &door, false);
+        tasks.push(stage.spawn(jump(Arc::clone(&self.schedule), clock.clone(), timeline)));
+        tasks.push(stage.spawn(replay(
+            Arc::clone(&self.schedule),
+            self.history.clone(),
+            store.clone(),
+            timeline,
+        )));
+        tasks.push(stage.spawn(trouble(
+            *life,
+            self.history.clone(),
+            self.disk.clone(),
+            timeline,
+        )));
+        let over = async {
+            tokio::time::sleep(life.length).await;
+            for _ in 0..life.steps {
+                yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            error = store.failed() => {
+                self.history.note(timeline.now(), format_args!("the store failed: {error}"));
+                return if self.disk.0.is_down() || self.rng.u32(0..4) == 0 { Ended::Power } else { Ended::Exit };
+            }
+            () = over => {}
+        }
+        if finale {
+            tasks.iter().for_each(JoinHandle::abort);
+            clock.jump(-self.schedule.skew(timeline.now()));
+            self.disk.0.heal();
+            self.disk.0.set_free_bytes(u64::MAX);
+            app.calm_down();
+            running.calm_down();
+            self.drain(&running, &stage, timeline, &door).await;
+            return Ended::Checked;
+        }
+        match life.end {
+            End::Power => Ended::Power,
+            End::Kill => Ended::Exit,
+            End::Stop => {
+                if running.stop().await && !self.disk.0.is_down() {
+                    Ended::Order
+                } else {
+                    Ended::Exit
+                }
+            }
+        }
+    }
+
+    fn senders(
+        &self,
+        stage: &Stage,
+        timeline: Timeline,
+        door: &Door,
+        calm: bool,
+    ) -> Vec<JoinHandle<()>> {
+        let all = 0..self.schedule.sendings.len();
+        let start = |number| {
+            let senders = self.senders.clone();
+            stage.spawn(senders.run(number, timeline, door.clone(), calm))
+        };
+        all.map(start).collect()
+    }
+
+    /// Faults have stopped: everything is acknowledged, and then taken or dead, in time.
+    async fn drain(&mut self, running: &Running, stage: &Stage, timeline: Timeline, door: &Door) {
+        self.history.note(timeline.now(), format_args!("calm"));
+        let senders = self.senders(stage, timeline, door, true);
+        let done = async {
+            for sender in senders {
+                let _ = sender.await;
+            }
+        };
+        let store = &running.store;
+        let done = tokio::select! {
+            biased;
+            error = store.failed() => {
+                // A fault that struck before the calm, and shows only now.
+                self.history.note(timeline.now(), format_args!("the store failed: {error}"));
+                self.breaks.push(format!("the store failed on a disk without faults: {error}"));
+                return;
+            }
+            done = tokio::time::timeout(ACKNOWLEDGED_AFTER, done) => done,
+        };
+        if done.is_err() {
+            self.breaks
+                .push("a genuine message is not acknowledged although nothing fails".into());
+        }
+        tokio::time::sleep(DRAINED_AFTER).await;
+        if store.flush().await.is_err() {
+            self.breaks
+                .push("the store failed on a disk without faults".into());
+        }
+        let stored = self.check_end(store).await;
+        self.breaks.extend(oracle::drained(&self.schedule, &stored));
+    }
+
+    /// The last look of a run whose faults went on to the end.
+    fn look(&mut self) -> bool {
+        in_a_runtime(async {
+            let clock = Clock::simulated(START.plus(self.now));
+            let opened = gate::open(&self.schedule, &self.disk, &clock, &self.entropy, || {
+                Duration::ZERO
+            });
+            let Ok(store) = opened else {
+                return false;
+            };
+            self.check_start(&store).await;
+            self.check_end(&store).await;
+            self.disk.0.kill();
+            true
+        })
+    }
+
+    async fn check_start(&mut self, store: &Store) {
+        let summaries = listed(store).await;
+        let line = summaries.iter().map(|one| one.state.as_str());
+        let line: Vec<_> = line.collect();
+        self.history.note(
+            self.now,
+            format_args!("life {} starts: {line:?}", self.life),
+        );
+        let seen = self.history.seen();
+        self.breaks
+            .extend(oracle::start(&seen, &summaries, &self.delivered));
+        drop(seen);
+        let delivered = summaries.iter().filter(|one| one.state == State::Delivered);
+        self.delivered = delivered.map(|one| one.id.to_string()).collect();
+    }
+
+    async fn check_end(&mut self, store: &Store) -> Vec<Stored> {
+        let mut stored = Vec::new();
+        for summary in listed(store).await {
+            match store.show(summary.id).await {
+                Ok(Some(event)) => stored.push(as_stored(event)),
+                Ok(None) => self
+                    .breaks
+                    .push(format!("{} is listed and not there", summary.id)),
+                Err(error) => self
+                    .breaks
+                    .push(format!("{} cannot be read: {error}", summary.id)),
+            }
+        }
+        let counts = store.counts();
+        let sum: u64 = counts
+            .sources
+            .iter()
+            .map(|of| of.pending + of.delivered + of.dead)
+            .sum();
+        if sum != stored.len() as u64 {
+            self.breaks.push(format!(
+                "{sum} events are counted and {} stored",
+                stored.len()
+            ));
+        }
+        let seen = self.history.seen();
+        self.breaks
+            .extend(oracle::stored(&self.schedule, &seen, &stored));
+        drop(seen);
+        stored
+    }
+}
+
+impl Ended {
+    fn word(&self) -> &'static str {
+        match self {
+            Self::Power => "power cut",
+            Self::Exit => "killed",
+            Self::Order => "in order",
+            Self::Checked => "checked",
+        }
+    }
+}
+
+fn as_stored(event: StoredEvent) -> Stored {
+    let StoredEvent {
+        summary, content, ..
+    } = event;
+    Stored {
+        id: summary.id.to_string(),
+        source: summary.source.to_string(),
+        state: summary.state,
+        body: match content {
+            Content::Whole(event) => Some(event.body.to_vec()),
+            Content::Erased | Content::Damaged => None,
+        },
+    }
+}
+
+async fn listed(store: &Store) -> Vec<Summary> {
+    let page = store.list(Filter::default(), 1_000, None).await;
+    page.expect("a disk that can be read").events
+}
+
+/// Sets the wall clock wrong and right again.
+async fn jump(schedule: Arc<Schedule>, clock: Clock, timeline: Timeline) {
+    let born = timeline.now();
+    let mut moves: Vec<_> = schedule
+        .jumps
+        .iter()
+        .filter(|jump| jump.back > born)
+        .flat_map(|jump| [(jump.at.max(born), jump.millis), (jump.back, -jump.millis)])
+        .collect();
+    moves.sort_unstable();
+    for (at, millis) in moves {
+        timeline.until(at).await;
+        clock.jump(millis);
+    }
+}
+
+/// An operator makes the newest delivered event due again.
+async fn replay(schedule: Arc<Schedule>, history: History, store: Store, timeline: Timeline) {
+    let born = timeline.now();
+    let mut times: Vec<_> = schedule.replays.iter().filter(|at| **at >= born).collect();
+    times.sort_unstable();
+    for at in times {
+        timeline.until(*at).await;
+        let filter = Filter {
+            state: Some(State::Delivered),
+            ..Filter::default()
+        };
+        let Ok(page) = store.list(filter, 1, None).await else {
+            continue;
+        };
+        if let Some(event) = page.events.first() {
+            // It counts from now on: whether the answer came does not matter.
+            let now = timeline.now();
+            history.seen().replayed.push((event.id.to_string(), now));
+            history.note(now, format_args!("replay of {}", event.id));
+            let _ = store.replay(vec![event.id]).await;
+        }
+    }
+}
+
+/// What goes wrong with the disk in one life.
+async fn trouble(life: Life, history: History, disk: Simulated, timeline: Timeline) {
+    let born = timeline.now();
+    let mut steps = Vec::new();
+    if let Some((from, to)) = life.full {
+        steps.push((from, 0));
+        steps.push((to, 1));
+    }
+    if let Some(fault) = life.fault {
+        steps.push((fault.at, 2));
+        steps.push((fault.at + fault.healed_after, 3));
+    }
+    steps.sort_unstable();
+    for (at, step) in steps {
+        timeline.until(born + at).await;
+        match (step, life.fault) {
+            (0, _) => disk.0.set_free_bytes(LOW_SPACE / 2),
+            (1, _) => disk.0.set_free_bytes(u64::MAX),
+            (2, Some(fault)) => disk.0.fail_nth(fault.nth, fault.fault, fault.repeat),
+            _ => disk.0.heal(),
+        }
+        if step % 2 == 0 {
+            history.seen().faults += 1;
+        }
+    }
+}
+
+// The two figures of the bound that other files own.
+const _: () = assert!(RETRY_MAX.as_secs() == 20 && PATIENCE.as_secs() == 5);
