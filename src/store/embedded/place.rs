@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, fstatfs, fstatvfs};
 
+use super::marker::Marker;
 use crate::clock::Clock;
 use crate::store::StoreError;
 
@@ -18,6 +19,7 @@ pub(super) struct Place {
     _owner: File,
     /// The file system keeps what was synced.
     pub(super) durable: bool,
+    pub(super) marker: Marker,
 }
 
 impl Place {
@@ -45,6 +47,7 @@ impl Place {
         }
         let owner = own(&path, clock)?;
         Ok(Self {
+            marker: Marker::of(&path),
             path,
             directory,
             _owner: owner,
@@ -61,6 +64,22 @@ impl Place {
     pub(super) fn free_bytes(&self) -> Option<u64> {
         let facts = fstatvfs(&self.directory).ok()?;
         Some(facts.f_bavail.saturating_mul(facts.f_frsize))
+    }
+
+    /// Whether there was a database and is none now. A journal without one would be deleted by SQLite.
+    pub(super) fn database_is_gone(&self) -> std::io::Result<bool> {
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |facts| facts.len());
+        if size(&self.database()) > 0 || !self.path.join("high-water").exists() {
+            return Ok(false);
+        }
+        tracing::error!(path = %self.database().display(), "the store's database is gone; an empty one takes its place");
+        let journal = self.path.join("hookgate.db-wal");
+        if size(&journal) > 0 {
+            let kept = self.path.join("hookgate.db-wal.damaged");
+            std::fs::rename(journal, &kept)?;
+            tracing::error!(path = %kept.display(), "its journal was kept");
+        }
+        Ok(true)
     }
 
     pub(super) fn database(&self) -> PathBuf {
