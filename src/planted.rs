@@ -45,6 +45,16 @@ pub(crate) enum Bug {
     DisplacedFilesUnnoticed,
     /// An error of `accept`, such as too many open files, ends the loop.
     AcceptErrorIsFinal,
+    /// A stored event is handed out as it is read, whatever its checksum says.
+    SkipChecksumOnRead,
+    /// A database that cannot be read is replaced by an empty one.
+    EmptyStart,
+    /// That the store had been further than its files say is not looked at.
+    IgnoreHighWater,
+    /// What cannot be read is set aside and not counted.
+    QuarantineSilently,
+    /// A start believes the machine's clock, whatever time it was when the last process ended.
+    TrustWallClockAtStart,
 }
 
 /// Whether `bug` is in this process.

@@ -31,7 +31,7 @@ pub trait Disk: Debug + Send + Sync {
 }
 
 /// A small file that an engine writes itself.
-pub trait DiskFile: Debug + Send {
+pub trait DiskFile: Debug + Send + Sync {
     /// Reads exactly as much.
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> Result<()>;
 

@@ -47,6 +47,18 @@ pub enum StoreError {
         /// The newest version this program reads.
         known: i64,
     },
+    /// The database is damaged in a place that nothing can be saved without; nothing was changed.
+    #[error(
+        "the store's database {path} is damaged where no start can mend it: {why}; it was left as it is. \
+         To start without what it holds, move it and the files {path}-wal and {path}-shm to another place; \
+         `sqlite3 FILE .recover` may read them there"
+    )]
+    Damaged {
+        /// The database file.
+        path: Arc<str>,
+        /// What is wrong with it.
+        why: Arc<str>,
+    },
     /// The store cannot be opened.
     #[error("the store in {path} cannot be opened: {why}")]
     Open {

@@ -130,6 +130,7 @@ impl Running {
         let config = server::Config {
             connections_max: 64,
             connections_per_peer_max: 64,
+            trusted_proxies: Vec::new(),
             tls: None,
         };
         let server = Server::new(&config, intake.clone(), entropy.clone(), None);

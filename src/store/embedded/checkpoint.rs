@@ -133,6 +133,12 @@ impl Checkpointer {
 impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.stop();
+        // Its connection must be closed before the file may be replaced.
+        if let Hand::Thread(thread) = &mut self.hand
+            && let Some(thread) = thread.take()
+        {
+            let _ = thread.join();
+        }
     }
 }
 

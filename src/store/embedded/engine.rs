@@ -110,6 +110,10 @@ impl Engine for Embedded {
 
     fn maintain(&mut self, now: UnixMillis) -> Result<bool, EngineError> {
         let scanned = self.scan();
+        if !self.counted {
+            let counted = self.count_once();
+            self.checked(counted)?;
+        }
         let sealed = self.ids.maintain(&self.db);
         let more = self.checked(scanned)? | self.checked(sealed)?;
         if self.marked.0 != self.high && now.since(self.marked.1) >= MARK_EVERY {

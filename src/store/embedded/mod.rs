@@ -7,6 +7,7 @@
 //!
 //! It deliberately does not batch, wait, retry or answer anybody: that is the writer's.
 
+mod census;
 mod checkpoint;
 mod claim;
 mod commit;
@@ -17,31 +18,36 @@ mod fresh;
 pub(crate) mod fuzzing;
 mod ids;
 mod mark;
+mod marker;
 mod place;
 mod prune;
 mod read;
 mod record;
+mod repeat;
+mod salvage;
 mod schema;
 mod settle;
 mod sources;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
 
 use super::engine::{Batch, Committed, EngineError};
 use super::error::StoreError;
+use super::keys::InstallationKey;
 use super::view::SourceCounts;
 use super::{Config, Keep, Opened};
 use crate::clock::{Clock, UnixMillis};
+use crate::planted::{Bug, planted};
 
 use checkpoint::Checkpointer;
 use commit::{Draft, Tx};
 use fresh::Fresh;
 use ids::Ids;
 use mark::HighWater;
-use place::Place;
+use place::{Database, Place};
 use record::Sums;
 use sources::Sources;
 
@@ -80,67 +86,133 @@ struct Embedded {
     unmeasured: u64,
     wal_bytes: u64,
     damaged: u64,
+    /// The events that wait were compared with the tallies.
+    counted: bool,
+    /// Events that the disk did not give back: how often they were tried, and when last.
+    unread: HashMap<u64, (u32, UnixMillis)>,
     /// The high-water mark that was last asked for, and when.
     marked: (u64, UnixMillis),
     /// Declared last: given up when all else is closed.
-    place: Place,
+    place: Arc<Place>,
 }
 
 /// Opens or creates the store.
 pub(super) fn open(config: &Config, clock: &Clock) -> Result<Opened, StoreError> {
-    let mut place = Place::take(config, clock)?;
+    let place = Arc::new(Place::take(config, clock)?);
+    if !place.durable {
+        tracing::warn!(path = %place.path.display(), "the store is on a file system that does not keep what is acknowledged");
+    }
+    match start(config, &place, clock)? {
+        Start::Opened(opened) => Ok(opened),
+        // What the next start would do, at once: nobody has been answered yet.
+        Start::Damaged(_) => match start(config, &place, clock)? {
+            Start::Opened(opened) => Ok(opened),
+            Start::Damaged(error) => Err(schema::refused(&place.database().path, &error)),
+        },
+    }
+}
+
+enum Start {
+    Opened(Opened),
+    /// The damage is noted: another start will save what can be read.
+    Damaged(rusqlite::Error),
+}
+
+fn start(config: &Config, place: &Arc<Place>, clock: &Clock) -> Result<Start, StoreError> {
     let database = place.database();
     let refuse = |why: String| StoreError::Open {
         path: place::text(&database.path),
         why: why.into(),
     };
-    let cannot = |error: rusqlite::Error| refuse(error.to_string());
-    let db = schema::open(&database)?;
-    let (journal, moved) = checkpoint::checkpoint(&db, "TRUNCATE").map_err(cannot)?;
-    if journal != moved {
-        return Err(refuse(
-            "another program is reading it; close that and start again".into(),
-        ));
+    let cannot = |error: rusqlite::Error| schema::refused(&database.path, &error);
+    let gone = place
+        .database_is_gone()
+        .map_err(|error| refuse(error.to_string()))?;
+    let (mut db, key) = unlock(&database)?;
+    let (mark, marked) = HighWater::open(place).map_err(|error| refuse(error.to_string()))?;
+    place.sync().map_err(|error| refuse(error.to_string()))?;
+    let mut damaged = u64::from(gone);
+    let salvaged = place.marker.is_set();
+    if salvaged {
+        damaged += salvage::salvage(place, db, &key, marked, clock.steady()).map_err(cannot)?;
+        db = schema::open(&database)?;
     }
-    let mark = HighWater::open(&place).map_err(|error| refuse(error.to_string()))?;
-    let noted = place.note_files().and_then(|()| place.sync());
-    noted.map_err(|error| refuse(error.to_string()))?;
-    if !place.durable {
-        tracing::warn!(path = %database.path.display(), "the store is on a file system that does not keep what is acknowledged");
+    let checkpointer = Checkpointer::start(&database, mark).map_err(refuse)?;
+    let loaded = Embedded::load(db, &key, config.keep, place, checkpointer, marked);
+    let mut engine = match loaded {
+        Ok(engine) => engine,
+        Err(error) if schema::is_damage(&error) && !salvaged => {
+            place.marker.set(&error.to_string());
+            return Ok(Start::Damaged(error));
+        }
+        Err(error) => return Err(cannot(error)),
+    };
+    if salvaged {
+        // Counted anew just now: a difference would be a fault of ours, and no reason not to start.
+        engine.count_once().map_err(cannot)?;
+        place
+            .marker
+            .clear()
+            .map_err(|error| refuse(error.to_string()))?;
+    } else if let Err(error) = engine.count_before_serving() {
+        place.marker.set(&error.to_string());
+        return Ok(Start::Damaged(error));
     }
-    let key = schema::key(&db).map_err(cannot)?;
-    let mut engine = Embedded::load(db, &key, config.keep, place, mark).map_err(refuse)?;
+    engine.damaged = engine.damaged.max(damaged);
     engine.measure().map_err(cannot)?;
-    let reader = read::Connections::open(&database, Sums::new(&key)).map_err(cannot)?;
-    Ok(Opened {
+    place
+        .note_files()
+        .map_err(|error| refuse(error.to_string()))?;
+    let reader = read::Connections::open(&database, Sums::new(&key), place.marker.clone())
+        .map_err(cannot)?;
+    Ok(Start::Opened(Opened {
         engine: Box::new(engine),
         reader: Arc::new(reader),
         key,
-    })
+    }))
+}
+
+/// Opens the file, moves the journal into it, and reads the key that all else depends on.
+fn unlock(database: &Database) -> Result<(Connection, InstallationKey), StoreError> {
+    let open = || {
+        let db = schema::open(database)?;
+        let cannot = |error: rusqlite::Error| schema::refused(&database.path, &error);
+        let (journal, moved) = checkpoint::checkpoint(&db, "TRUNCATE").map_err(cannot)?;
+        if journal != moved {
+            return Err(StoreError::Open {
+                path: place::text(&database.path),
+                why: "another program is reading it; close that and start again".into(),
+            });
+        }
+        let key = schema::key(&db).map_err(cannot)?;
+        Ok((db, key))
+    };
+    match open() {
+        Err(StoreError::Damaged { .. }) if planted(Bug::EmptyStart) => {
+            drop(std::fs::remove_file(&database.path));
+            open()
+        }
+        opened => opened,
+    }
 }
 
 impl Embedded {
     fn load(
         db: Connection,
-        key: &super::keys::InstallationKey,
+        key: &InstallationKey,
         keep: Keep,
-        place: Place,
-        (mark, marked): (HighWater, u64),
-    ) -> Result<Self, String> {
-        let text = |error: rusqlite::Error| error.to_string();
-        let sources = Sources::load(&db).map_err(text)?;
-        let stored: Option<i64> = db
-            .query_row("SELECT max(seq) FROM event", [], |row| row.get(0))
-            .map_err(text)?;
-        let high = schema::counter(&db, schema::HIGH)
-            .map_err(text)?
-            .max(stored.unwrap_or(0));
-        let floor = schema::counter(&db, schema::FLOOR)
-            .map_err(text)?
-            .max(1)
-            .cast_unsigned();
-        let high = high.cast_unsigned();
-        let missing = marked.saturating_sub(high);
+        place: &Arc<Place>,
+        checkpointer: Checkpointer,
+        marked: u64,
+    ) -> Result<Self, rusqlite::Error> {
+        let sources = Sources::load(&db)?;
+        let high = schema::high(&db, marked)?;
+        let floor = schema::counter(&db, schema::FLOOR)?.max(1).cast_unsigned();
+        let missing = if planted(Bug::IgnoreHighWater) {
+            0
+        } else {
+            marked.saturating_sub(high)
+        };
         if missing > 0 {
             tracing::error!(
                 missing,
@@ -149,9 +221,13 @@ impl Embedded {
         }
         // A number is never given out twice.
         let high = high.max(marked);
-        let ids = Ids::load(&db, RUN_SIZE).map_err(text)?;
+        let floor = floor.min(high + 1);
+        let ids = Ids::load(&db, RUN_SIZE)?;
+        if ids.covered() > high.cast_signed() {
+            return Err(schema::corrupt("a run of ids ends behind the newest event"));
+        }
         let mut engine = Self {
-            checkpointer: Checkpointer::start(&place.database(), mark)?,
+            checkpointer,
             checkpoints: 0,
             sums: Sums::new(key),
             sources,
@@ -168,18 +244,20 @@ impl Embedded {
             unmeasured: 0,
             wal_bytes: 0,
             damaged: missing,
+            counted: false,
+            unread: HashMap::new(),
             marked: (high, UnixMillis(i64::MIN)),
-            place,
+            place: Arc::clone(place),
             db,
         };
         for source in engine.sources.iter_mut() {
-            let pending = source.tally.first().is_some_and(|pending| *pending > 0);
-            source.rest_from = (pending && floor <= high).then_some(floor);
+            // Whatever the tally says: it may be what is wrong.
+            source.rest_from = (floor <= high).then_some(floor);
         }
         // The first slice at once: a store of ordinary size is then complete.
-        engine.scan().map_err(text)?;
+        engine.scan()?;
         for source in engine.sources.iter_mut() {
-            source.look_up_oldest(&engine.db).map_err(text)?;
+            source.look_up_oldest(&engine.db)?;
         }
         Ok(engine)
     }
@@ -227,6 +305,9 @@ impl Embedded {
         }
         work.counters(draft, floor)?;
         tx.commit()?;
+        if let Some(why) = &draft.damage {
+            self.place.marker.set(why);
+        }
         self.floor_written = floor.unwrap_or(self.floor_written);
         Ok(())
     }
@@ -294,9 +375,17 @@ impl Embedded {
         Ok(())
     }
 
+    /// Remembers damage.
+    fn heed(&self, error: &rusqlite::Error) {
+        if schema::is_damage(error) {
+            self.place.marker.set(&error.to_string());
+        }
+    }
+
     /// After a fatal error no checkpoint may begin.
     fn checked<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, EngineError> {
         result.map_err(|error| {
+            self.heed(&error);
             let error = classify(&error);
             if matches!(error, EngineError::Fatal(_)) {
                 self.checkpointer.stop();

@@ -4,11 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use rusqlite::{Connection, OpenFlags};
 use rustix::fs::{FlockOperation, fstatfs, fstatvfs};
 
+use super::marker::Marker;
 use crate::clock::Clock;
 use crate::planted::{Bug, planted};
 use crate::store::disk::{Disk, DiskFile};
@@ -23,7 +24,8 @@ pub(super) struct Place {
     /// The file system keeps what was synced.
     pub(super) durable: bool,
     /// The files that are written, as they were when they were opened.
-    opened: Vec<(PathBuf, Identity)>,
+    opened: OnceLock<Vec<(PathBuf, Identity)>>,
+    pub(super) marker: Marker,
 }
 
 enum Directory {
@@ -58,30 +60,33 @@ impl Place {
         }
         let owner = own(&path, clock)?;
         Ok(Self {
+            marker: Marker::of(&path),
             path,
             directory: Directory::System(directory),
             _owner: Box::new(owner),
             durable: volatile.is_none(),
-            opened: Vec::new(),
+            opened: OnceLock::new(),
         })
     }
 
     /// Remembers which files they are, once they are open.
-    pub(super) fn note_files(&mut self) -> std::io::Result<()> {
+    pub(super) fn note_files(&self) -> std::io::Result<()> {
         if let Directory::Simulated(_) = self.directory {
             return Ok(());
         }
+        let mut opened = Vec::new();
         for name in ["hookgate.db", "hookgate.db-wal"] {
             let path = self.path.join(name);
             let identity = identity(&path)?;
-            self.opened.push((path, identity));
+            opened.push((path, identity));
         }
+        self.opened.get_or_init(|| opened);
         Ok(())
     }
 
     /// Whether a file that is written is no longer what its name stands for.
     pub(super) fn displaced(&self) -> bool {
-        let mut opened = self.opened.iter();
+        let mut opened = self.opened.get().into_iter().flatten();
         opened.any(|(path, then)| match identity(path) {
             Ok(now) => now != *then,
             Err(error) => error.kind() == ErrorKind::NotFound,
@@ -95,11 +100,12 @@ impl Place {
             owner: "another store".into(),
         })?;
         Ok(Self {
+            marker: Marker::nowhere(),
             path: path.to_path_buf(),
             directory: Directory::Simulated(Arc::clone(disk)),
             _owner: owner,
             durable: true,
-            opened: Vec::new(),
+            opened: OnceLock::new(),
         })
     }
 
@@ -134,6 +140,26 @@ impl Place {
         };
         let facts = fstatvfs(directory).ok()?;
         Some(facts.f_bavail.saturating_mul(facts.f_frsize))
+    }
+
+    /// Whether there was a database and is none now. A journal without one would be deleted by SQLite.
+    pub(super) fn database_is_gone(&self) -> std::io::Result<bool> {
+        if let Directory::Simulated(_) = self.directory {
+            return Ok(false);
+        }
+        let database = self.database().path;
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |facts| facts.len());
+        if size(&database) > 0 || !self.path.join("high-water").exists() {
+            return Ok(false);
+        }
+        tracing::error!(path = %database.display(), "the store's database is gone; an empty one takes its place");
+        let journal = self.path.join("hookgate.db-wal");
+        if size(&journal) > 0 {
+            let kept = self.path.join("hookgate.db-wal.damaged");
+            std::fs::rename(journal, &kept)?;
+            tracing::error!(path = %kept.display(), "its journal was kept");
+        }
+        Ok(true)
     }
 
     pub(super) fn database(&self) -> Database {
@@ -290,7 +316,7 @@ mod tests {
     #[test]
     fn a_file_that_was_deleted_moved_or_replaced_is_noticed() {
         let dir = tempfile::tempdir().unwrap();
-        let mut place = take(dir.path()).unwrap();
+        let place = take(dir.path()).unwrap();
         let journal = place.path.join("hookgate.db-wal");
         for file in [&place.database().path, &journal] {
             std::fs::write(file, "here").unwrap();

@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::clock::UnixMillis;
 use crate::event::{Event, EventId, HeaderList, SourceName};
+use crate::planted::{Bug, planted};
 use crate::store::keys::InstallationKey;
 
 /// The columns that [`Stored::read`] expects first, in order.
@@ -56,6 +57,23 @@ impl Sums {
             &event.body,
             xxh3_64_with_seed(event.headers.as_bytes(), head),
         )
+    }
+
+    /// Checksum of where an event stands; without it a flipped bit could call it delivered.
+    pub(super) fn standing(
+        self,
+        seq: u64,
+        state: i64,
+        next_at: Option<i64>,
+        done_at: Option<i64>,
+    ) -> i64 {
+        let numbers = [seq.cast_signed(), state]
+            .into_iter()
+            .chain([next_at, done_at].map(|at| at.unwrap_or(i64::MIN)));
+        let sum = numbers.fold(self.0, |sum, number| {
+            xxh3_64_with_seed(&number.to_le_bytes(), sum)
+        });
+        sum.cast_signed()
     }
 
     /// What `sum` is once headers and body are erased.
@@ -137,18 +155,13 @@ impl Stored {
         let head = sums.head(seq, accepted_at, &event);
         let head_sum: i64 = row.get(9).unwrap_or_default();
         let sum: i64 = row.get(10).unwrap_or_default();
-        let condition = if head_sum != head.cast_signed() {
-            Condition::Damaged
-        } else if headers.is_some() && body.is_some() {
-            if sum == Sums::whole(head, &event).cast_signed() {
-                Condition::Whole
-            } else {
-                Condition::Damaged
-            }
-        } else if headers.is_none() && body.is_none() && sum == Sums::erased(head_sum) {
-            Condition::Erased
-        } else {
-            Condition::Damaged
+        let whole = Sums::whole(head, &event).cast_signed();
+        let condition = match (headers, body) {
+            _ if planted(Bug::SkipChecksumOnRead) => Condition::Whole,
+            _ if head_sum != head.cast_signed() => Condition::Damaged,
+            (Some(_), Some(_)) if sum == whole => Condition::Whole,
+            (None, None) if sum == Sums::erased(head_sum) => Condition::Erased,
+            _ => Condition::Damaged,
         };
         Ok(Self {
             seq,

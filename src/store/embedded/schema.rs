@@ -4,10 +4,11 @@
 //! that is delivered at the first attempt costs one insert for itself and one for its delivery.
 //! No index on the accept path has random keys: event ids are time-ordered.
 
+use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension as _, params};
 
 use super::place::{Database, text};
 use crate::planted::{Bug, planted};
@@ -51,7 +52,8 @@ CREATE TABLE delivery(
   attempts INTEGER NOT NULL,             -- since it became pending
   tries INTEGER NOT NULL,                -- ever
   next_at INTEGER, since INTEGER, replay INTEGER NOT NULL, done_at INTEGER, reason TEXT,
-  at INTEGER, took INTEGER, outcome TEXT, status INTEGER, answer BLOB, error TEXT) STRICT;
+  at INTEGER, took INTEGER, outcome TEXT, status INTEGER, answer BLOB, error TEXT,
+  sum INTEGER NOT NULL) STRICT;          -- of seq, state, next_at, done_at
 CREATE INDEX delivery_due ON delivery(source, next_at, seq) WHERE state = 0;
 CREATE INDEX delivery_oldest ON delivery(source, seq) WHERE state = 0;
 CREATE INDEX delivery_dead ON delivery(seq) WHERE state = 2;
@@ -62,12 +64,15 @@ CREATE TABLE attempt(
 ";
 
 /// Opens the writer's connection; creates the tables in a new file.
+///
+/// # Errors
+/// Where the file's head is damaged it is left as it is, and the error says what to do.
 pub(super) fn open(database: &Database) -> Result<Connection, StoreError> {
-    let refuse = |why: String| StoreError::Open {
+    let refuse = |why: String| StoreError::Damaged {
         path: text(&database.path),
         why: why.into(),
     };
-    let cannot = |error: rusqlite::Error| refuse(error.to_string());
+    let cannot = |error: rusqlite::Error| refused(&database.path, &error);
     let db = database
         .connect(OpenFlags::SQLITE_OPEN_CREATE)
         .map_err(cannot)?;
@@ -109,7 +114,7 @@ pub(super) fn open(database: &Database) -> Result<Connection, StoreError> {
             .map_err(cannot)?;
     }
     if found == 0 {
-        create(&db, database.new_key()).map_err(cannot)?;
+        create(&db, &InstallationKey(database.new_key())).map_err(cannot)?;
     }
     Ok(db)
 }
@@ -130,25 +135,99 @@ pub(super) fn open_beside(
 
 fn settle_in(db: &Connection) -> Result<(), rusqlite::Error> {
     db.busy_timeout(Duration::from_secs(2))?;
+    // Damage is met as an error, not followed.
+    db.pragma_update(None, "cell_size_check", true)?;
     db.set_prepared_statement_cache_capacity(64);
     // Closing must not write: after a failed sync nothing may be checkpointed.
     db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     Ok(())
 }
 
-pub(super) fn create(db: &Connection, key: [u8; 32]) -> Result<(), rusqlite::Error> {
+/// Creates the tables; a file that replaces a damaged one keeps its key.
+pub(super) fn create(db: &Connection, key: &InstallationKey) -> Result<(), rusqlite::Error> {
     let tx = db.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
-    tx.execute("INSERT INTO meta VALUES('key', ?1)", [key])?;
+    let check = check_of(key);
+    tx.execute(
+        "INSERT INTO meta VALUES('key', ?1), ('check', ?2)",
+        params![key.0, check],
+    )?;
     tx.execute("INSERT INTO counter VALUES(?1, 0), (?2, 1)", [HIGH, FLOOR])?;
     tx.pragma_update(None, "user_version", FORMAT)?;
     tx.commit()
 }
 
-/// The key of this installation.
+/// The key of this installation. With a wrong one no event would pass its checksum.
 pub(super) fn key(db: &Connection) -> Result<InstallationKey, rusqlite::Error> {
-    db.query_row("SELECT v FROM meta WHERE k = 'key'", [], |row| row.get(0))
-        .map(InstallationKey)
+    let read = |k: &str| {
+        db.query_row("SELECT v FROM meta WHERE k = ?1", [k], |row| {
+            row.get::<_, [u8; 32]>(0)
+        })
+    };
+    let key = InstallationKey(read("key")?);
+    if read("check")? == check_of(&key) {
+        Ok(key)
+    } else {
+        Err(corrupt(
+            "the installation's key does not match its checksum",
+        ))
+    }
+}
+
+fn check_of(key: &InstallationKey) -> [u8; 32] {
+    *blake3::hash(&key.0).as_bytes()
+}
+
+/// What SQLite would say, had it noticed.
+pub(super) fn corrupt(why: &str) -> rusqlite::Error {
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    rusqlite::Error::SqliteFailure(code, Some(why.into()))
+}
+
+/// Why a start is refused: a file whose head is damaged is another matter than one that cannot be
+/// opened now.
+pub(super) fn refused(path: &Path, error: &rusqlite::Error) -> StoreError {
+    let (path, why) = (text(path), error.to_string().into());
+    // What the schema says is read as SQL, so damage there is an error of SQL.
+    let of_sql = error.sqlite_error_code() == Some(ErrorCode::Unknown);
+    if is_damage(error) || of_sql {
+        StoreError::Damaged { path, why }
+    } else {
+        StoreError::Open { path, why }
+    }
+}
+
+/// Whether an error is about what the file holds, not about the disk or the moment.
+pub(super) fn is_damage(error: &rusqlite::Error) -> bool {
+    match error.sqlite_error_code() {
+        // A value that is not of its column's type, or a row that is not there.
+        None => true,
+        // The last two: no statement here breaks a rule of the tables, unless a row is not its own.
+        Some(code) => matches!(
+            code,
+            ErrorCode::DatabaseCorrupt
+                | ErrorCode::NotADatabase
+                | ErrorCode::ConstraintViolation
+                | ErrorCode::TypeMismatch
+        ),
+    }
+}
+
+/// The highest sequence number that was given out, as far as the file says.
+pub(super) fn high(db: &Connection, marked: u64) -> Result<u64, rusqlite::Error> {
+    /// Numbers given out between two marks, at the very most.
+    const AHEAD_MAX: i64 = 1 << 24;
+    let newest = |sql: &str| db.query_row(sql, [], |row| row.get::<_, Option<i64>>(0));
+    let stored = newest("SELECT max(seq) FROM event")?.unwrap_or(0);
+    let ids = newest("SELECT max(seq) FROM dedup")?.unwrap_or(0);
+    let counted = counter(db, HIGH)?;
+    let believable = stored.max(ids).max(marked.cast_signed());
+    if counted.max(stored) > believable.saturating_add(AHEAD_MAX) || stored.max(ids) >= 1 << 48 {
+        return Err(corrupt(
+            "the highest number is far from those that are there",
+        ));
+    }
+    Ok(stored.max(counted).cast_unsigned())
 }
 
 pub(super) fn counter(db: &Connection, k: i64) -> Result<i64, rusqlite::Error> {

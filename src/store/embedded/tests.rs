@@ -14,14 +14,15 @@ fn engine(dir: &std::path::Path) -> Embedded {
     let place = Place::take(&config, &Clock::real()).unwrap();
     let db = schema::open(&place.database()).unwrap();
     let key = schema::key(&db).unwrap();
-    let mark = HighWater::open(&place).unwrap();
+    let (mark, marked) = HighWater::open(&place).unwrap();
+    let checkpointer = Checkpointer::start(&place.database(), mark).unwrap();
     let day = std::time::Duration::from_hours(24);
     let keep = Keep {
         delivered: day,
         dead: day,
         ids: day,
     };
-    Embedded::load(db, &key, keep, place, mark).unwrap()
+    Embedded::load(db, &key, keep, &Arc::new(place), checkpointer, marked).unwrap()
 }
 
 fn event(n: u8, size: usize) -> NewEvent {

@@ -249,7 +249,8 @@ async fn a_truncated_journal_never_changes_an_event() {
 #[tokio::test]
 async fn acknowledged_events_that_are_gone_are_counted_also_when_the_file_is() {
     let (mut store, _) = closed_with(9).await;
-    let gone = "DELETE FROM event WHERE seq > 5; UPDATE counter SET n = 5 WHERE k = -1";
+    // As a journal that is cut short leaves it.
+    let gone = "DELETE FROM event WHERE seq > 5; UPDATE counter SET n = 5 WHERE k IN (-1, 4)";
     edit(&store.config, gone);
     store.store = open(&store.config, &store.clock).unwrap();
     assert_eq!(store.store.stats().damaged, 4);

@@ -2,6 +2,7 @@
 //! or fill one.
 
 mod damage;
+mod damages;
 mod dedup;
 mod delivery;
 mod disk;

@@ -10,6 +10,7 @@ mod runs;
 use std::collections::{HashMap, VecDeque};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
+use xxhash_rust::xxh3::xxh3_64;
 
 use super::filter::{self, Filter};
 use crate::store::keys::{DedupKey, Digest};
@@ -49,6 +50,11 @@ impl RunSize {
         max: IDS_MAX,
     };
 
+    /// Rows of a complete run.
+    pub(super) fn buckets(self) -> usize {
+        1 << self.bits
+    }
+
     fn bucket(self, key: DedupKey) -> i64 {
         let [first, second, ..] = key.0;
         i64::from(u16::from_be_bytes([first, second]) >> (16 - self.bits))
@@ -56,11 +62,11 @@ impl RunSize {
 }
 
 /// `id_bucket.k` is the run times this plus the bucket.
-const BUCKETS_MAX: i64 = 1 << 13;
+pub(super) const BUCKETS_MAX: i64 = 1 << 13;
 /// Bytes per id in a `dedup` row,
 pub(super) const PACKED: usize = 32;
 /// and in a bucket.
-const PACKED_OLD: usize = 40;
+pub(super) const PACKED_OLD: usize = 40;
 
 /// The index.
 pub(super) struct Ids {
@@ -97,6 +103,18 @@ struct Sealing {
 pub(super) fn pack(into: &mut Vec<u8>, key: DedupKey, digest: Digest) {
     into.extend_from_slice(&key.0);
     into.extend_from_slice(&digest.0);
+}
+
+/// A filter as it is saved, with its checksum behind it.
+fn add_sum(mut bits: Vec<u8>) -> Vec<u8> {
+    bits.extend_from_slice(&xxh3_64(&bits).to_le_bytes());
+    bits
+}
+
+/// The filter, if it matches its checksum.
+fn with_sum(saved: &[u8]) -> Option<&[u8]> {
+    let (bits, sum) = saved.split_last_chunk()?;
+    (xxh3_64(bits) == u64::from_le_bytes(*sum)).then_some(bits)
 }
 
 fn unpack(seq: u64, ids: &[u8]) -> impl Iterator<Item = (DedupKey, Known)> {
@@ -155,8 +173,11 @@ impl Ids {
             let run: i64 = row.get(0)?;
             self.covered = self.covered.max(row.get(1)?);
             let column = self.filter.add();
-            if !self.filter.load(column, row.get_ref(4)?.as_blob()?) {
-                self.refill(db, run, column)?;
+            // A bit lost here would forget ids in silence; they can be read again.
+            let saved = row.get_ref(4)?.as_blob().unwrap_or_default();
+            match with_sum(saved) {
+                Some(bits) if self.filter.load(column, bits) => {}
+                Some(_) | None => self.refill(db, run, column)?,
             }
             let ids = usize::try_from(row.get::<_, i64>(3)?).unwrap_or(0);
             self.runs.push_back(Run {
@@ -268,6 +289,11 @@ impl Ids {
             Some(known) => self.recent.insert(key, known),
             None => self.recent.remove(&key),
         };
+    }
+
+    /// Recent ids up to here are not read: they are in runs.
+    pub(super) fn covered(&self) -> i64 {
+        self.covered
     }
 
     pub(super) fn len(&self) -> usize {

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::{BUCKETS_MAX, Ids, Run, Sealing, pack, unpack};
+use super::{BUCKETS_MAX, Ids, Run, Sealing, add_sum, pack, unpack};
 use crate::store::embedded::signed;
 
 /// Buckets written in one slice.
@@ -114,7 +114,7 @@ impl Ids {
                     sealing.last_seq,
                     sealing.run.newest_at,
                     signed(sealing.run.ids),
-                    self.filter.save(sealing.run.column)
+                    add_sum(self.filter.save(sealing.run.column))
                 ],
             )?;
         }

@@ -56,7 +56,7 @@ fn known(db: &Connection, ids: &Ids, n: u64) -> bool {
 
 fn database() -> Connection {
     let db = Connection::open_in_memory().unwrap();
-    schema::create(&db, [7; 32]).unwrap();
+    schema::create(&db, &crate::store::keys::InstallationKey([7; 32])).unwrap();
     db.execute_batch("PRAGMA synchronous = OFF").unwrap();
     db
 }
