@@ -4,6 +4,7 @@
 //! that the engine writes itself, the directory, the free space. There is no simulated disk outside
 //! of tests.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::Result;
@@ -28,6 +29,10 @@ pub trait Disk: Debug + Send + Sync {
 
     /// Bytes free on it.
     fn free_bytes(&self) -> u64;
+
+    /// Keeps what a failed engine leaves behind: no file of it may be closed before this disk has
+    /// crashed. Many failures in one process must not take up its memory for good.
+    fn bury(&self, remains: Box<dyn Any + Send>);
 }
 
 /// A small file that an engine writes itself.

@@ -110,10 +110,15 @@ impl Place {
     pub(super) fn database(&self) -> Database {
         Database {
             path: self.path.join("hookgate.db"),
-            disk: match &self.directory {
-                Directory::System(_) => None,
-                Directory::Simulated(disk) => Some(Arc::clone(disk)),
-            },
+            disk: self.disk(),
+        }
+    }
+
+    /// The disk, if it is a simulated one.
+    pub(super) fn disk(&self) -> Option<Arc<dyn Disk>> {
+        match &self.directory {
+            Directory::System(_) => None,
+            Directory::Simulated(disk) => Some(Arc::clone(disk)),
         }
     }
 }

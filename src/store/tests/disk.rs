@@ -13,7 +13,7 @@ use under::Simulated;
 
 fn on(disk: &simdisk::Disk) -> Config {
     let mut config = config(&disk.path());
-    config.disk = Some(Arc::new(Simulated(disk.clone())));
+    config.disk = Some(Arc::new(Simulated::new(disk.clone())));
     config
 }
 
