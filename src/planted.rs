@@ -11,6 +11,9 @@ pub(crate) enum Bug {
     AckBeforeSync,
     /// A new file's name is not made durable: who knows `open` and `fsync` but not directories.
     NoDirectorySync,
+    /// A start believes the journal that it finds, as SQLite does: after a failed sync that is what
+    /// the page cache shows, not what the disk has.
+    RecoveryTrustsTheJournal,
 }
 
 /// Whether `bug` is in this process.

@@ -21,8 +21,8 @@ pub trait Disk: Debug + Send + Sync {
     /// Takes ownership until what is returned is dropped; `None` if another has it.
     fn own(&self) -> Result<Option<Box<dyn DiskFile>>>;
 
-    /// Opens or creates a file.
-    fn open(&self, name: &str) -> Result<Box<dyn DiskFile>>;
+    /// Opens a file, or creates it if that is wanted; else `NotFound`.
+    fn open(&self, name: &str, create: bool) -> Result<Box<dyn DiskFile>>;
 
     /// Makes the names of new files durable.
     fn sync_directory(&self) -> Result<()>;
@@ -37,6 +37,9 @@ pub trait Disk: Debug + Send + Sync {
 
 /// A small file that an engine writes itself.
 pub trait DiskFile: Debug + Send {
+    /// How long it is.
+    fn size(&self) -> Result<u64>;
+
     /// Reads exactly as much.
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> Result<()>;
 
@@ -48,6 +51,10 @@ pub trait DiskFile: Debug + Send {
 }
 
 impl DiskFile for File {
+    fn size(&self) -> Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> Result<()> {
         FileExt::read_exact_at(self, into, offset)
     }

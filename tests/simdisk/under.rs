@@ -1,7 +1,7 @@
 //! A simulated disk under a store: what `hookgate::store` asks of a disk, in terms of `simdisk`.
 
 use std::any::Any;
-use std::io::Result;
+use std::io::{ErrorKind, Result};
 use std::sync::{Mutex, PoisonError};
 
 use hookgate::store::disk::{Disk, DiskFile};
@@ -45,7 +45,10 @@ impl Disk for Simulated {
         Ok(owned.then(|| Box::new(File(file)) as Box<dyn DiskFile>))
     }
 
-    fn open(&self, name: &str) -> Result<Box<dyn DiskFile>> {
+    fn open(&self, name: &str, create: bool) -> Result<Box<dyn DiskFile>> {
+        if !create && !self.disk.names().iter().any(|known| known == name) {
+            return Err(ErrorKind::NotFound.into());
+        }
         Ok(Box::new(File(self.disk.open(name)?)))
     }
 
@@ -64,6 +67,10 @@ impl Disk for Simulated {
 }
 
 impl DiskFile for File {
+    fn size(&self) -> Result<u64> {
+        self.0.size()
+    }
+
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> Result<()> {
         self.0.read_exact_at(into, offset)
     }
