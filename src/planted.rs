@@ -55,6 +55,9 @@ pub(crate) enum Bug {
     QuarantineSilently,
     /// A start believes the machine's clock, whatever time it was when the last process ended.
     TrustWallClockAtStart,
+    /// A start believes the journal that it finds, as SQLite does: after a failed sync that is what
+    /// the page cache shows, not what the disk has.
+    RecoveryTrustsTheJournal,
 }
 
 /// Whether `bug` is in this process.

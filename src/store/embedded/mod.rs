@@ -1,8 +1,9 @@
 //! The embedded engine: SQLite in one file, written by one thread.
 //!
 //! - A commit is one transaction in WAL mode with `synchronous = FULL`: durable when it returns.
-//! - The journal that a start finds is first moved into the file and synced: after a failed sync
-//!   it may sit in the page cache only, and duplicates must not be answered from there.
+//! - The journal that a start finds is first written again and synced, then moved into the file:
+//!   after a failed sync it may sit in the page cache only, and duplicates must not be answered
+//!   from there.
 //! - Ids, tallies and queues in memory follow the transaction, never lead it.
 //!
 //! It deliberately does not batch, wait, retry or answer anybody: that is the writer's.
@@ -52,6 +53,7 @@ use record::Sums;
 use sources::Sources;
 
 const PAGE: u64 = 4096;
+const JOURNAL: &str = "hookgate.db-wal";
 /// Bounds are small in tests, so that few events reach them; not in measurements.
 const SMALL: bool = cfg!(all(test, debug_assertions));
 const RUN_SIZE: ids::RunSize = if SMALL {
@@ -128,6 +130,10 @@ fn start(config: &Config, place: &Arc<Place>, clock: &Clock) -> Result<Start, St
     let gone = place
         .database_is_gone()
         .map_err(|error| refuse(error.to_string()))?;
+    if !planted(Bug::RecoveryTrustsTheJournal) {
+        let renewed = place.renew(JOURNAL);
+        renewed.map_err(|error| refuse(error.to_string()))?;
+    }
     let (mut db, key) = unlock(&database)?;
     let (mark, marked) = HighWater::open(place).map_err(|error| refuse(error.to_string()))?;
     place.sync().map_err(|error| refuse(error.to_string()))?;
