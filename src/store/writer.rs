@@ -22,6 +22,7 @@ use super::shared::Shared;
 use super::{Receipt, ReceiptKind, wide};
 use crate::clock::{Clock, UnixMillis};
 use crate::event::EventId;
+use crate::planted::{Bug, planted};
 
 /// Events read back per turn, so that commits are not held up.
 const CLAIM_EVENTS_MAX: usize = 256;
@@ -179,8 +180,13 @@ impl Writer {
             backlog.done(offered.map(|mark| &mark.event));
         }
         erased.iter().flatten().for_each(|seq| backlog.remove(*seq));
-        let stored = work.events.iter().zip(&outcomes);
-        backlog.offer(stored.filter_map(|(new, outcome)| ready(new, *outcome)));
+        let stored = work.events.iter().zip(&outcomes).zip(&work.answers);
+        backlog.offer(stored.filter_map(|((new, outcome), answer)| {
+            if planted(Bug::DropTheHandlersCommit) && answer.is_closed() {
+                return None;
+            }
+            ready(new, *outcome)
+        }));
         let receipts = work
             .events
             .iter()
