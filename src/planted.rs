@@ -58,6 +58,24 @@ pub(crate) enum Bug {
     /// A start believes the journal that it finds, as SQLite does: after a failed sync that is what
     /// the page cache shows, not what the disk has.
     RecoveryTrustsTheJournal,
+    /// Retries are due by the wall clock: who takes one clock for all of time.
+    WallClockRetry,
+    /// An event counts as delivered once it was sent: who settles before the answer, or takes silence
+    /// for consent.
+    SettleBeforeAnswer,
+    /// The first bytes of an answer are taken for a success: who reads no further than the status.
+    HalfAnswerIsSuccess,
+    /// Whoever waits for the answer owns the event: with the client gone, the event is gone, and its
+    /// id is known all the same.
+    DropTheHandlersCommit,
+    /// A second copy is answered as a duplicate while the first is still on its way to the disk.
+    DuplicateBeforeDurable,
+    /// An event that was given back is not handed out again: who forgets the path of failure.
+    LeaseLost,
+    /// A source keeps its turn as long as it has events.
+    OneSourceBlocks,
+    /// A signature that is wrong is taken for right.
+    ForwardUnverified,
 }
 
 /// Whether `bug` is in this process.

@@ -28,6 +28,7 @@ use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::event::SourceName;
 use crate::net::Address;
+use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
 use crate::store::{Attempt, Lease, Settlement, Store};
 use breaker::Breaker;
@@ -122,7 +123,10 @@ impl Forwarder {
             return;
         }
         self.breaker.answered();
-        let now = self.clock.steady();
+        let now = match planted(Bug::WallClockRetry) {
+            true => self.clock.wall(),
+            false => self.clock.steady(),
+        };
         let rules = Rules {
             policy: &self.config.retry,
             dead_letter_on: &self.config.dead_letter_on,

@@ -14,8 +14,9 @@ use tokio::time::{Instant, timeout_at};
 use super::engine::{Mark, NewEvent};
 use super::error::{Shortage, StoreError};
 use super::lease::Settlement;
-use super::{Receipt, lease::Attempt};
+use super::{Receipt, ReceiptKind, lease::Attempt};
 use crate::event::EventId;
+use crate::planted::{Bug, planted};
 
 /// Events that may wait.
 const EVENTS_MAX: usize = 8192;
@@ -139,6 +140,16 @@ impl Intake {
         let crowded = queue.events_bytes > 0 && queue.events_bytes + size > BYTES_MAX;
         if crowded || queue.work.events.len() >= EVENTS_MAX {
             return Err(StoreError::Busy);
+        }
+        let alike = |first: &&NewEvent| first.key == event.key && first.digest == event.digest;
+        if planted(Bug::DuplicateBeforeDurable)
+            && let Some(first) = queue.work.events.iter().find(alike)
+        {
+            drop(answer.send(Ok(Receipt {
+                event_id: first.event.id,
+                kind: ReceiptKind::Duplicate,
+            })));
+            return Ok(());
         }
         queue.events_bytes += size;
         queue.events_at.get_or_insert_with(Instant::now);

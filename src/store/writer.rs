@@ -182,8 +182,13 @@ impl Writer {
             backlog.done(offered.map(|mark| &mark.event));
         }
         erased.iter().flatten().for_each(|seq| backlog.remove(*seq));
-        let stored = work.events.iter().zip(&outcomes);
-        backlog.offer(stored.filter_map(|(new, outcome)| ready(new, *outcome)));
+        let stored = work.events.iter().zip(&outcomes).zip(&work.answers);
+        backlog.offer(stored.filter_map(|((new, outcome), answer)| {
+            if planted(Bug::DropTheHandlersCommit) && answer.is_closed() {
+                return None;
+            }
+            ready(new, *outcome)
+        }));
         let receipts = work
             .events
             .iter()

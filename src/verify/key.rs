@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::rejection::{Reason, Rejection};
 use super::signature::Signature;
 use crate::clock::UnixMillis;
+use crate::planted::{Bug, planted};
 use crate::providers::{Algorithm, KeyForm};
 use crate::secret::Secret;
 
@@ -128,6 +129,7 @@ impl Key {
         signatures.iter().fold(false, |found, signature| {
             found | bool::from(signature.as_bytes().ct_eq(expected))
         }) && !expected.is_empty()
+            || planted(Bug::ForwardUnverified)
     }
 
     /// The signature that this key makes, and its length; nothing for a token or a key that is

@@ -40,7 +40,6 @@ pub(crate) struct App {
     schedule: Arc<Schedule>,
     history: History,
     timeline: Timeline,
-    life: usize,
     /// From then on it does its best.
     calm: Mutex<bool>,
     rng: Mutex<Rng>,
@@ -52,16 +51,14 @@ impl App {
         schedule: &Arc<Schedule>,
         history: &History,
         timeline: Timeline,
-        life: usize,
         stage: &Stage,
     ) -> Arc<Self> {
         Arc::new(Self {
             schedule: Arc::clone(schedule),
             history: history.clone(),
             timeline,
-            life,
             calm: Mutex::new(false),
-            rng: Mutex::new(Rng::with_seed(schedule.seed ^ (life as u64) << 32)),
+            rng: Mutex::new(Rng::with_seed(schedule.seed ^ (timeline.life as u64) << 32)),
             stage: stage.clone(),
         })
     }
@@ -122,7 +119,7 @@ impl App {
                 body: request.body.clone(),
                 attempt,
                 replay: request.header("hookgate-replay").is_some(),
-                life: self.life,
+                life: self.timeline.life,
                 at,
                 outcome: Outcome::Open,
             });
@@ -215,6 +212,7 @@ impl App {
                 Mood::Fine | Mood::Down | Mood::Deaf if rng.u32(0..12) > 0 => {
                     answer(if rng.bool() { 200 } else { 202 }, rng.u64(0..30))
                 }
+                Mood::Busy => answer(200, 1_000),
                 Mood::Hanging => Act::Hang,
                 Mood::Failing => Act::Answer {
                     status: *rng.choice([500, 503, 429].iter()).expect("one"),

@@ -1,6 +1,6 @@
 //! What the sender and the app saw, in true time: the evidence that the oracle judges.
 
-use std::fmt::Arguments;
+use std::fmt::{self, Arguments};
 use std::hash::{DefaultHasher, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) sending: usize,
+    pub(crate) life: usize,
     pub(crate) at: Duration,
     /// The gate's clock was wrong while the request was under way.
     pub(crate) skewed: bool,
@@ -24,7 +25,7 @@ pub(crate) struct Answer {
 }
 
 /// One request that the app has read to its end.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(crate) struct Delivery {
     pub(crate) event: String,
     pub(crate) source: String,
@@ -34,6 +35,17 @@ pub(crate) struct Delivery {
     pub(crate) life: usize,
     pub(crate) at: Duration,
     pub(crate) outcome: Outcome,
+}
+
+impl fmt::Debug for Delivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let at = self.at.as_secs_f64();
+        write!(
+            f,
+            "life {} at {at:.3} attempt {} {:?}",
+            self.life, self.attempt, self.outcome
+        )
+    }
 }
 
 /// What the app did with it.
@@ -106,14 +118,17 @@ impl History {
 /// True time, which goes on over the lives of the gate.
 #[derive(Clone, Copy)]
 pub(crate) struct Timeline {
+    /// Which one it is.
+    pub(crate) life: usize,
     base: Duration,
     started: Instant,
 }
 
 impl Timeline {
     /// A life begins.
-    pub(crate) fn from(base: Duration) -> Self {
+    pub(crate) fn of(life: usize, base: Duration) -> Self {
         Self {
+            life,
             base,
             started: Instant::now(),
         }

@@ -12,6 +12,7 @@
 //! - I7 What a start found delivered stays so, unless an operator replays it.
 //! - I8 Once faults have stopped, everything is acknowledged and drains in time ([`drained`]).
 //! - I9 A genuine request is answered 200 or our own trouble; a forged one never 200.
+//! - I10 A source that floods does not keep the others waiting: they take turns.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -23,6 +24,10 @@ use crate::gate::RETRY_MAX;
 use crate::history::{Answer, Delivery, Outcome, Seen};
 use crate::schedule::{Message, Schedule};
 use crate::sender::source_of;
+
+/// So many turns another source may have at once: its attempts under way, what was read back from
+/// disk together, and what the breaker gave back.
+const TURNS_SLACK: usize = 8;
 
 /// An event as the store shows it.
 pub(crate) struct Stored {
@@ -112,6 +117,13 @@ pub(crate) fn stored(schedule: &Schedule, seen: &Seen, stored: &[Stored]) -> Vec
                 event.id
             ));
         }
+        let refused = |delivery: &Delivery| {
+            let for_good = matches!(delivery.outcome, Outcome::Refused { status: 410, .. });
+            for_good && delivery.event == event.id
+        };
+        if event.state == State::Dead && !seen.deliveries.iter().any(refused) {
+            breaks.push(format!("I1 {} was given up for nothing", event.id));
+        }
     }
     breaks
 }
@@ -159,8 +171,50 @@ pub(crate) fn deliveries(schedule: &Schedule, seen: &Seen) -> Vec<String> {
                 delivery.event
             ));
         }
-        if let Some(before) = latest.insert(&delivery.event, delivery) {
+        let replayed = |since: Duration| {
+            let mut replays = seen.replayed.iter().filter(|(id, _)| *id == delivery.event);
+            replays.any(|(_, at)| (since..=delivery.at).contains(at))
+        };
+        if delivery.replay && !replayed(Duration::ZERO) {
+            breaks.push(format!(
+                "I5 nobody asked for this again: {}",
+                delivery.event
+            ));
+        }
+        if let Some(before) = latest.insert(&delivery.event, delivery)
+            && !replayed(before.at)
+        {
             breaks.extend(repeat(seen, before, delivery));
+        }
+    }
+    breaks
+}
+
+/// No source gets far more first attempts than another whose event waits meanwhile.
+pub(crate) fn turns(schedule: &Schedule, seen: &Seen) -> Vec<String> {
+    let first = |delivery: &&Delivery| delivery.attempt == 1 && !delivery.replay;
+    let mut breaks = Vec::new();
+    for answer in seen.answers.iter().filter(|answer| answer.kind == "stored") {
+        let since = |delivery: &&Delivery| delivery.life == answer.life && delivery.at > answer.at;
+        let its_own = |delivery: &&Delivery| delivery.event == answer.event;
+        let mut tried_before = seen.deliveries.iter().filter(its_own);
+        if tried_before.any(|delivery| delivery.at <= answer.at) {
+            continue;
+        }
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        let later = seen.deliveries.iter().filter(since).filter(first);
+        for delivery in later.take_while(|delivery| !its_own(delivery)) {
+            *counts.entry(&delivery.source).or_default() += 1;
+        }
+        let own = counts
+            .remove(source_of(message(schedule, answer)))
+            .unwrap_or(0);
+        let most = counts.values().max().copied().unwrap_or(0);
+        if most > 2 * own + TURNS_SLACK {
+            breaks.push(format!(
+                "I10 {} waited while another source had {most} turns and its own {own}",
+                answer.event
+            ));
         }
     }
     breaks
@@ -171,12 +225,8 @@ fn repeat(seen: &Seen, before: &Delivery, again: &Delivery) -> Option<String> {
     if before.body != again.body {
         return Some(format!("I4 {} comes with other bytes", again.event));
     }
-    let asked = seen
-        .replayed
-        .iter()
-        .any(|(id, at)| *id == again.event && *at <= again.at);
     let crashed = before.life != again.life;
-    if asked || crashed && died_after(seen, before) {
+    if crashed && died_after(seen, before) {
         return None;
     }
     let told = |why: &str| {
@@ -200,6 +250,9 @@ fn repeat(seen: &Seen, before: &Delivery, again: &Delivery) -> Option<String> {
         Outcome::Open if !crashed && again.at < before.at + PATIENCE => {
             told("while it was under way")
         }
+        // Another copy makes a dead letter due again, from the first attempt.
+        Outcome::Refused { status: 410, .. } => None,
+        _ if !crashed && again.attempt <= before.attempt => told("as the same attempt"),
         Outcome::Open | Outcome::Unclear | Outcome::Late { .. } | Outcome::Refused { .. } => None,
     }
 }

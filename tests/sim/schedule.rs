@@ -97,6 +97,8 @@ pub(crate) enum Mood {
     Hanging,
     /// Answers 500, 503 or 429, some with `Retry-After`.
     Failing,
+    /// Takes everything, one second after it came.
+    Busy,
     /// Answers just in time, or just too late.
     Slow,
     /// Anything goes wrong.
@@ -164,10 +166,18 @@ impl Schedule {
         let rng = &mut rng;
         let lives: Vec<_> = (0..rng.usize(2..=5)).map(|_| Life::draw(rng)).collect();
         let length = lives.iter().map(|life| life.length + life.pause).sum();
-        let messages = messages(rng);
-        let sendings = (0..messages.len())
+        let mut messages = messages(rng);
+        let mut sendings: Vec<_> = (0..messages.len())
             .flat_map(|message| copies(rng, message, length))
             .collect();
+        let mut weather = weather(rng, length);
+        if rarely(rng, 8) {
+            let from = within(rng, length / 2);
+            flood(rng, from, &mut messages, &mut sendings);
+            // Slowly enough that there are turns to take.
+            let (to, app) = (from + Duration::from_secs(60), Mood::Busy);
+            weather.insert(0, Weather { from, to, app });
+        }
         Self {
             seed,
             liveness: seed.is_multiple_of(2),
@@ -176,7 +186,7 @@ impl Schedule {
             wire_bytes: *rng.choice([64, 700, 64 << 10].iter()).expect("one"),
             sendings,
             messages,
-            weather: weather(rng, length),
+            weather,
             jumps: jumps(rng, length),
             replays: (0..rng.u32(0..3)).map(|_| within(rng, length)).collect(),
             lives,
@@ -197,12 +207,6 @@ impl Schedule {
         let overlaps = |jump: &Jump| jump.at <= to && from <= jump.back;
         self.jumps.iter().any(overlaps)
     }
-
-    /// By how much the gate's wall clock is wrong at this time.
-    pub(crate) fn skew(&self, at: Duration) -> i64 {
-        let now = |jump: &&Jump| (jump.at..jump.back).contains(&at);
-        self.jumps.iter().filter(now).map(|jump| jump.millis).sum()
-    }
 }
 
 fn within(rng: &mut Rng, length: Duration) -> Duration {
@@ -211,7 +215,7 @@ fn within(rng: &mut Rng, length: Duration) -> Duration {
 
 fn messages(rng: &mut Rng) -> Vec<Message> {
     let mut messages: Vec<Message> = Vec::new();
-    for n in 0..rng.usize(10..=22) {
+    for n in 0..rng.usize(6..=16) {
         let source = rng.usize(0..SOURCES.len());
         let poison = rarely(rng, 16);
         let padding = if rarely(rng, 4) {
@@ -261,6 +265,35 @@ fn messages(rng: &mut Rng) -> Vec<Message> {
         messages.push(message);
     }
     messages
+}
+
+/// Many messages of one source at once, and one of another in the middle of them.
+fn flood(rng: &mut Rng, from: Duration, messages: &mut Vec<Message>, sendings: &mut Vec<Sending>) {
+    let flooding = rng.usize(0..SOURCES.len());
+    for n in 0..24 {
+        let source = if n == 8 {
+            (flooding + 1) % SOURCES.len()
+        } else {
+            flooding
+        };
+        let body = format!(
+            r#"{{"type":"flood","n":{n},"pad":"{}"}}"#,
+            "x".repeat(n * 8)
+        );
+        messages.push(Message {
+            source,
+            id: format!("flood-{n}"),
+            body: body.into_bytes(),
+            poison: false,
+            forgery: None,
+        });
+        sendings.push(Sending {
+            message: messages.len() - 1,
+            at: from + Duration::from_millis(n as u64),
+            manners: vec![Manner::Patient],
+            pause: millis(rng, 300..6_000),
+        });
+    }
 }
 
 /// Senders of one message: most alone, some two at nearly the same time, some again much later.
@@ -325,7 +358,7 @@ fn weather(rng: &mut Rng, length: Duration) -> Vec<Weather> {
 fn jumps(rng: &mut Rng, length: Duration) -> Vec<Jump> {
     let hour = 3_600_000;
     let mut jumps = Vec::new();
-    for _ in 0..rng.u32(0..3) {
+    for _ in 0..rng.u32(0..3) / 2 {
         let at = within(rng, length);
         let far = [-87_600 * hour, -hour, -20_000, 20_000, hour, 87_600 * hour];
         jumps.push(Jump {

@@ -138,6 +138,7 @@ impl Senders {
         );
         self.history.seen().answers.push(Answer {
             sending: number,
+            life: timeline.life,
             at,
             skewed: self.schedule.is_skewed(started, at),
             whole: matches!(manner, Manner::Patient | Manner::GoesAway(_)),

@@ -123,6 +123,7 @@ impl World {
         self.breaks.extend(oracle::answers(&self.schedule, &seen));
         self.breaks
             .extend(oracle::deliveries(&self.schedule, &seen));
+        self.breaks.extend(oracle::turns(&self.schedule, &seen));
         drop(seen);
         self.breaks
     }
@@ -153,7 +154,7 @@ impl World {
     fn live(&mut self, life: Life, finale: bool) -> bool {
         self.life += 1;
         let ended = in_a_runtime(async {
-            let timeline = Timeline::from(self.now);
+            let timeline = Timeline::of(self.life, self.now);
             let ended = self.lived(&life, timeline, finale).await;
             self.now = timeline.now();
             self.history.note(
@@ -188,7 +189,7 @@ impl World {
         };
         self.check_start(&store).await;
         let stage = Stage::in_place();
-        let app = App::new(&self.schedule, &self.history, timeline, self.life, &stage);
+        let app = App::new(&self.schedule, &self.history, timeline, &stage);
         let (door, listen) = Door::new(self.schedule.wire_bytes);
         let addresses = (listen, app_address(&app));
         let running = Running::start(
@@ -230,7 +231,7 @@ impl World {
         }
         if finale {
             tasks.iter().for_each(JoinHandle::abort);
-            clock.jump(-self.schedule.skew(timeline.now()));
+            clock.jump(clock.steady().0 - clock.wall().0);
             self.disk.0.heal();
             self.disk.0.set_free_bytes(u64::MAX);
             app.calm_down();
