@@ -142,6 +142,9 @@ fn settle_in(db: &Connection) -> Result<(), rusqlite::Error> {
 }
 
 pub(super) fn create(db: &Connection) -> Result<(), rusqlite::Error> {
+    if planted(Bug::VersionBeforeTables) {
+        db.pragma_update(None, "user_version", FORMAT)?;
+    }
     let tx = db.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
     tx.execute("INSERT INTO meta VALUES('key', ?1)", [new_key()])?;
