@@ -33,6 +33,8 @@ pub(crate) enum Bug {
     LabelFromRequest,
     /// The answer leaves before the commit has begun: the usual order of queues that call this fast.
     AckBeforeCommit,
+    /// A new store gets its version before its tables: whoever comes between finds half a store.
+    VersionBeforeTables,
     /// A failed sync ends the process with success, so that nobody restarts it.
     ExitZeroAfterFailedSync,
     /// A failed sync is taken for a passing trouble: the next one of the same file succeeds and means nothing.

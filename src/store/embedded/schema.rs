@@ -154,6 +154,9 @@ fn settle_in(db: &Connection) -> Result<(), rusqlite::Error> {
 
 /// Creates the tables; a file that replaces a damaged one keeps its key.
 pub(super) fn create(db: &Connection, key: &InstallationKey) -> Result<(), rusqlite::Error> {
+    if planted(Bug::VersionBeforeTables) {
+        db.pragma_update(None, "user_version", FORMAT)?;
+    }
     let tx = db.unchecked_transaction()?;
     tx.execute_batch(TABLES)?;
     let check = check_of(key);
