@@ -10,6 +10,7 @@ use super::raw::{self, SecretEntry};
 use super::sources::One;
 use super::units::FilePath;
 use crate::clock::UnixMillis;
+use crate::planted::{Bug, planted};
 use crate::providers::{Kind, Place, Procedure, Provider, Scheme};
 use crate::secret::{Secret, SecretText};
 
@@ -55,6 +56,9 @@ pub(super) fn is_short(secret: &[u8]) -> bool {
 
 /// Whether nothing in it can be seen, or told from nothing: an HMAC takes zeros for no key at all.
 pub(super) fn is_blank(secret: &[u8]) -> bool {
+    if planted(Bug::EmptySecretAccepted) {
+        return false;
+    }
     let unseen = |c: char| c.is_whitespace() || matches!(c, '\0' | '\u{feff}' | '\u{200b}');
     std::str::from_utf8(secret).is_ok_and(|text| text.chars().all(unseen))
 }

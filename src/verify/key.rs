@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::rejection::{Reason, Rejection};
 use super::signature::Signature;
 use crate::clock::UnixMillis;
+use crate::planted::{Bug, planted};
 use crate::providers::{Algorithm, KeyForm};
 use crate::secret::Secret;
 
@@ -125,6 +126,10 @@ impl Key {
     pub(super) fn verifies(&self, content: &Content<'_>, signatures: &[Signature]) -> bool {
         let (expected, length) = self.compute(content);
         let expected = expected.get(..length).unwrap_or_default();
+        if planted(Bug::LengthTruncatingCompare) {
+            let starts = |signature: &Signature| expected.starts_with(signature.as_bytes());
+            return signatures.iter().any(starts);
+        }
         signatures.iter().fold(false, |found, signature| {
             found | bool::from(signature.as_bytes().ct_eq(expected))
         }) && !expected.is_empty()
@@ -253,6 +258,9 @@ pub(super) fn decode(text: &[u8], form: KeyForm) -> Result<Zeroizing<Vec<u8>>, &
         | KeyForm::Jwk => return Err("is a public key's form"),
     };
     let bytes = Zeroizing::new(bytes);
+    if planted(Bug::EmptySecretAccepted) {
+        return Ok(bytes);
+    }
     if bytes.is_empty() {
         return Err("the key is empty");
     }

@@ -12,6 +12,7 @@
 
 mod support;
 
+mod access;
 mod acknowledge;
 mod admin;
 mod bytes;
