@@ -78,6 +78,23 @@ pub(crate) enum Bug {
     OneSourceBlocks,
     /// A signature that is wrong is taken for right.
     ForwardUnverified,
+    /// Signatures are compared as far as the shorter one goes (svix, CVE-2024-21491).
+    LengthTruncatingCompare,
+    /// A source with an empty secret starts, and an empty key signs (New API, GHSA-xff3-5c9p-2mr4).
+    EmptySecretAccepted,
+    /// The `Debug` of settings prints their values (slack-morphism, CVE-2022-39292).
+    SecretInDebug,
+    /// Events are told apart by their signature as it is written (OpenClaw, Telnyx: a second spelling
+    /// passed as news).
+    RawSignatureAsDedupKey,
+    /// A token chooses its algorithm (many JWT libraries, 2015).
+    AlgorithmFromRequest,
+    /// Timestamps are refused for being old but not for lying ahead.
+    ToleranceOneSided,
+    /// A timestamp counts although no signature covers it.
+    UnsignedTimestampTrusted,
+    /// The beginning of the admin token is taken for all of it.
+    AdminTokenPrefixCompare,
 }
 
 /// Whether `bug` is in this process.

@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::clock::UnixMillis;
+use crate::planted::{Bug, planted};
 
 /// One secret of a source. It has no `Debug`, `Display` or `Serialize` on purpose.
 #[derive(Clone)]
@@ -45,6 +46,9 @@ impl Secret {
     /// where they differ nor how long the secret is.
     #[must_use]
     pub fn is(&self, given: &[u8]) -> bool {
+        if planted(Bug::AdminTokenPrefixCompare) {
+            return self.expose().starts_with(given);
+        }
         let [own, given] = [self.expose(), given].map(blake3::hash);
         own.as_bytes().ct_eq(given.as_bytes()).into()
     }

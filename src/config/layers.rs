@@ -11,6 +11,7 @@ use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
 use super::faults::{Fault, Faults};
+use crate::planted::{Bug, planted};
 use crate::secret::SecretText;
 
 /// The commented defaults, which are also the lowest layer.
@@ -36,6 +37,13 @@ pub struct Inputs {
 /// Names only: the values may be secrets.
 impl std::fmt::Debug for Inputs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if planted(Bug::SecretInDebug) {
+            let value = |(name, text): &(String, SecretText)| format!("{name}={}", &**text);
+            return f
+                .debug_list()
+                .entries(self.environment.iter().map(value))
+                .finish();
+        }
         let environment = self.environment.iter().map(|(name, _)| name);
         let flags = self.flags.iter().map(|(name, _)| name);
         f.debug_struct("Inputs")

@@ -6,6 +6,7 @@ use std::time::Duration;
 use figment::Figment;
 
 use super::faults::Faults;
+use super::protection::{SHORT, is_short};
 use super::raw::{self, Raw};
 use super::reader::Reader;
 use super::{Config, sources};
@@ -368,6 +369,9 @@ fn admin_config(reader: &mut Reader, admin: raw::Admin) -> admin::Config {
                 .secret_file("admin.token_file", &file)
                 .map(|token| Secret::new("admin.token_file", token.to_vec()))
         });
+    if token.as_ref().is_some_and(|token| is_short(token.expose())) {
+        reader.warnings.push(format!("admin.token_file {SHORT}"));
+    }
     let remote = listen.iter().find(|address| !address.is_local());
     if let (Some(address), None) = (remote, &token) {
         reader.require(

@@ -26,7 +26,8 @@ impl Signing {
     #[must_use]
     pub fn new(secret: &str) -> Option<Self> {
         let key = zeroize::Zeroizing::new(STANDARD.decode(secret.strip_prefix("whsec_")?).ok()?);
-        if key.is_empty() {
+        // Zeros are the empty key to HMAC.
+        if key.iter().all(|byte| *byte == 0) {
             return None;
         }
         Hmac::new_from_slice(&key).ok().map(Self)

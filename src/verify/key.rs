@@ -126,6 +126,10 @@ impl Key {
     pub(super) fn verifies(&self, content: &Content<'_>, signatures: &[Signature]) -> bool {
         let (expected, length) = self.compute(content);
         let expected = expected.get(..length).unwrap_or_default();
+        if planted(Bug::LengthTruncatingCompare) {
+            let starts = |signature: &Signature| expected.starts_with(signature.as_bytes());
+            return signatures.iter().any(starts);
+        }
         signatures.iter().fold(false, |found, signature| {
             found | bool::from(signature.as_bytes().ct_eq(expected))
         }) && !expected.is_empty()
@@ -254,9 +258,17 @@ pub(super) fn decode(text: &[u8], form: KeyForm) -> Result<Zeroizing<Vec<u8>>, &
         | KeyForm::SpkiBase64
         | KeyForm::Jwk => return Err("is a public key's form"),
     };
-    match bytes.is_empty() {
-        true => Err("the key is empty"),
-        false => Ok(Zeroizing::new(bytes)),
+    let bytes = Zeroizing::new(bytes);
+    if planted(Bug::EmptySecretAccepted) {
+        return Ok(bytes);
+    }
+    if bytes.is_empty() {
+        return Err("the key is empty");
+    }
+    // HMAC fills keys up with zeros (RFC 2104): these are no other key than the empty one.
+    match bytes.iter().all(|byte| *byte == 0) {
+        true => Err("the key is nothing but zeros, which anybody could sign with"),
+        false => Ok(bytes),
     }
 }
 
@@ -289,11 +301,13 @@ mod tests {
             ("nothex", KeyForm::Hex, "must be hex"),
             ("not base64!", KeyForm::Base64, "must be base64"),
             ("", KeyForm::Utf8, "empty"),
+            ("whsec_AAAA", KeyForm::Whsec, "zeros"),
+            ("0000", KeyForm::Hex, "zeros"),
         ] {
             let message = fault(secret, form).unwrap_or("none");
             assert!(message.contains(expected), "{secret}: {message}");
         }
-        assert_eq!(fault("whsec_AAAA", KeyForm::Whsec), None);
-        assert_eq!(fault("AAA", KeyForm::Base64), None);
+        assert_eq!(fault("whsec_AAAB", KeyForm::Whsec), None);
+        assert_eq!(fault("AAE", KeyForm::Base64), None);
     }
 }

@@ -68,6 +68,7 @@ use ipnet::IpNet;
 use crate::clock::UnixMillis;
 use crate::event::{EventId, Received, SourceName};
 use crate::keys::{Cached, KeySource, Wanted};
+use crate::planted::{Bug, planted};
 use crate::providers::{Place, Provider, ValueSource};
 use crate::secret::{Secret, Values};
 use challenge::Challenges;
@@ -231,6 +232,15 @@ impl Verifier {
         let found = rule.facts.read(&view, evidence.claims.as_ref());
         // What was not verified must not keep a genuine event out.
         let dedup_id = found.dedup_id.filter(|_| observed.is_none());
+        let dedup_id = match planted(Bug::RawSignatureAsDedupKey) {
+            true => Some(
+                view.headers
+                    .values()
+                    .flat_map(|v| v.as_bytes().to_vec())
+                    .collect(),
+            ),
+            false => dedup_id,
+        };
         let dedup_id = dedup_id.unwrap_or_else(|| facts::unique_id(EventId::new(now).as_bytes()));
         let facts = Facts {
             dedup_id,

@@ -6,6 +6,7 @@ mod bad;
 mod own;
 mod page;
 mod schema;
+mod secrets;
 mod shipped;
 mod validator;
 

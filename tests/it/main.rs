@@ -13,6 +13,7 @@
 mod support;
 
 mod abuse;
+mod access;
 mod acknowledge;
 mod admin;
 mod bytes;

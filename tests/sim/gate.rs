@@ -70,7 +70,7 @@ pub(crate) struct Running {
 pub(crate) fn store_config(schedule: &Schedule, disk: &Simulated) -> store::Config {
     let long = Duration::from_secs(400 * 24 * 3600);
     store::Config {
-        path: disk.0.path(),
+        path: disk.disk.path(),
         bytes_max: 0,
         keep: Keep {
             delivered: long,

@@ -65,7 +65,7 @@ pub(crate) fn run(schedule: Schedule, told: bool) -> Report {
     let history = History::new(told);
     let world = World {
         senders: Senders::new(&schedule, &history),
-        disk: Simulated(simdisk::Disk::new(schedule.seed)),
+        disk: Simulated::new(simdisk::Disk::new(schedule.seed)),
         entropy: Entropy::seeded(schedule.seed),
         rng: Rng::with_seed(!schedule.seed),
         now: Duration::ZERO,
@@ -133,7 +133,7 @@ impl World {
         for _ in 0..times {
             let nth = self.rng.u64(0..40);
             self.disk
-                .0
+                .disk
                 .fail_nth(nth, simdisk::Fault::Crash, simdisk::Repeat::Once);
             let disk = self.disk.clone();
             in_a_runtime(async {
@@ -141,7 +141,7 @@ impl World {
                 let opened = gate::open(&self.schedule, &disk, &clock, &self.entropy, || {
                     Duration::ZERO
                 });
-                disk.0.crash();
+                disk.disk.crash();
                 drop(opened);
             });
             self.history
@@ -162,15 +162,15 @@ impl World {
                 format_args!("life {} ends: {}", self.life, ended.word()),
             );
             match ended {
-                Ended::Power => self.disk.0.crash(),
-                Ended::Exit | Ended::Order | Ended::Checked => self.disk.0.kill(),
+                Ended::Power => self.disk.disk.crash(),
+                Ended::Exit | Ended::Order | Ended::Checked => self.disk.disk.kill(),
             }
             if matches!(ended, Ended::Power | Ended::Exit) {
                 self.history.seen().crashes.push(self.now);
             }
             ended
         });
-        self.disk.0.set_free_bytes(u64::MAX);
+        self.disk.disk.set_free_bytes(u64::MAX);
         self.now += life.pause;
         matches!(ended, Ended::Checked)
     }
@@ -225,15 +225,15 @@ impl World {
             biased;
             error = store.failed() => {
                 self.history.note(timeline.now(), format_args!("the store failed: {error}"));
-                return if self.disk.0.is_down() || self.rng.u32(0..4) == 0 { Ended::Power } else { Ended::Exit };
+                return if self.disk.disk.is_down() || self.rng.u32(0..4) == 0 { Ended::Power } else { Ended::Exit };
             }
             () = over => {}
         }
         if finale {
             tasks.iter().for_each(JoinHandle::abort);
             clock.jump(clock.steady().0 - clock.wall().0);
-            self.disk.0.heal();
-            self.disk.0.set_free_bytes(u64::MAX);
+            self.disk.disk.heal();
+            self.disk.disk.set_free_bytes(u64::MAX);
             app.calm_down();
             running.calm_down();
             self.drain(&running, &stage, timeline, &door).await;
@@ -243,7 +243,7 @@ impl World {
             End::Power => Ended::Power,
             End::Kill => Ended::Exit,
             End::Stop => {
-                if running.stop().await && !self.disk.0.is_down() {
+                if running.stop().await && !self.disk.disk.is_down() {
                     Ended::Order
                 } else {
                     Ended::Exit
@@ -312,7 +312,7 @@ impl World {
             };
             self.check_start(&store).await;
             self.check_end(&store).await;
-            self.disk.0.kill();
+            self.disk.disk.kill();
             true
         })
     }
@@ -453,10 +453,10 @@ async fn trouble(life: Life, history: History, disk: Simulated, timeline: Timeli
     for (at, step) in steps {
         timeline.until(born + at).await;
         match (step, life.fault) {
-            (0, _) => disk.0.set_free_bytes(LOW_SPACE / 2),
-            (1, _) => disk.0.set_free_bytes(u64::MAX),
-            (2, Some(fault)) => disk.0.fail_nth(fault.nth, fault.fault, fault.repeat),
-            _ => disk.0.heal(),
+            (0, _) => disk.disk.set_free_bytes(LOW_SPACE / 2),
+            (1, _) => disk.disk.set_free_bytes(u64::MAX),
+            (2, Some(fault)) => disk.disk.fail_nth(fault.nth, fault.fault, fault.repeat),
+            _ => disk.disk.heal(),
         }
         if step % 2 == 0 {
             history.seen().faults += 1;

@@ -2,22 +2,22 @@
 
 use std::any::Any;
 use std::io::{ErrorKind, Result};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use hookgate::store::disk::{Disk, DiskFile};
 
-/// A simulated disk, as a store takes it.
-#[derive(Debug)]
+/// A simulated disk, as a store takes it; clones are the same one.
+#[derive(Clone, Debug)]
 pub(crate) struct Simulated {
-    disk: simdisk::Disk,
-    remains: Mutex<Vec<Box<dyn Any + Send>>>,
+    pub(crate) disk: simdisk::Disk,
+    remains: Arc<Mutex<Vec<Box<dyn Any + Send>>>>,
 }
 
 impl Simulated {
     pub(crate) fn new(disk: simdisk::Disk) -> Self {
         Self {
             disk,
-            remains: Mutex::default(),
+            remains: Arc::default(),
         }
     }
 }

@@ -151,6 +151,35 @@ fn next_letter(letter: &str) -> char {
     alphabet.chars().nth(at + 1).unwrap()
 }
 
+/// What tells the event of a request from others; it has to be accepted.
+fn dedup_id(prover: &Prover, request: Unsigned) -> Vec<u8> {
+    let verified = prover.verifier.verify(request.into(), NOW);
+    let verified = verified.unwrap_or_else(|why| panic!("{}: {why}", prover.sender.source));
+    verified.dedup_id().to_vec()
+}
+
+#[test]
+fn another_spelling_of_a_signature_makes_no_new_event_of_a_repeat() {
+    let mut respelled = 0;
+    let hex = |prover: &&Prover| prover.credential.spelling == Spelling::Hex;
+    for prover in provers().iter().filter(hex) {
+        let known = dedup_id(prover, prover.request.clone());
+        // Some events are told from others by nothing, and are new each time.
+        if known != dedup_id(prover, prover.request.clone()) {
+            continue;
+        }
+        let upper = prover.with_credential(&prover.credential.text.to_uppercase());
+        let mut more = prover.request.clone();
+        more.headers
+            .push(("x-forwarded-id".to_owned(), "an ingress's".to_owned()));
+        for other in [upper, more] {
+            assert_eq!(known, dedup_id(prover, other), "{}", prover.sender.source);
+            respelled += 1;
+        }
+    }
+    assert!(respelled >= 100, "{respelled}");
+}
+
 #[test]
 pub(super) fn hex_takes_both_cases_and_nothing_else() {
     let mut tally = Tally::default();
