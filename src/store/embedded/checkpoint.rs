@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::mark::HighWater;
+use super::mark::{HighWater, Mark};
 use super::{classify, schema};
 use crate::store::engine::EngineError;
 
@@ -20,7 +20,7 @@ use crate::store::engine::EngineError;
 struct Talk {
     wanted: bool,
     /// The mark to write.
-    mark: Option<u64>,
+    mark: Option<Mark>,
     stop: bool,
     failed: Option<Arc<str>>,
     /// Pages in the journal, and how many of them were moved, at the last checkpoint.
@@ -69,8 +69,8 @@ impl Checkpointer {
     }
 
     /// Asks for a mark.
-    pub(super) fn mark(&self, seq: u64) {
-        self.shared.lock().mark = Some(seq);
+    pub(super) fn mark(&self, mark: Mark) {
+        self.shared.lock().mark = Some(mark);
         self.shared.wake.notify_one();
     }
 
@@ -106,7 +106,7 @@ impl Drop for Checkpointer {
     }
 }
 
-fn run(db: &Connection, mut mark: HighWater, shared: &Shared) -> Option<HighWater> {
+fn run(db: &Connection, mut marks: HighWater, shared: &Shared) -> Option<HighWater> {
     loop {
         let mut talk = shared.lock();
         while !talk.wanted && talk.mark.is_none() && !talk.stop {
@@ -116,11 +116,11 @@ fn run(db: &Connection, mut mark: HighWater, shared: &Shared) -> Option<HighWate
                 .unwrap_or_else(PoisonError::into_inner);
         }
         if talk.stop {
-            return Some(mark);
+            return Some(marks);
         }
-        let (seq, wanted) = (talk.mark.take(), std::mem::take(&mut talk.wanted));
+        let (mark, wanted) = (talk.mark.take(), std::mem::take(&mut talk.wanted));
         drop(talk);
-        let marked = seq.map_or(Ok(()), |seq| mark.write(seq));
+        let marked = mark.map_or(Ok(()), |mark| marks.write(mark));
         if let Err(error) = marked {
             shared.lock().failed = Some(error.to_string().into());
             return None;

@@ -9,4 +9,6 @@ mod failure;
 mod measure;
 mod model;
 mod reading;
+mod salvage;
 mod support;
+mod time;
