@@ -200,6 +200,7 @@ impl Store {
             prune_at: clock.steady(),
             busy: true,
             short: false,
+            unread: false,
             failing: false,
         };
         let guard = PanicGuard(Arc::clone(&shared));
