@@ -156,6 +156,7 @@ fn assemble(
         prune_at: clock.steady(),
         busy: true,
         short: false,
+        unread: false,
         failing: false,
         tired: false,
     };

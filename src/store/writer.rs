@@ -30,6 +30,8 @@ const CLAIM_EVENTS_MAX: usize = 256;
 const CLAIM_BYTES_MAX: usize = 1 << 20;
 /// While there is a shortage, space is looked at this often.
 const SHORTAGE_LOOK: Duration = Duration::from_millis(500);
+/// What could not be read is tried again after this.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 /// Between two rounds of pruning.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
 
@@ -48,6 +50,8 @@ pub(super) struct Writer {
     pub(super) prune_at: UnixMillis,
     pub(super) busy: bool,
     pub(super) short: bool,
+    /// Events that are due could not be read.
+    pub(super) unread: bool,
     /// The last commit failed; said once, not each time.
     pub(super) failing: bool,
     /// To rest before the next turn.
@@ -75,10 +79,10 @@ impl Writer {
         let next = due.map_or(self.prune_at, |due| due.min(self.prune_at));
         // A millisecond more, so that a timer which fires early does not spin.
         let rest = next.since(now) + Duration::from_millis(1);
-        Some(if self.short {
-            rest.min(SHORTAGE_LOOK)
-        } else {
-            rest
+        Some(match (self.short, self.unread) {
+            (true, _) => rest.min(SHORTAGE_LOOK),
+            (false, true) => rest.min(READ_AGAIN),
+            (false, false) => rest,
         })
     }
 
@@ -263,7 +267,9 @@ impl Writer {
         if free == 0 {
             return Ok(());
         }
-        let claimed = match self.engine.claim_due(now, &claim) {
+        let claimed = self.engine.claim_due(now, &claim);
+        self.unread = claimed.is_err();
+        let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(EngineError::Fatal(why)) => return Err(why),
             Err(error) => {

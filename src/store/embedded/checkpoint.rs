@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::mark::HighWater;
+use super::mark::{HighWater, Mark};
 use super::place::Database;
 use super::{classify, schema};
 use crate::store::engine::EngineError;
@@ -20,7 +20,7 @@ use crate::store::engine::EngineError;
 struct Talk {
     wanted: bool,
     /// The mark to write.
-    mark: Option<u64>,
+    mark: Option<Mark>,
     stop: bool,
     failed: Option<Arc<str>>,
     /// Pages in the journal, and how many of them were moved, at the last checkpoint.
@@ -54,10 +54,10 @@ enum Hand {
 }
 
 impl Checkpointer {
-    pub(super) fn start(database: &Database, mark: HighWater) -> Result<Self, String> {
+    pub(super) fn start(database: &Database, marks: HighWater) -> Result<Self, String> {
         let db = schema::open_beside(database, false).map_err(|error| error.to_string())?;
         let shared = Arc::new(Shared::default());
-        let mut work = Work { db, mark };
+        let mut work = Work { db, marks };
         if database.disk.is_some() {
             let hand = Hand::Inline(Mutex::new(Some(work)));
             return Ok(Self { shared, hand });
@@ -66,10 +66,10 @@ impl Checkpointer {
         let thread = std::thread::Builder::new()
             .name("hookgate-wal".into())
             .spawn(move || {
-                while let Some((seq, wanted)) = ours.wait() {
-                    work.one(seq, wanted, &ours)?;
+                while let Some((mark, wanted)) = ours.wait() {
+                    work.one(mark, wanted, &ours)?;
                 }
-                Some(work.mark)
+                Some(work.marks)
             })
             .map_err(|error| error.to_string())?;
         let hand = Hand::Thread(Some(thread));
@@ -97,8 +97,8 @@ impl Checkpointer {
     }
 
     /// Asks for a mark.
-    pub(super) fn mark(&self, seq: u64) {
-        self.shared.lock().mark = Some(seq);
+    pub(super) fn mark(&self, mark: Mark) {
+        self.shared.lock().mark = Some(mark);
         self.go();
     }
 
@@ -124,7 +124,7 @@ impl Checkpointer {
             Hand::Thread(thread) => thread.take()?.join().ok().flatten(),
             Hand::Inline(work) => {
                 let work = work.get_mut().unwrap_or_else(PoisonError::into_inner);
-                work.take().map(|work| work.mark)
+                work.take().map(|work| work.marks)
             }
         }
     }
@@ -144,14 +144,14 @@ impl Drop for Checkpointer {
 
 impl Talk {
     /// A mark to write, and whether to checkpoint.
-    fn asked(&mut self) -> Option<(Option<u64>, bool)> {
+    fn asked(&mut self) -> Option<(Option<Mark>, bool)> {
         (!self.stop).then(|| (self.mark.take(), std::mem::take(&mut self.wanted)))
     }
 }
 
 impl Shared {
     /// Waits until there is something to do; `None` at the end.
-    fn wait(&self) -> Option<(Option<u64>, bool)> {
+    fn wait(&self) -> Option<(Option<Mark>, bool)> {
         let mut talk = self.lock();
         while !talk.wanted && talk.mark.is_none() && !talk.stop {
             talk = self.wake.wait(talk).unwrap_or_else(PoisonError::into_inner);
@@ -163,13 +163,13 @@ impl Shared {
 /// What the work is done with.
 struct Work {
     db: Connection,
-    mark: HighWater,
+    marks: HighWater,
 }
 
 impl Work {
     /// Does what was asked for; `None` if that was the end.
-    fn one(&mut self, seq: Option<u64>, wanted: bool, shared: &Shared) -> Option<()> {
-        let marked = seq.map_or(Ok(()), |seq| self.mark.write(seq));
+    fn one(&mut self, mark: Option<Mark>, wanted: bool, shared: &Shared) -> Option<()> {
+        let marked = mark.map_or(Ok(()), |mark| self.marks.write(mark));
         if let Err(error) = marked {
             shared.lock().failed = Some(error.to_string().into());
             return None;

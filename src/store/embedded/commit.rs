@@ -49,7 +49,7 @@ impl Draft {
             stored: Vec::with_capacity(events),
             outcomes: Vec::with_capacity(events),
             inserted: Vec::with_capacity(events),
-            packed: Vec::with_capacity(events * ids::PACKED),
+            packed: Vec::with_capacity(events * ids::PACKED + 8),
             tallies: vec![[0; 3]; sources],
             touched: vec![false; sources],
             news: Vec::new(),
@@ -123,10 +123,12 @@ impl Tx<'_> {
             draft.outcomes.push(outcome);
         }
         if !draft.packed.is_empty() {
+            let first = draft.first.cast_signed();
+            let packed = ids::seal(first, std::mem::take(&mut draft.packed));
             self.db
                 .prepare_cached("INSERT INTO dedup(seq, at, ids) VALUES(?1, ?2, ?3)")?
-                .execute(params![draft.first.cast_signed(), self.now.0, draft.packed])?;
-            draft.bytes += wide(draft.packed.len());
+                .execute(params![first, self.now.0, packed])?;
+            draft.bytes += wide(packed.len());
         }
         Ok(())
     }

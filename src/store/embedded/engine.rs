@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::commit::Draft;
+use super::mark::Mark;
 use super::{Embedded, PAGE, checkpoint, classify, schema, sources};
 use crate::clock::UnixMillis;
 use crate::event::SourceName;
@@ -21,6 +22,8 @@ const WAL_SOFT: u64 = if super::SMALL { 96 << 10 } else { 2 << 20 };
 const WAL_HARD: u64 = if super::SMALL { 384 << 10 } else { 48 << 20 };
 /// Between two high-water marks.
 const MARK_EVERY: Duration = Duration::from_secs(1);
+/// Where nothing new was stored, only the time has to be marked.
+const MARK_IDLE: Duration = Duration::from_secs(60);
 
 impl Engine for Embedded {
     fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, EngineError> {
@@ -116,9 +119,17 @@ impl Engine for Embedded {
         }
         let sealed = self.ids.maintain(&self.db);
         let more = self.checked(scanned)? | self.checked(sealed)?;
-        if self.marked.0 != self.high && now.since(self.marked.1) >= MARK_EVERY {
+        let every = if self.marked.0 == self.high {
+            MARK_IDLE
+        } else {
+            MARK_EVERY
+        };
+        if now.since(self.marked.1) >= every {
             self.marked = (self.high, now);
-            self.checkpointer.mark(self.high);
+            self.checkpointer.mark(Mark {
+                seq: self.high,
+                time: self.clock.reading(),
+            });
         }
         let ((journal, moved), done) = self.checkpointer.pages()?;
         if done != self.checkpoints {
@@ -157,9 +168,14 @@ impl Engine for Embedded {
             fresh,
             high,
             place,
+            clock,
             ..
         } = *self;
-        let mark = checkpointer.join();
+        let marks = checkpointer.join();
+        let last = Mark {
+            seq: high,
+            time: clock.reading(),
+        };
         let floor = fresh.floor();
         let text = |error: rusqlite::Error| classify(&error);
         db.execute(
@@ -168,7 +184,7 @@ impl Engine for Embedded {
         )
         .map_err(text)?;
         checkpoint::checkpoint(&db, "TRUNCATE").map_err(text)?;
-        if let Some(Err(error)) = mark.map(|mut mark| mark.write(high)) {
+        if let Some(Err(error)) = marks.map(|mut marks| marks.write(last)) {
             return Err(EngineError::Fatal(error.to_string().into()));
         }
         drop(db);

@@ -20,6 +20,7 @@ pub(crate) mod fuzzing;
 mod ids;
 mod mark;
 mod marker;
+mod open;
 mod place;
 mod prune;
 mod read;
@@ -35,25 +36,21 @@ use std::sync::Arc;
 
 use rusqlite::{Connection, ErrorCode};
 
+use super::Keep;
 use super::engine::{Batch, Committed, EngineError};
-use super::error::StoreError;
-use super::keys::InstallationKey;
 use super::view::SourceCounts;
-use super::{Config, Keep, Opened};
 use crate::clock::{Clock, UnixMillis};
-use crate::planted::{Bug, planted};
 
 use checkpoint::Checkpointer;
 use commit::{Draft, Tx};
 use fresh::Fresh;
 use ids::Ids;
-use mark::HighWater;
-use place::{Database, Place};
+pub(super) use open::open;
+use place::Place;
 use record::Sums;
 use sources::Sources;
 
 const PAGE: u64 = 4096;
-const JOURNAL: &str = "hookgate.db-wal";
 /// Bounds are small in tests, so that few events reach them; not in measurements.
 const SMALL: bool = cfg!(all(test, debug_assertions));
 const RUN_SIZE: ids::RunSize = if SMALL {
@@ -67,6 +64,7 @@ const FLOOR_STEP: u64 = 1024;
 /// The write side.
 struct Embedded {
     db: Connection,
+    clock: Clock,
     checkpointer: Checkpointer,
     /// Checkpoints seen.
     checkpoints: u64,
@@ -98,176 +96,7 @@ struct Embedded {
     place: Arc<Place>,
 }
 
-/// Opens or creates the store.
-pub(super) fn open(config: &Config, clock: &Clock) -> Result<Opened, StoreError> {
-    let place = Arc::new(Place::take(config, clock)?);
-    if !place.durable {
-        tracing::warn!(path = %place.path.display(), "the store is on a file system that does not keep what is acknowledged");
-    }
-    match start(config, &place, clock)? {
-        Start::Opened(opened) => Ok(opened),
-        // What the next start would do, at once: nobody has been answered yet.
-        Start::Damaged(_) => match start(config, &place, clock)? {
-            Start::Opened(opened) => Ok(opened),
-            Start::Damaged(error) => Err(schema::refused(&place.database().path, &error)),
-        },
-    }
-}
-
-enum Start {
-    Opened(Opened),
-    /// The damage is noted: another start will save what can be read.
-    Damaged(rusqlite::Error),
-}
-
-fn start(config: &Config, place: &Arc<Place>, clock: &Clock) -> Result<Start, StoreError> {
-    let database = place.database();
-    let refuse = |why: String| StoreError::Open {
-        path: place::text(&database.path),
-        why: why.into(),
-    };
-    let cannot = |error: rusqlite::Error| schema::refused(&database.path, &error);
-    let gone = place
-        .database_is_gone()
-        .map_err(|error| refuse(error.to_string()))?;
-    if !planted(Bug::RecoveryTrustsTheJournal) {
-        let renewed = place.renew(JOURNAL);
-        renewed.map_err(|error| refuse(error.to_string()))?;
-    }
-    let (mut db, key) = unlock(&database)?;
-    let (mark, marked) = HighWater::open(place).map_err(|error| refuse(error.to_string()))?;
-    place.sync().map_err(|error| refuse(error.to_string()))?;
-    let mut damaged = u64::from(gone);
-    let salvaged = place.marker.is_set();
-    if salvaged {
-        damaged += salvage::salvage(place, db, &key, marked, clock.steady()).map_err(cannot)?;
-        db = schema::open(&database)?;
-    }
-    let checkpointer = Checkpointer::start(&database, mark).map_err(refuse)?;
-    let loaded = Embedded::load(db, &key, config.keep, place, checkpointer, marked);
-    let mut engine = match loaded {
-        Ok(engine) => engine,
-        Err(error) if schema::is_damage(&error) && !salvaged => {
-            place.marker.set(&error.to_string());
-            return Ok(Start::Damaged(error));
-        }
-        Err(error) => return Err(cannot(error)),
-    };
-    if salvaged {
-        // Counted anew just now: a difference would be a fault of ours, and no reason not to start.
-        engine.count_once().map_err(cannot)?;
-        place
-            .marker
-            .clear()
-            .map_err(|error| refuse(error.to_string()))?;
-    } else if let Err(error) = engine.count_before_serving() {
-        place.marker.set(&error.to_string());
-        return Ok(Start::Damaged(error));
-    }
-    engine.damaged = engine.damaged.max(damaged);
-    engine.measure().map_err(cannot)?;
-    place
-        .note_files()
-        .map_err(|error| refuse(error.to_string()))?;
-    let reader = read::Connections::open(&database, Sums::new(&key), place.marker.clone())
-        .map_err(cannot)?;
-    Ok(Start::Opened(Opened {
-        engine: Box::new(engine),
-        reader: Arc::new(reader),
-        key,
-    }))
-}
-
-/// Opens the file, moves the journal into it, and reads the key that all else depends on.
-fn unlock(database: &Database) -> Result<(Connection, InstallationKey), StoreError> {
-    let open = || {
-        let db = schema::open(database)?;
-        let cannot = |error: rusqlite::Error| schema::refused(&database.path, &error);
-        let (journal, moved) = checkpoint::checkpoint(&db, "TRUNCATE").map_err(cannot)?;
-        if journal != moved {
-            return Err(StoreError::Open {
-                path: place::text(&database.path),
-                why: "another program is reading it; close that and start again".into(),
-            });
-        }
-        let key = schema::key(&db).map_err(cannot)?;
-        Ok((db, key))
-    };
-    match open() {
-        Err(StoreError::Damaged { .. }) if planted(Bug::EmptyStart) => {
-            drop(std::fs::remove_file(&database.path));
-            open()
-        }
-        opened => opened,
-    }
-}
-
 impl Embedded {
-    fn load(
-        db: Connection,
-        key: &InstallationKey,
-        keep: Keep,
-        place: &Arc<Place>,
-        checkpointer: Checkpointer,
-        marked: u64,
-    ) -> Result<Self, rusqlite::Error> {
-        let sources = Sources::load(&db)?;
-        let high = schema::high(&db, marked)?;
-        let floor = schema::counter(&db, schema::FLOOR)?.max(1).cast_unsigned();
-        let missing = if planted(Bug::IgnoreHighWater) {
-            0
-        } else {
-            marked.saturating_sub(high)
-        };
-        if missing > 0 {
-            tracing::error!(
-                missing,
-                "the store has lost acknowledged events: it had been further than its files say"
-            );
-        }
-        // A number is never given out twice.
-        let high = high.max(marked);
-        let floor = floor.min(high + 1);
-        let ids = Ids::load(&db, RUN_SIZE)?;
-        if ids.covered() > high.cast_signed() {
-            return Err(schema::corrupt("a run of ids ends behind the newest event"));
-        }
-        let mut engine = Self {
-            checkpointer,
-            checkpoints: 0,
-            sums: Sums::new(key),
-            sources,
-            fresh: Fresh::new(floor),
-            ids,
-            keep,
-            high,
-            floor_written: floor,
-            claimed: HashSet::new(),
-            turn: 0,
-            retry_turn: false,
-            rounds: prune::Rounds::default(),
-            used_bytes: 0,
-            unmeasured: 0,
-            wal_bytes: 0,
-            damaged: missing,
-            counted: false,
-            unread: HashMap::new(),
-            marked: (high, UnixMillis(i64::MIN)),
-            place: Arc::clone(place),
-            db,
-        };
-        for source in engine.sources.iter_mut() {
-            // Whatever the tally says: it may be what is wrong.
-            source.rest_from = (floor <= high).then_some(floor);
-        }
-        // The first slice at once: a store of ordinary size is then complete.
-        engine.scan()?;
-        for source in engine.sources.iter_mut() {
-            source.look_up_oldest(&engine.db)?;
-        }
-        Ok(engine)
-    }
-
     fn write(
         &mut self,
         batch: &Batch<'_>,

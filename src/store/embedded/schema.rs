@@ -40,7 +40,8 @@ CREATE TABLE event(
   headers BLOB, body BLOB,               -- NULL: erased
   head_sum INTEGER NOT NULL, sum INTEGER NOT NULL) STRICT;
 CREATE INDEX event_id ON event(id);
--- One row per commit: 32 bytes (key, digest) for each event from seq on.
+-- One row per commit: 32 bytes (key, digest) for each event from seq on. Here as in id_bucket and
+-- in the filters the last 8 bytes are a checksum.
 CREATE TABLE dedup(seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, ids BLOB NOT NULL) STRICT;
 -- Older ids, sorted: one row per run, one id_bucket row per run * 8192 + first 13 bits of the key.
 CREATE TABLE id_run(

@@ -10,6 +10,8 @@ mod failure;
 mod measure;
 mod model;
 mod reading;
+mod salvage;
 mod support;
+mod time;
 
 pub(in crate::store) use support::config;

@@ -89,7 +89,7 @@ impl Fixture {
         let mut config = self.config.clone();
         config.path = dir.path().join("data");
         std::fs::create_dir(&config.path).unwrap();
-        for name in ["hookgate.db", "hookgate.db-wal"] {
+        for name in ["hookgate.db", "hookgate.db-wal", "high-water"] {
             std::fs::copy(self.config.path.join(name), config.path.join(name)).unwrap();
         }
         let clock = self.clock.clone();
@@ -137,12 +137,21 @@ impl Fixture {
     }
 }
 
+/// A failed store keeps its lock until the process ends; here its files go on in another place.
+pub(super) fn move_on(config: &mut Config, to: &std::path::Path) {
+    for name in ["hookgate.db", "hookgate.db-wal", "high-water", "damaged"] {
+        let copied = std::fs::copy(config.path.join(name), to.join(name));
+        assert!(copied.is_ok() || !config.path.join(name).exists());
+    }
+    config.path = to.to_path_buf();
+}
+
 /// What is due now, one lease after the other; `None` when the writer has read back all there is, or
 /// failed. No timer decides: a flush is answered by one turn of the writer, which also scans,
 /// claims and prunes a slice.
 pub(super) async fn next_due(store: &Store) -> Option<Lease> {
-    // Turns without a find that suffice for a few hundred events.
-    for _ in 0..20 {
+    // A turn scans 20 events in tests: enough for two thousand.
+    for _ in 0..100 {
         tokio::select! {
             biased;
             lease = store.lease() => return Some(lease),

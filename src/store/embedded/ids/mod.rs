@@ -10,9 +10,10 @@ mod runs;
 use std::collections::{HashMap, VecDeque};
 
 use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
-use xxhash_rust::xxh3::xxh3_64;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::filter::{self, Filter};
+use super::schema;
 use crate::store::keys::{DedupKey, Digest};
 
 /// What is known of an id.
@@ -105,20 +106,27 @@ pub(super) fn pack(into: &mut Vec<u8>, key: DedupKey, digest: Digest) {
     into.extend_from_slice(&digest.0);
 }
 
-/// A filter as it is saved, with its checksum behind it.
-fn add_sum(mut bits: Vec<u8>) -> Vec<u8> {
-    bits.extend_from_slice(&xxh3_64(&bits).to_le_bytes());
-    bits
+/// Puts the checksum behind what is saved under `key`: a bit that is lost here would forget an id in
+/// silence, or take one event for another.
+pub(super) fn seal(key: i64, mut bytes: Vec<u8>) -> Vec<u8> {
+    let sum = xxh3_64_with_seed(&bytes, key.cast_unsigned());
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes
 }
 
-/// The filter, if it matches its checksum.
-fn with_sum(saved: &[u8]) -> Option<&[u8]> {
-    let (bits, sum) = saved.split_last_chunk()?;
-    (xxh3_64(bits) == u64::from_le_bytes(*sum)).then_some(bits)
+/// What was sealed, if it is as it was.
+pub(super) fn unseal(key: i64, sealed: &[u8]) -> Result<&[u8], rusqlite::Error> {
+    let opened = sealed.split_last_chunk().filter(|(bytes, sum)| {
+        xxh3_64_with_seed(bytes, key.cast_unsigned()) == u64::from_le_bytes(**sum)
+    });
+    match opened {
+        Some((bytes, _)) => Ok(bytes),
+        None => Err(schema::corrupt("some ids do not match their checksum")),
+    }
 }
 
-fn unpack(seq: u64, ids: &[u8]) -> impl Iterator<Item = (DedupKey, Known)> {
-    (seq..)
+fn unpack(seq: i64, ids: &[u8]) -> impl Iterator<Item = (DedupKey, Known)> {
+    (seq.cast_unsigned()..)
         .zip(ids.as_chunks::<PACKED>().0)
         .filter_map(|(seq, id)| {
             let (key, digest) = id.split_at(16);
@@ -159,8 +167,9 @@ impl Ids {
         let mut rows = db.prepare("SELECT seq, ids FROM dedup WHERE seq > ?1 ORDER BY seq")?;
         let mut rows = rows.query([ids.covered])?;
         while let Some(row) = rows.next()? {
-            let seq = row.get::<_, i64>(0)?.cast_unsigned();
-            ids.recent.extend(unpack(seq, row.get_ref(1)?.as_blob()?));
+            let seq = row.get(0)?;
+            let sealed = row.get_ref(1)?.as_blob()?;
+            ids.recent.extend(unpack(seq, unseal(seq, sealed)?));
         }
         Ok(ids)
     }
@@ -173,11 +182,11 @@ impl Ids {
             let run: i64 = row.get(0)?;
             self.covered = self.covered.max(row.get(1)?);
             let column = self.filter.add();
-            // A bit lost here would forget ids in silence; they can be read again.
+            // A damaged one can be made again.
             let saved = row.get_ref(4)?.as_blob().unwrap_or_default();
-            match with_sum(saved) {
-                Some(bits) if self.filter.load(column, bits) => {}
-                Some(_) | None => self.refill(db, run, column)?,
+            match unseal(run, saved) {
+                Ok(bits) if self.filter.load(column, bits) => {}
+                Ok(_) | Err(_) => self.refill(db, run, column)?,
             }
             let ids = usize::try_from(row.get::<_, i64>(3)?).unwrap_or(0);
             self.runs.push_back(Run {
@@ -202,10 +211,11 @@ impl Ids {
 
     /// Makes a filter again from the ids.
     fn refill(&mut self, db: &Connection, run: i64, column: usize) -> Result<(), rusqlite::Error> {
-        let mut rows = db.prepare("SELECT ids FROM id_bucket WHERE k BETWEEN ?1 AND ?2")?;
+        let mut rows = db.prepare("SELECT k, ids FROM id_bucket WHERE k BETWEEN ?1 AND ?2")?;
         let mut rows = rows.query([run * BUCKETS_MAX, (run + 1) * BUCKETS_MAX - 1])?;
         while let Some(row) = rows.next()? {
-            for id in row.get_ref(0)?.as_blob()?.as_chunks::<PACKED_OLD>().0 {
+            let ids = unseal(row.get(0)?, row.get_ref(1)?.as_blob()?)?;
+            for id in ids.as_chunks::<PACKED_OLD>().0 {
                 let (key, _) = id.split_at(16);
                 self.filter
                     .set(column, DedupKey(key.try_into().unwrap_or_default()));
@@ -263,11 +273,13 @@ impl Ids {
         key: DedupKey,
     ) -> Result<Option<Known>, rusqlite::Error> {
         let mut select = db.prepare_cached("SELECT ids FROM id_bucket WHERE k = ?1")?;
-        let mut rows = select.query([run * BUCKETS_MAX + self.size.bucket(key)])?;
+        let bucket = run * BUCKETS_MAX + self.size.bucket(key);
+        let mut rows = select.query([bucket])?;
         let Some(row) = rows.next()? else {
             return Ok(None);
         };
-        let ids = row.get_ref(0)?.as_blob()?.as_chunks::<PACKED_OLD>().0;
+        let ids = unseal(bucket, row.get_ref(0)?.as_blob()?)?;
+        let ids = ids.as_chunks::<PACKED_OLD>().0;
         let Some(id) = ids.iter().find(|id| id.starts_with(&key.0)) else {
             return Ok(None);
         };

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use rusqlite::{Connection, params};
 
-use super::{BUCKETS_MAX, Ids, Run, Sealing, add_sum, pack, unpack};
+use super::{BUCKETS_MAX, Ids, Run, Sealing, pack, seal, unpack, unseal};
 use crate::store::embedded::signed;
 
 /// Buckets written in one slice.
@@ -82,12 +82,11 @@ impl Ids {
         let size = self.size;
         let tx = db.unchecked_transaction()?;
         let end = (sealing.next_bucket + BUCKETS_PER_SLICE).min(1 << size.bits);
-        let mut row = Vec::with_capacity(2048);
         for bucket in sealing.next_bucket..end {
             let from = sealing
                 .sorted
                 .partition_point(|(key, _)| size.bucket(*key) < bucket);
-            row.clear();
+            let mut row = Vec::with_capacity(2048);
             for (key, known) in sealing
                 .sorted
                 .iter()
@@ -97,8 +96,9 @@ impl Ids {
                 pack(&mut row, *key, known.digest);
                 row.extend_from_slice(&known.seq.to_le_bytes());
             }
+            let k = sealing.run.run * BUCKETS_MAX + bucket;
             tx.prepare_cached("INSERT OR REPLACE INTO id_bucket(k, ids) VALUES(?1, ?2)")?
-                .execute(params![sealing.run.run * BUCKETS_MAX + bucket, row])?;
+                .execute(params![k, seal(k, row)])?;
         }
         let complete = end == 1 << size.bits;
         if complete {
@@ -114,7 +114,7 @@ impl Ids {
                     sealing.last_seq,
                     sealing.run.newest_at,
                     signed(sealing.run.ids),
-                    add_sum(self.filter.save(sealing.run.column))
+                    seal(sealing.run.run, self.filter.save(sealing.run.column))
                 ],
             )?;
         }
@@ -189,7 +189,7 @@ impl Ids {
         db.prepare_cached("DELETE FROM dedup WHERE seq <= ?1 AND at < ?2")?
             .execute([*last, before])?;
         for (seq, ids) in &rows {
-            for (key, known) in unpack(seq.cast_unsigned(), ids) {
+            for (key, known) in unpack(*seq, unseal(*seq, ids)?) {
                 // It may have been seen again since.
                 if self.recent.get(&key) == Some(&known) {
                     self.recent.remove(&key);

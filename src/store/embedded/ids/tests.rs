@@ -33,7 +33,7 @@ fn store(db: &Connection, ids: &mut Ids, range: std::ops::Range<u64>, per_commit
         let first = commit[0].cast_signed();
         db.prepare_cached("INSERT INTO dedup(seq, at, ids) VALUES(?1, ?1, ?2)")
             .unwrap()
-            .execute(params![first, packed])
+            .execute(params![first, seal(first, packed)])
             .unwrap();
         ids.maintain(db).unwrap();
     }

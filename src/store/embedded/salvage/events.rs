@@ -186,7 +186,7 @@ impl Salvage<'_> {
 
     /// Looks for what is named and missing in every page of the file. Where names may be missing, too,
     /// it takes every event that may be waiting.
-    pub(super) fn from_pages(&self, doubtful: bool) -> Result<(), rusqlite::Error> {
+    pub(super) fn search_pages(&self, doubtful: bool) -> Result<(), rusqlite::Error> {
         let missing = self
             .new
             .prepare("SELECT 1 FROM named WHERE seq NOT IN (SELECT seq FROM event)")?
@@ -230,8 +230,9 @@ impl Salvage<'_> {
             let head = row(self.old, &head, after).ok().flatten();
             if !head.is_some_and(|head| self.put(PUT_EVENT, &head).unwrap_or(false)) {
                 self.new.execute(
-                    "INSERT INTO event VALUES(?1, coalesce(?2, zeroblob(16)), coalesce(?3, 0), ?4, ?4,
-                       NULL, NULL, '', 'POST', '', NULL, NULL, 0, 0)",
+                    "INSERT INTO event VALUES(?1, coalesce(?2, zeroblob(16)),
+                       coalesce(?3, (SELECT id FROM source GROUP BY NULL HAVING count(*) = 1), 0),
+                       ?4, ?4, NULL, NULL, '', 'POST', '', NULL, NULL, 0, 0)",
                     params![after, blob(&named, 1), integer(&named, 3), self.now.0],
                 )?;
             }

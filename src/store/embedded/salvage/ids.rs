@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use rusqlite::types::Value;
 use rusqlite::{Connection, params};
 
 use super::Salvage;
 use super::walk::{Walk, blob, integer, number};
-use crate::store::embedded::ids::{BUCKETS_MAX, PACKED, PACKED_OLD};
+use crate::store::embedded::ids::{BUCKETS_MAX, PACKED, PACKED_OLD, seal, unseal};
 use crate::store::embedded::{RUN_SIZE, signed};
 
 /// A run as its buckets and what is left of its row say.
@@ -36,8 +37,7 @@ impl Salvage<'_> {
             last: self.high,
         };
         rows.each(|row| {
-            let whole = blob(&row, 2).is_some_and(|ids| ids.len() % PACKED == 0);
-            if whole && number(&row).is_some_and(|seq| seq <= self.high) {
+            if whole(&row, 2) && number(&row).is_some_and(|seq| seq <= self.high) {
                 self.put("INSERT OR IGNORE INTO dedup VALUES(?1, ?2, ?3)", &row)?;
             }
             Ok(())
@@ -69,6 +69,9 @@ impl Salvage<'_> {
             let (Some(k), Some(ids)) = (number(&row), blob(&row, 1)) else {
                 return Ok(());
             };
+            if !whole(&row, 1) {
+                return Ok(());
+            }
             let found = runs.entry(k / BUCKETS_MAX).or_default();
             found.buckets += 1;
             for id in ids.as_chunks::<PACKED_OLD>().0 {
@@ -121,6 +124,12 @@ impl Salvage<'_> {
     }
 }
 
+/// Whether the ids in a column match their checksum.
+fn whole(row: &[Value], column: usize) -> bool {
+    let ids = number(row).zip(blob(row, column));
+    ids.is_some_and(|(key, ids)| unseal(key, ids).is_ok())
+}
+
 /// Overwrites the ids for which `keep` says no; zeros are nobody's key.
 fn clear(
     db: &Connection,
@@ -134,13 +143,14 @@ fn clear(
     let mut after = 0;
     while let Some(row) = super::walk::row(db, &next, after)? {
         after = number(&row).unwrap_or(i64::MAX);
-        let mut ids = blob(&row, 1).unwrap_or_default().to_vec();
+        let mut ids = unseal(after, blob(&row, 1).unwrap_or_default())?.to_vec();
         for (at, id) in ids.chunks_exact_mut(size).enumerate() {
             if !keep(after, at, id)? {
                 id.get_mut(..32).into_iter().for_each(|id| id.fill(0));
             }
         }
-        db.prepare_cached(&write)?.execute(params![after, ids])?;
+        db.prepare_cached(&write)?
+            .execute(params![after, seal(after, ids)])?;
     }
     Ok(())
 }

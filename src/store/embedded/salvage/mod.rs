@@ -105,7 +105,7 @@ impl Salvage<'_> {
         report.holes += self.name_events()?;
         report.holes += self.events()?;
         report.holes += self.standings()?;
-        self.from_pages(report.holes > 0)?;
+        self.search_pages(report.holes > 0)?;
         self.stand_in(&mut report)?;
         report.holes += self.attempts()?;
         report.holes += self.ids()?;
@@ -214,7 +214,7 @@ fn highest(old: &Connection, marked: u64) -> i64 {
             ]
             .into_iter()
             .filter_map(newest)
-            .fold(marked.cast_signed(), i64::max)
+            .fold(0, i64::max)
         },
         u64::cast_signed,
     )

@@ -126,7 +126,7 @@ fn value(kind: u64, rest: &mut &[u8]) -> Option<Value> {
         6 => whole(take(8)?),
         8 => Value::Integer(0),
         9 => Value::Integer(1),
-        12.. if kind % 2 == 0 => {
+        12.. if kind.is_multiple_of(2) => {
             Value::Blob(take(usize::try_from((kind - 12) / 2).ok()?)?.to_vec())
         }
         13.. => {
