@@ -29,6 +29,9 @@ pub(crate) enum Bug {
     OneSourceBlocks,
     /// A signature that is wrong is taken for right.
     ForwardUnverified,
+    /// A start believes the journal that it finds, as SQLite does: after a failed sync that is what
+    /// the page cache shows, not what the disk has.
+    RecoveryTrustsTheJournal,
 }
 
 /// Whether `bug` is in this process.

@@ -4,6 +4,7 @@
 //! that the engine writes itself, the directory, the free space. There is no simulated disk outside
 //! of tests.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::fs::File;
 use std::io::Result;
@@ -20,18 +21,25 @@ pub trait Disk: Debug + Send + Sync {
     /// Takes ownership until what is returned is dropped; `None` if another has it.
     fn own(&self) -> Result<Option<Box<dyn DiskFile>>>;
 
-    /// Opens or creates a file.
-    fn open(&self, name: &str) -> Result<Box<dyn DiskFile>>;
+    /// Opens a file, or creates it if that is wanted; else `NotFound`.
+    fn open(&self, name: &str, create: bool) -> Result<Box<dyn DiskFile>>;
 
     /// Makes the names of new files durable.
     fn sync_directory(&self) -> Result<()>;
 
     /// Bytes free on it.
     fn free_bytes(&self) -> u64;
+
+    /// Keeps what a failed engine leaves behind: no file of it may be closed before this disk has
+    /// crashed. Many failures in one process must not take up its memory for good.
+    fn bury(&self, remains: Box<dyn Any + Send>);
 }
 
 /// A small file that an engine writes itself.
 pub trait DiskFile: Debug + Send {
+    /// How long it is.
+    fn size(&self) -> Result<u64>;
+
     /// Reads exactly as much.
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> Result<()>;
 
@@ -43,6 +51,10 @@ pub trait DiskFile: Debug + Send {
 }
 
 impl DiskFile for File {
+    fn size(&self) -> Result<u64> {
+        Ok(self.metadata()?.len())
+    }
+
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> Result<()> {
         FileExt::read_exact_at(self, into, offset)
     }

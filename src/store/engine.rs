@@ -55,6 +55,12 @@ pub(super) trait Engine: Send {
 
     /// Orderly end.
     fn close(self: Box<Self>) -> Result<(), EngineError>;
+
+    /// The end after a fatal error: nothing is written, synced or closed.
+    fn abandon(self: Box<Self>) {
+        // Closing could sync or checkpoint once more; the process is about to end.
+        std::mem::forget(self);
+    }
 }
 
 /// The read side, on connections of its own; transactions are short.

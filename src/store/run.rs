@@ -72,8 +72,7 @@ impl Writer {
                 tracing::error!(error = %why, "the store failed; nothing more is acknowledged");
                 let error = StoreError::Fatal(why);
                 refuse(self.shared.intake.end(error.clone()), &error);
-                // Closing could sync or checkpoint once more; the process is about to end.
-                std::mem::forget(self.engine);
+                self.engine.abandon();
                 self.shared.failed.send_replace(Some(error));
             }
         }

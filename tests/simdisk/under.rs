@@ -1,12 +1,26 @@
 //! A simulated disk under a store: what `hookgate::store` asks of a disk, in terms of `simdisk`.
 
-use std::io::Result;
+use std::any::Any;
+use std::io::{ErrorKind, Result};
+use std::sync::{Mutex, PoisonError};
 
 use hookgate::store::disk::{Disk, DiskFile};
 
-/// A simulated disk, as a store takes it; clones are the same one.
-#[derive(Clone, Debug)]
-pub(crate) struct Simulated(pub(crate) simdisk::Disk);
+/// A simulated disk, as a store takes it.
+#[derive(Debug)]
+pub(crate) struct Simulated {
+    disk: simdisk::Disk,
+    remains: Mutex<Vec<Box<dyn Any + Send>>>,
+}
+
+impl Simulated {
+    pub(crate) fn new(disk: simdisk::Disk) -> Self {
+        Self {
+            disk,
+            remains: Mutex::default(),
+        }
+    }
+}
 
 #[derive(Debug)]
 struct File(simdisk::DiskFile);
@@ -21,25 +35,42 @@ impl Disk for Simulated {
     }
 
     fn own(&self) -> Result<Option<Box<dyn DiskFile>>> {
-        let file = self.0.open("owner.lock")?;
+        let file = self.disk.open("owner.lock")?;
         let owned = file.try_lock()?;
+        if owned {
+            // Nobody holds the lock any more, so their handles are dead.
+            let mut remains = self.remains.lock().unwrap_or_else(PoisonError::into_inner);
+            remains.clear();
+        }
         Ok(owned.then(|| Box::new(File(file)) as Box<dyn DiskFile>))
     }
 
-    fn open(&self, name: &str) -> Result<Box<dyn DiskFile>> {
-        Ok(Box::new(File(self.0.open(name)?)))
+    fn open(&self, name: &str, create: bool) -> Result<Box<dyn DiskFile>> {
+        if !create && !self.disk.names().iter().any(|known| known == name) {
+            return Err(ErrorKind::NotFound.into());
+        }
+        Ok(Box::new(File(self.disk.open(name)?)))
     }
 
     fn sync_directory(&self) -> Result<()> {
-        self.0.sync_directory()
+        self.disk.sync_directory()
     }
 
     fn free_bytes(&self) -> u64 {
-        self.0.free_bytes()
+        self.disk.free_bytes()
+    }
+
+    fn bury(&self, remains: Box<dyn Any + Send>) {
+        let mut buried = self.remains.lock().unwrap_or_else(PoisonError::into_inner);
+        buried.push(remains);
     }
 }
 
 impl DiskFile for File {
+    fn size(&self) -> Result<u64> {
+        self.0.size()
+    }
+
     fn read_exact_at(&self, into: &mut [u8], offset: u64) -> Result<()> {
         self.0.read_exact_at(into, offset)
     }

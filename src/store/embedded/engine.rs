@@ -163,4 +163,11 @@ impl Engine for Embedded {
         drop(place);
         Ok(())
     }
+
+    fn abandon(self: Box<Self>) {
+        match self.place.disk() {
+            None => std::mem::forget(self),
+            Some(disk) => disk.bury(self),
+        }
+    }
 }

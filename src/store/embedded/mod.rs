@@ -1,8 +1,9 @@
 //! The embedded engine: SQLite in one file, written by one thread.
 //!
 //! - A commit is one transaction in WAL mode with `synchronous = FULL`: durable when it returns.
-//! - The journal that a start finds is first moved into the file and synced: after a failed sync
-//!   it may sit in the page cache only, and duplicates must not be answered from there.
+//! - The journal that a start finds is first written again and synced, then moved into the file:
+//!   after a failed sync it may sit in the page cache only, and duplicates must not be answered
+//!   from there.
 //! - Ids, tallies and queues in memory follow the transaction, never lead it.
 //!
 //! It deliberately does not batch, wait, retry or answer anybody: that is the writer's.
@@ -33,6 +34,7 @@ use super::error::StoreError;
 use super::view::SourceCounts;
 use super::{Config, Keep, Opened};
 use crate::clock::{Clock, UnixMillis};
+use crate::planted::{Bug, planted};
 
 use checkpoint::Checkpointer;
 use commit::{Draft, Tx};
@@ -44,6 +46,7 @@ use record::Sums;
 use sources::Sources;
 
 const PAGE: u64 = 4096;
+const JOURNAL: &str = "hookgate.db-wal";
 /// Bounds are small in tests, so that few events reach them; not in measurements.
 const SMALL: bool = cfg!(all(test, debug_assertions));
 const RUN_SIZE: ids::RunSize = if SMALL {
@@ -93,6 +96,10 @@ pub(super) fn open(config: &Config, clock: &Clock) -> Result<Opened, StoreError>
         why: why.into(),
     };
     let cannot = |error: rusqlite::Error| refuse(error.to_string());
+    if !planted(Bug::RecoveryTrustsTheJournal) {
+        let renewed = place.renew(JOURNAL);
+        renewed.map_err(|error| refuse(error.to_string()))?;
+    }
     let db = schema::open(&database)?;
     let (journal, moved) = checkpoint::checkpoint(&db, "TRUNCATE").map_err(cannot)?;
     if journal != moved {

@@ -11,7 +11,7 @@ use rustix::fs::{FlockOperation, fstatfs, fstatvfs};
 use crate::clock::Clock;
 use crate::planted::{Bug, planted};
 use crate::store::disk::{Disk, DiskFile};
-use crate::store::{Config, StoreError};
+use crate::store::{Config, StoreError, wide};
 
 /// A directory that this process owns until it is dropped.
 pub(super) struct Place {
@@ -76,14 +76,42 @@ impl Place {
 
     /// Opens or creates a small file in it.
     pub(super) fn open(&self, name: &str) -> std::io::Result<Box<dyn DiskFile>> {
+        self.file(name, true)
+    }
+
+    fn file(&self, name: &str, create: bool) -> std::io::Result<Box<dyn DiskFile>> {
         match &self.directory {
             Directory::System(_) => {
                 let mut options = OpenOptions::new();
-                options.read(true).write(true).create(true).truncate(false);
+                options
+                    .read(true)
+                    .write(true)
+                    .create(create)
+                    .truncate(false);
                 Ok(Box::new(options.open(self.path.join(name))?))
             }
-            Directory::Simulated(disk) => disk.open(name),
+            Directory::Simulated(disk) => disk.open(name, create),
         }
+    }
+
+    /// Makes durable what reads of a file show, if there is one: writes it once more as it is, and
+    /// syncs it. After a failed sync it may be in the page cache only and count as clean there;
+    /// another sync alone would then do nothing and say that all is well.
+    pub(super) fn renew(&self, name: &str) -> std::io::Result<()> {
+        let mut file = match self.file(name, false) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        let (mut at, size) = (0, file.size()?);
+        let mut part = vec![0; 256 << 10];
+        while at < size {
+            let left = usize::try_from(size - at).unwrap_or(usize::MAX);
+            part.truncate(left);
+            file.read_exact_at(&mut part, at)?;
+            file.write_all_at(&part, at)?;
+            at += wide(part.len());
+        }
+        file.sync()
     }
 
     /// Makes the names of new files durable.
@@ -110,10 +138,15 @@ impl Place {
     pub(super) fn database(&self) -> Database {
         Database {
             path: self.path.join("hookgate.db"),
-            disk: match &self.directory {
-                Directory::System(_) => None,
-                Directory::Simulated(disk) => Some(Arc::clone(disk)),
-            },
+            disk: self.disk(),
+        }
+    }
+
+    /// The disk, if it is a simulated one.
+    pub(super) fn disk(&self) -> Option<Arc<dyn Disk>> {
+        match &self.directory {
+            Directory::System(_) => None,
+            Directory::Simulated(disk) => Some(Arc::clone(disk)),
         }
     }
 }

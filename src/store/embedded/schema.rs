@@ -81,8 +81,8 @@ pub(super) fn open(database: &Database) -> Result<Connection, StoreError> {
         });
     }
     db.execute_batch(
-        "PRAGMA page_size = 4096; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-         PRAGMA wal_autocheckpoint = 0; PRAGMA journal_size_limit = 67108864;
+        "PRAGMA page_size = 4096; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 0;
+         PRAGMA journal_size_limit = 67108864;
          PRAGMA cache_size = -8192; PRAGMA mmap_size = 0; PRAGMA temp_store = MEMORY;",
     )
     .map_err(cannot)?;
@@ -98,7 +98,7 @@ pub(super) fn open(database: &Database) -> Result<Connection, StoreError> {
             )));
         }
     }
-    let mode: String = pragma(&db, "journal_mode").map_err(cannot)?;
+    let mode = journal_ahead(&db).map_err(cannot)?;
     if mode != "wal" {
         return Err(refuse(format!(
             "its journal mode is {mode} and cannot be set to wal"
@@ -112,6 +112,15 @@ pub(super) fn open(database: &Database) -> Result<Connection, StoreError> {
         create(&db, database.new_key()).map_err(cannot)?;
     }
     Ok(db)
+}
+
+/// Asks for the write-ahead journal; returns the mode that the file has then. For a new file that
+/// is a commit, and it comes after the row with the answer: the statement is run to its end.
+fn journal_ahead(db: &Connection) -> Result<String, rusqlite::Error> {
+    let mut statement = db.prepare("PRAGMA journal_mode = WAL")?;
+    let modes = statement.query_map([], |row| row.get(0))?;
+    let modes: Vec<String> = modes.collect::<Result<_, _>>()?;
+    Ok(modes.concat())
 }
 
 /// Opens a connection for reading, or for checkpoints.

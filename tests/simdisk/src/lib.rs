@@ -146,10 +146,11 @@ impl Disk {
         self.state().trace.clone()
     }
 
-    /// Syncs of a handle whose sync had failed before: each is a lie waiting to be believed.
+    /// Files of which a handle was synced again after its sync had failed: what it says then is a
+    /// lie. One name for each time.
     #[must_use]
-    pub fn second_syncs(&self) -> u64 {
-        self.state().second_syncs
+    pub fn second_syncs(&self) -> Vec<Arc<str>> {
+        self.state().second_syncs.clone()
     }
 
     /// Bytes that the disk says are free; it does not run full by itself.
@@ -217,6 +218,14 @@ impl DiskFile {
     /// The disk is down.
     pub fn try_lock(&self) -> io::Result<bool> {
         lock(&self.state).try_own(&self.handle)
+    }
+
+    /// How long it is.
+    ///
+    /// # Errors
+    /// The disk is down.
+    pub fn size(&self) -> io::Result<u64> {
+        lock(&self.state).size(&self.handle)
     }
 
     /// Reads exactly `into.len()` bytes.

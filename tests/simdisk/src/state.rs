@@ -80,7 +80,7 @@ pub(crate) struct State {
     pub(crate) down: bool,
     pub(crate) faults: Faults,
     pub(crate) trace: Vec<Op>,
-    pub(crate) second_syncs: u64,
+    pub(crate) second_syncs: Vec<Arc<str>>,
     pub(crate) free_bytes: u64,
 }
 
@@ -100,7 +100,7 @@ impl State {
             down: false,
             faults: Faults::default(),
             trace: Vec::new(),
-            second_syncs: 0,
+            second_syncs: Vec::new(),
             free_bytes: 1 << 40,
         }
     }
@@ -271,7 +271,9 @@ impl State {
 
     pub(crate) fn sync(&mut self, handle: &mut Handle) -> io::Result<()> {
         let fault = self.begin(Class::Sync, Some(handle), OpKind::Sync)?;
-        self.second_syncs += u64::from(handle.sync_failed);
+        if handle.sync_failed {
+            self.second_syncs.push(Arc::clone(&handle.name));
+        }
         let Some(inode) = self.inodes.get_mut(&handle.inode) else {
             return Err(error(EIO));
         };

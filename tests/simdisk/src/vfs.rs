@@ -26,7 +26,7 @@ struct Open {
     handle: Handle,
     state: Arc<Mutex<State>>,
     shm: Option<Arc<Shm>>,
-    /// The first sync of a new journal makes its name durable.
+    /// The first sync of a journal makes its name durable.
     sync_directory: bool,
     delete_on_close: bool,
     name: String,
@@ -131,8 +131,8 @@ unsafe extern "C" fn open(
         return ffi::SQLITE_CANTOPEN;
     };
     let mut disk = lock(&state);
-    let existed = disk.exists(name);
-    let Ok(handle) = disk.open(name, flags & ffi::SQLITE_OPEN_CREATE != 0) else {
+    let create = flags & ffi::SQLITE_OPEN_CREATE != 0;
+    let Ok(handle) = disk.open(name, create) else {
         return ffi::SQLITE_CANTOPEN;
     };
     drop(disk);
@@ -142,7 +142,7 @@ unsafe extern "C" fn open(
         handle,
         name: name.to_owned(),
         shm: None,
-        sync_directory: !existed && flags & journal != 0,
+        sync_directory: create && flags & journal != 0,
         delete_on_close: flags & ffi::SQLITE_OPEN_DELETEONCLOSE != 0,
         state,
     }));
