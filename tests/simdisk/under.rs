@@ -9,7 +9,7 @@ use hookgate::store::disk::{Disk, DiskFile};
 /// A simulated disk, as a store takes it.
 #[derive(Debug)]
 pub(crate) struct Simulated {
-    disk: simdisk::Disk,
+    pub(crate) disk: simdisk::Disk,
     remains: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
