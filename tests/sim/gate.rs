@@ -67,7 +67,7 @@ pub(crate) struct Running {
 }
 
 /// What a store needs to be opened.
-pub(crate) fn store_config(schedule: &Schedule, disk: &Simulated) -> store::Config {
+pub(crate) fn store_config(schedule: &Schedule, disk: &Arc<Simulated>) -> store::Config {
     let long = Duration::from_secs(400 * 24 * 3600);
     store::Config {
         path: disk.disk.path(),
@@ -81,14 +81,14 @@ pub(crate) fn store_config(schedule: &Schedule, disk: &Simulated) -> store::Conf
         low_space_bytes: LOW_SPACE,
         backlog_bytes_max: schedule.backlog_bytes,
         dedup_windows: std::collections::HashMap::new(),
-        disk: Some(Arc::new(disk.clone())),
+        disk: Some(Arc::clone(disk) as Arc<dyn store::disk::Disk>),
     }
 }
 
 /// Opens the store as a start of the gate does.
 pub(crate) fn open(
     schedule: &Schedule,
-    disk: &Simulated,
+    disk: &Arc<Simulated>,
     clock: &Clock,
     entropy: &Entropy,
     lag: impl Fn() -> Duration + Send + 'static,
@@ -130,7 +130,6 @@ impl Running {
         let config = server::Config {
             connections_max: 64,
             connections_per_peer_max: 64,
-            trusted_proxies: Vec::new(),
             tls: None,
         };
         let server = Server::new(&config, intake.clone(), entropy.clone(), None);

@@ -168,7 +168,10 @@ impl Schedule {
         let length = lives.iter().map(|life| life.length + life.pause).sum();
         let mut messages = messages(rng);
         let mut sendings: Vec<_> = (0..messages.len())
-            .flat_map(|message| copies(rng, message, length))
+            .flat_map(|message| {
+                let forged = messages[message].forgery.is_some();
+                copies(rng, message, forged, length)
+            })
             .collect();
         let mut weather = weather(rng, length);
         if rarely(rng, 8) {
@@ -297,7 +300,7 @@ fn flood(rng: &mut Rng, from: Duration, messages: &mut Vec<Message>, sendings: &
 }
 
 /// Senders of one message: most alone, some two at nearly the same time, some again much later.
-fn copies(rng: &mut Rng, message: usize, length: Duration) -> Vec<Sending> {
+fn copies(rng: &mut Rng, message: usize, forged: bool, length: Duration) -> Vec<Sending> {
     let at = within(rng, length);
     let mut times = vec![at];
     if rarely(rng, 4) {
@@ -310,6 +313,9 @@ fn copies(rng: &mut Rng, message: usize, length: Duration) -> Vec<Sending> {
     let sending = |at| {
         let mut manners: Vec<_> = (0..rng.usize(0..4)).map(|_| Manner::draw(rng)).collect();
         manners.push(Manner::Patient);
+        if forged {
+            manners.truncate(1);
+        }
         Sending {
             message,
             at,

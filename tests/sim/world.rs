@@ -10,6 +10,7 @@ use hookgate::clock::Clock;
 use hookgate::entropy::Entropy;
 use hookgate::shutdown::Stage;
 use hookgate::store::{Content, Filter, State, Store, StoredEvent, Summary};
+use simdisk::Disk;
 use tokio::runtime::Builder;
 use tokio::task::{JoinHandle, yield_now};
 
@@ -33,7 +34,9 @@ pub(crate) struct World {
     schedule: Arc<Schedule>,
     history: History,
     senders: Senders,
-    disk: Simulated,
+    disk: Disk,
+    /// The same as a store takes it.
+    under: Arc<Simulated>,
     entropy: Entropy,
     rng: Rng,
     /// True time.
@@ -63,9 +66,11 @@ enum Ended {
 pub(crate) fn run(schedule: Schedule, told: bool) -> Report {
     let schedule = Arc::new(schedule);
     let history = History::new(told);
+    let disk = Disk::new(schedule.seed);
     let world = World {
         senders: Senders::new(&schedule, &history),
-        disk: Simulated::new(simdisk::Disk::new(schedule.seed)),
+        under: Arc::new(Simulated::new(disk.clone())),
+        disk,
         entropy: Entropy::seeded(schedule.seed),
         rng: Rng::with_seed(!schedule.seed),
         now: Duration::ZERO,
@@ -133,15 +138,14 @@ impl World {
         for _ in 0..times {
             let nth = self.rng.u64(0..40);
             self.disk
-                .disk
                 .fail_nth(nth, simdisk::Fault::Crash, simdisk::Repeat::Once);
             let disk = self.disk.clone();
             in_a_runtime(async {
                 let clock = Clock::simulated(START.plus(self.now));
-                let opened = gate::open(&self.schedule, &disk, &clock, &self.entropy, || {
+                let opened = gate::open(&self.schedule, &self.under, &clock, &self.entropy, || {
                     Duration::ZERO
                 });
-                disk.disk.crash();
+                disk.crash();
                 drop(opened);
             });
             self.history
@@ -162,15 +166,15 @@ impl World {
                 format_args!("life {} ends: {}", self.life, ended.word()),
             );
             match ended {
-                Ended::Power => self.disk.disk.crash(),
-                Ended::Exit | Ended::Order | Ended::Checked => self.disk.disk.kill(),
+                Ended::Power => self.disk.crash(),
+                Ended::Exit | Ended::Order | Ended::Checked => self.disk.kill(),
             }
             if matches!(ended, Ended::Power | Ended::Exit) {
                 self.history.seen().crashes.push(self.now);
             }
             ended
         });
-        self.disk.disk.set_free_bytes(u64::MAX);
+        self.disk.set_free_bytes(u64::MAX);
         self.now += life.pause;
         matches!(ended, Ended::Checked)
     }
@@ -179,7 +183,7 @@ impl World {
         let clock = Clock::simulated(START.plus(self.now));
         let calm = Arc::new(AtomicBool::new(false));
         let lag = gate::lag(life, self.rng.u64(..), &calm);
-        let store = match gate::open(&self.schedule, &self.disk, &clock, &self.entropy, lag) {
+        let store = match gate::open(&self.schedule, &self.under, &clock, &self.entropy, lag) {
             Ok(store) => store,
             Err(error) => {
                 self.history
@@ -225,15 +229,15 @@ impl World {
             biased;
             error = store.failed() => {
                 self.history.note(timeline.now(), format_args!("the store failed: {error}"));
-                return if self.disk.disk.is_down() || self.rng.u32(0..4) == 0 { Ended::Power } else { Ended::Exit };
+                return if self.disk.is_down() || self.rng.u32(0..4) == 0 { Ended::Power } else { Ended::Exit };
             }
             () = over => {}
         }
         if finale {
             tasks.iter().for_each(JoinHandle::abort);
             clock.jump(clock.steady().0 - clock.wall().0);
-            self.disk.disk.heal();
-            self.disk.disk.set_free_bytes(u64::MAX);
+            self.disk.heal();
+            self.disk.set_free_bytes(u64::MAX);
             app.calm_down();
             running.calm_down();
             self.drain(&running, &stage, timeline, &door).await;
@@ -243,7 +247,7 @@ impl World {
             End::Power => Ended::Power,
             End::Kill => Ended::Exit,
             End::Stop => {
-                if running.stop().await && !self.disk.disk.is_down() {
+                if running.stop().await && !self.disk.is_down() {
                     Ended::Order
                 } else {
                     Ended::Exit
@@ -304,7 +308,7 @@ impl World {
     fn look(&mut self) -> bool {
         in_a_runtime(async {
             let clock = Clock::simulated(START.plus(self.now));
-            let opened = gate::open(&self.schedule, &self.disk, &clock, &self.entropy, || {
+            let opened = gate::open(&self.schedule, &self.under, &clock, &self.entropy, || {
                 Duration::ZERO
             });
             let Ok(store) = opened else {
@@ -312,7 +316,7 @@ impl World {
             };
             self.check_start(&store).await;
             self.check_end(&store).await;
-            self.disk.disk.kill();
+            self.disk.kill();
             true
         })
     }
@@ -438,7 +442,7 @@ async fn replay(schedule: Arc<Schedule>, history: History, store: Store, timelin
 }
 
 /// What goes wrong with the disk in one life.
-async fn trouble(life: Life, history: History, disk: Simulated, timeline: Timeline) {
+async fn trouble(life: Life, history: History, disk: Disk, timeline: Timeline) {
     let born = timeline.now();
     let mut steps = Vec::new();
     if let Some((from, to)) = life.full {
@@ -453,10 +457,10 @@ async fn trouble(life: Life, history: History, disk: Simulated, timeline: Timeli
     for (at, step) in steps {
         timeline.until(born + at).await;
         match (step, life.fault) {
-            (0, _) => disk.disk.set_free_bytes(LOW_SPACE / 2),
-            (1, _) => disk.disk.set_free_bytes(u64::MAX),
-            (2, Some(fault)) => disk.disk.fail_nth(fault.nth, fault.fault, fault.repeat),
-            _ => disk.disk.heal(),
+            (0, _) => disk.set_free_bytes(LOW_SPACE / 2),
+            (1, _) => disk.set_free_bytes(u64::MAX),
+            (2, Some(fault)) => disk.fail_nth(fault.nth, fault.fault, fault.repeat),
+            _ => disk.heal(),
         }
         if step % 2 == 0 {
             history.seen().faults += 1;

@@ -2,22 +2,22 @@
 
 use std::any::Any;
 use std::io::{ErrorKind, Result};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use hookgate::store::disk::{Disk, DiskFile};
 
-/// A simulated disk, as a store takes it; clones are the same one.
-#[derive(Clone, Debug)]
+/// A simulated disk, as a store takes it.
+#[derive(Debug)]
 pub(crate) struct Simulated {
     pub(crate) disk: simdisk::Disk,
-    remains: Arc<Mutex<Vec<Box<dyn Any + Send>>>>,
+    remains: Mutex<Vec<Box<dyn Any + Send>>>,
 }
 
 impl Simulated {
     pub(crate) fn new(disk: simdisk::Disk) -> Self {
         Self {
             disk,
-            remains: Arc::default(),
+            remains: Mutex::default(),
         }
     }
 }
