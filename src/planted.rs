@@ -95,6 +95,15 @@ pub(crate) enum Bug {
     UnsignedTimestampTrusted,
     /// The beginning of the admin token is taken for all of it.
     AdminTokenPrefixCompare,
+    /// A failed sync is taken for something that passes, and what comes next is synced through the
+    /// same descriptor: most databases, until 2018.
+    RetrySync,
+    /// The id of an event counts as seen although its commit failed: claim first, store later.
+    ClaimBeforeStore,
+    /// A stored event that does not match its checksum is skipped, and nobody hears of it.
+    DropOnBadChecksum,
+    /// A start that finds the end of the store gone gives its numbers out again.
+    ReuseSequence,
 }
 
 /// Whether `bug` is in this process.

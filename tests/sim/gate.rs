@@ -128,6 +128,7 @@ impl Running {
             &forwarding,
         );
         let config = server::Config {
+            trusted_proxies: Vec::new(),
             connections_max: 64,
             connections_per_peer_max: 64,
             tls: None,

@@ -212,6 +212,7 @@ impl Embedded {
         }
         match stored.condition {
             Condition::Whole => Ok(Some(Claimed::Ready(ready(stored, standing)))),
+            Condition::Damaged if planted(Bug::DropOnBadChecksum) => Ok(None),
             Condition::Damaged => Ok(Some(self.quarantine(seq, stored.event))),
             Condition::Erased => Ok(Some(dead(seq, stored.event, DeadReason::Erased))),
         }

@@ -40,6 +40,7 @@ use super::Keep;
 use super::engine::{Batch, Committed, EngineError};
 use super::view::SourceCounts;
 use crate::clock::{Clock, UnixMillis};
+use crate::planted::{Bug, planted};
 
 use checkpoint::Checkpointer;
 use commit::{Draft, Tx};
@@ -242,6 +243,7 @@ fn classify(error: &rusqlite::Error) -> EngineError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory) => {
             EngineError::Unavailable(why())
         }
+        _ if planted(Bug::RetrySync) => EngineError::Unavailable(why()),
         _ => EngineError::Fatal(why()),
     }
 }
