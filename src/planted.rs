@@ -32,6 +32,15 @@ pub(crate) enum Bug {
     /// A start believes the journal that it finds, as SQLite does: after a failed sync that is what
     /// the page cache shows, not what the disk has.
     RecoveryTrustsTheJournal,
+    /// A failed sync is taken for something that passes, and what comes next is synced through the
+    /// same descriptor: most databases, until 2018.
+    RetrySync,
+    /// The id of an event counts as seen although its commit failed: claim first, store later.
+    ClaimBeforeStore,
+    /// A stored event that does not match its checksum is skipped, and nobody hears of it.
+    DropOnBadChecksum,
+    /// A start that finds the end of the store gone gives its numbers out again.
+    ReuseSequence,
 }
 
 /// Whether `bug` is in this process.

@@ -8,6 +8,7 @@ use super::schema::PENDING;
 use super::{Embedded, classify};
 use crate::clock::UnixMillis;
 use crate::event::{Event, EventId, HeaderList, SourceName};
+use crate::planted::{Bug, planted};
 use crate::store::backlog::Ready;
 use crate::store::engine::{Claim, Claimed, EngineError, Mark};
 use crate::store::lease::{DeadReason, Settlement};
@@ -198,6 +199,9 @@ impl Embedded {
                         replay: replay.unwrap_or(false),
                         event: Arc::new(stored.event),
                     })));
+                }
+                if planted(Bug::DropOnBadChecksum) {
+                    return Ok(None);
                 }
                 let reason = match stored.condition {
                     Condition::Erased => DeadReason::Erased,

@@ -152,7 +152,11 @@ impl Embedded {
             );
         }
         // A number is never given out twice.
-        let high = high.max(marked);
+        let high = if planted(Bug::ReuseSequence) {
+            high
+        } else {
+            high.max(marked)
+        };
         let ids = Ids::load(&db, RUN_SIZE).map_err(text)?;
         let mut engine = Self {
             checkpointer: Checkpointer::start(&place.database(), mark)?,
@@ -322,6 +326,7 @@ fn classify(error: &rusqlite::Error) -> EngineError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory) => {
             EngineError::Unavailable(why())
         }
+        _ if planted(Bug::RetrySync) => EngineError::Unavailable(why()),
         _ => EngineError::Fatal(why()),
     }
 }

@@ -13,6 +13,9 @@ use crate::planted::{Bug, planted};
 use crate::store::disk::{Disk, DiskFile};
 use crate::store::{Config, StoreError, wide};
 
+/// Bytes of a file that are held in memory to write them again.
+const PART: usize = 256 << 10;
+
 /// A directory that this process owns until it is dropped.
 pub(super) struct Place {
     pub(super) path: PathBuf,
@@ -103,10 +106,9 @@ impl Place {
             file => file?,
         };
         let (mut at, size) = (0, file.size()?);
-        let mut part = vec![0; 256 << 10];
+        let mut part = vec![0; PART.min(usize::try_from(size).unwrap_or(PART))];
         while at < size {
-            let left = usize::try_from(size - at).unwrap_or(usize::MAX);
-            part.truncate(left);
+            part.truncate(usize::try_from(size - at).unwrap_or(PART));
             file.read_exact_at(&mut part, at)?;
             file.write_all_at(&part, at)?;
             at += wide(part.len());

@@ -1,5 +1,7 @@
 //! One file: what is durable, what the page cache shows, and the way from one to the other.
 
+use std::ops::Range;
+
 use fastrand::Rng;
 
 /// What a disk writes as a whole.
@@ -18,6 +20,8 @@ pub(crate) struct File {
     durable: Vec<u8>,
     /// What a sync has to write, in order.
     unsynced: Vec<Change>,
+    /// Where reads fail.
+    bad: Vec<Range<usize>>,
 }
 
 impl File {
@@ -25,16 +29,27 @@ impl File {
         &self.cached
     }
 
-    /// Reads what there is; returns how much that was.
-    pub(crate) fn read(&self, into: &mut [u8], offset: usize) -> usize {
+    pub(crate) fn spoil(&mut self, bytes: Range<usize>) {
+        self.bad.push(bytes);
+    }
+
+    /// Reads what there is; returns how much that was, or `None` if it cannot be read.
+    pub(crate) fn read(&self, into: &mut [u8], offset: usize) -> Option<usize> {
+        let asked = offset..offset.saturating_add(into.len());
+        if self.bad.iter().any(|bad| overlap(bad, &asked)) {
+            return None;
+        }
         let rest = self.cached.get(offset..).unwrap_or_default();
         let count = rest.len().min(into.len());
         into[..count].copy_from_slice(&rest[..count]);
-        count
+        Some(count)
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8], offset: usize) {
         let bytes = bytes.to_vec();
+        // What is written anew can be read again.
+        let written = offset..offset + bytes.len();
+        self.bad.retain(|bad| !overlap(bad, &written));
         if offset + bytes.len() > self.cached.len() {
             self.resize(offset + bytes.len());
         }
@@ -115,6 +130,10 @@ impl Change {
             Self::Size(size) => content.resize(*size, 0),
         }
     }
+}
+
+fn overlap(one: &Range<usize>, other: &Range<usize>) -> bool {
+    one.start < other.end && other.start < one.end
 }
 
 /// In which order the disk had been writing. Chance alone would hardly ever let a whole commit

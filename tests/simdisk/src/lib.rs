@@ -30,6 +30,7 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -179,6 +180,11 @@ impl Disk {
     /// Damages a file behind everybody's back, durably.
     pub fn edit(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         self.state().edit(name, change);
+    }
+
+    /// Reads of these bytes of a file fail with EIO, also after a crash, until they are written anew.
+    pub fn spoil(&self, name: &str, bytes: Range<u64>) {
+        self.state().spoil(name, bytes);
     }
 
     /// Opens or creates a file.

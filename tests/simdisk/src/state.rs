@@ -158,6 +158,16 @@ impl State {
         }
     }
 
+    pub(crate) fn spoil(&mut self, name: &str, bytes: std::ops::Range<u64>) {
+        let inode = self
+            .names
+            .get(name)
+            .and_then(|inode| self.inodes.get_mut(inode));
+        if let Some(inode) = inode {
+            inode.file.spoil(size(bytes.start)..size(bytes.end));
+        }
+    }
+
     /// Opens a file; an empty name is a temporary file.
     pub(crate) fn open(&mut self, name: &str, create: bool) -> io::Result<Handle> {
         let boot = self.boot;
@@ -236,7 +246,8 @@ impl State {
         if self.begin(Class::Read, Some(handle), kind)?.is_some() {
             return Err(error(EIO));
         }
-        Ok(self.inode(handle)?.file.read(into, size(offset)))
+        let read = self.inode(handle)?.file.read(into, size(offset));
+        read.ok_or_else(|| error(EIO))
     }
 
     pub(crate) fn write(&mut self, handle: &Handle, bytes: &[u8], offset: u64) -> io::Result<()> {

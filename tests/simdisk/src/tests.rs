@@ -182,3 +182,19 @@ fn the_same_seed_is_the_same_history() {
     let (one, other) = (run(), run());
     assert_eq!(one, other);
 }
+
+#[test]
+fn what_is_spoiled_cannot_be_read_until_it_is_written_anew() {
+    let disk = Disk::new(0);
+    let mut file = disk.open("a").unwrap();
+    file.write_all_at(&[1; 20], 0).unwrap();
+    file.sync().unwrap();
+    disk.sync_directory().unwrap();
+    disk.spoil("a", 5..6);
+    disk.crash();
+    let file = disk.open("a").unwrap();
+    file.read_exact_at(&mut [0; 5], 0).unwrap();
+    file.read_exact_at(&mut [0; 6], 0).unwrap_err();
+    file.write_all_at(&[2; 6], 0).unwrap();
+    file.read_exact_at(&mut [0; 20], 0).unwrap();
+}

@@ -154,6 +154,23 @@ impl World {
         answer
     }
 
+    /// What was refused comes again, and now nothing fails.
+    pub(super) fn senders_try_again(&mut self) {
+        for sent in self.model.refused() {
+            self.accept(sent).expect("nothing fails any more");
+        }
+    }
+
+    /// The number of the next event.
+    pub(super) fn next_number(&self) -> u64 {
+        self.lease().expect("an event is due").seq
+    }
+
+    /// Damaged and lost events that the store knows of.
+    pub(super) fn damaged(&self) -> u64 {
+        self.run(async |store| store.stats()).damaged
+    }
+
     /// The next event, if one is due.
     fn lease(&self) -> Option<Lease> {
         let longest = Duration::from_millis(5);
@@ -259,8 +276,7 @@ impl World {
             of.count() as u64
         });
         assert_eq!(counted, there, "the counts are those of the events");
-        let stats = self.run(async |store| store.stats());
-        assert_eq!(stats.damaged, 0, "nothing is damaged or known to be lost");
+        assert_eq!(self.damaged(), 0, "nothing is damaged or known to be lost");
     }
 
     /// The app takes everything.
