@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use std::fs::File;
 use std::io::Result;
 use std::os::unix::fs::FileExt;
+use std::time::Duration;
 
 /// A disk that is not the system's. A store on it runs no thread of its own beside the writer's.
 pub trait Disk: Debug + Send + Sync {
@@ -29,6 +30,11 @@ pub trait Disk: Debug + Send + Sync {
 
     /// Bytes free on it.
     fn free_bytes(&self) -> u64;
+
+    /// How long it takes until it gets to the next commit.
+    fn lag(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// Keeps what a failed engine leaves behind: no file of it may be closed before this disk has
     /// crashed. Many failures in one process must not take up its memory for good.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::disk::Disk;
 use super::error::StoreError;
 use super::intake::Work;
 use super::shared::lock;
@@ -28,13 +29,12 @@ impl Writer {
         self.end(end);
     }
 
-    /// The same as a task, where a simulation keeps the time; it says how long the disk takes until
-    /// it gets to the next work.
-    pub(super) async fn run_in_place(mut self, lag: impl Fn() -> Duration + Send) {
+    /// The same as a task, where a simulation keeps the time: a slow disk lets others run meanwhile.
+    pub(super) async fn run_in_place(mut self, disk: Option<Arc<dyn Disk>>) {
         let end = loop {
             let work = self.shared.intake.taken(self.sleep()).await;
-            if !work.is_empty() {
-                tokio::time::sleep(lag()).await;
+            if let Some(disk) = disk.as_ref().filter(|_| !work.is_empty()) {
+                tokio::time::sleep(disk.lag()).await;
             }
             if let Some(end) = self.go(work) {
                 break end;

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
@@ -84,7 +83,7 @@ impl Store {
     }
 
     /// The same without threads: everything happens on the runtime, or where it is asked for, so
-    /// that a simulation decides when. Each commit first waits as long as `lag` says.
+    /// that a simulation decides when.
     ///
     /// # Errors
     /// As [`Store::open`].
@@ -93,13 +92,12 @@ impl Store {
         config: &Config,
         clock: Clock,
         entropy: Entropy,
-        lag: impl Fn() -> Duration + Send + 'static,
         runtime: &tokio::runtime::Handle,
     ) -> Result<Self, StoreError> {
         let opened = embedded::open(config, &clock)?;
         let (mut handle, writer, commits) = assemble(config, opened, clock, entropy)?;
         runtime.spawn(writer::answer(commits));
-        let task = runtime.spawn(writer.run_in_place(lag));
+        let task = runtime.spawn(writer.run_in_place(config.disk.clone()));
         handle.writer = Mutex::new(Some(WriterHandle::Task(task)));
         handle.in_place = true;
         Ok(Self {

@@ -220,7 +220,7 @@ impl App {
                     retry_after: rng.bool().then(|| rng.u64(1..60)),
                 },
                 Mood::Slow => answer(200, rng.u64(2_000..7_000)),
-                _ => wild(rng),
+                Mood::Wild | Mood::Fine | Mood::Down | Mood::Deaf => wild(rng),
             }
         })
     }

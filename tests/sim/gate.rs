@@ -1,11 +1,9 @@
 //! The gate of one life: all its real parts, wired as `gateway` does it, on a simulated disk, network
 //! and clock.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
-use fastrand::Rng;
 use hookgate::clock::Clock;
 use hookgate::config::{Config, Inputs};
 use hookgate::entropy::Entropy;
@@ -20,7 +18,7 @@ use hookgate::shutdown::Stage;
 use hookgate::store::{self, CapturedSecrets, Keep, Store, StoreError};
 
 use crate::app::PATIENCE;
-use crate::schedule::{Life, Schedule};
+use crate::schedule::Schedule;
 use crate::sender::SIGNERS;
 use crate::under::Simulated;
 
@@ -62,8 +60,6 @@ pub(crate) struct Running {
     gate: Arc<Gate>,
     intake: Stage,
     forwarding: Stage,
-    /// From then on the disk is quick.
-    calm: Arc<AtomicBool>,
 }
 
 /// What a store needs to be opened.
@@ -91,11 +87,10 @@ pub(crate) fn open(
     disk: &Arc<Simulated>,
     clock: &Clock,
     entropy: &Entropy,
-    lag: impl Fn() -> Duration + Send + 'static,
 ) -> Result<Store, StoreError> {
     let config = store_config(schedule, disk);
     let runtime = tokio::runtime::Handle::current();
-    Store::open_in_place(&config, clock.clone(), entropy.clone(), lag, &runtime)
+    Store::open_in_place(&config, clock.clone(), entropy.clone(), &runtime)
 }
 
 impl Running {
@@ -105,7 +100,6 @@ impl Running {
         store: Store,
         clock: &Clock,
         entropy: &Entropy,
-        calm: &Arc<AtomicBool>,
         (door, app): (Address, Address),
     ) -> Self {
         let (intake, forwarding) = (Stage::in_place(), Stage::in_place());
@@ -142,13 +136,7 @@ impl Running {
             gate,
             intake,
             forwarding,
-            calm: Arc::clone(calm),
         }
-    }
-
-    /// The disk is quick from now on.
-    pub(crate) fn calm_down(&self) {
-        self.calm.store(true, Ordering::SeqCst);
     }
 
     /// Stops in order; whether all attempts were finished and written.
@@ -159,22 +147,6 @@ impl Running {
         let finished = self.forwarding.stop(patience).await;
         self.store.clone().close().await;
         finished
-    }
-}
-
-/// How long the disk takes until it gets to a commit.
-pub(crate) fn lag(
-    life: &Life,
-    seed: u64,
-    calm: &Arc<AtomicBool>,
-) -> impl Fn() -> Duration + Send + use<> {
-    let (longest, rng) = (life.lag, Mutex::new(Rng::with_seed(seed)));
-    let calm = Arc::clone(calm);
-    move || {
-        if calm.load(Ordering::SeqCst) {
-            return Duration::ZERO;
-        }
-        longest.mul_f64(rng.lock().expect("a lock").f64())
     }
 }
 

@@ -17,6 +17,7 @@ mod app;
 mod gate;
 mod history;
 mod http;
+mod mail;
 mod network;
 mod oracle;
 mod schedule;
@@ -27,6 +28,7 @@ mod senders;
 #[path = "../it/support/sender.rs"]
 #[expect(dead_code, reason = "shared with the integration tests")]
 mod signing;
+mod trouble;
 #[path = "../simdisk/under.rs"]
 mod under;
 mod world;

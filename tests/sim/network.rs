@@ -76,7 +76,12 @@ impl Place for AppSide {
             match self.0.mood() {
                 Mood::Down => return Err(io::ErrorKind::ConnectionRefused.into()),
                 Mood::Deaf => return std::future::pending().await,
-                _ => {}
+                Mood::Fine
+                | Mood::Hanging
+                | Mood::Failing
+                | Mood::Busy
+                | Mood::Slow
+                | Mood::Wild => {}
             }
             let (ours, theirs) = duplex(self.0.wire_bytes());
             self.0.open(theirs);

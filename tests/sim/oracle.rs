@@ -22,7 +22,8 @@ use hookgate::store::{State, Summary};
 use crate::app::PATIENCE;
 use crate::gate::RETRY_MAX;
 use crate::history::{Answer, Delivery, Outcome, Seen};
-use crate::schedule::{Message, Schedule};
+use crate::mail::Message;
+use crate::schedule::Schedule;
 use crate::sender::source_of;
 
 /// So many turns another source may have at once: its attempts under way, what was read back from

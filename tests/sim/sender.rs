@@ -11,8 +11,9 @@ use tokio::time::{sleep, timeout};
 
 use crate::history::{Answer, History, Timeline};
 use crate::http::Reader;
+use crate::mail::{Forgery, Manner, Message, SOURCES, Sending};
 use crate::network::Door;
-use crate::schedule::{Forgery, Manner, Message, SOURCES, Schedule, Sending};
+use crate::schedule::Schedule;
 use crate::senders::Sender as Signer;
 use crate::signing;
 
@@ -120,10 +121,11 @@ impl Senders {
             return false;
         };
         let answer = send(&mut stream, &request, manner);
-        let answer = match manner {
-            Manner::GoesAway(after) => timeout(after, answer).await.ok().flatten(),
-            _ => timeout(PATIENCE, answer).await.ok().flatten(),
+        let patience = match manner {
+            Manner::GoesAway(after) => after,
+            Manner::Patient | Manner::Pieces(_) | Manner::Breaks(_) | Manner::Stalls(_) => PATIENCE,
         };
+        let answer = timeout(patience, answer).await.ok().flatten();
         let at = timeline.now();
         let Some(answer) = answer else {
             self.history

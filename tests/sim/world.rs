@@ -1,8 +1,7 @@
 //! One run: the lives of the gate one after the other, what goes wrong in them, and the end.
 
 use std::collections::HashSet;
-use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -15,12 +14,13 @@ use tokio::runtime::Builder;
 use tokio::task::{JoinHandle, yield_now};
 
 use crate::app::{App, PATIENCE};
-use crate::gate::{self, LOW_SPACE, RETRY_MAX, Running};
+use crate::gate::{self, RETRY_MAX, Running};
 use crate::history::{History, Timeline};
 use crate::network::{Door, app_address};
 use crate::oracle::{self, Stored};
 use crate::schedule::{End, Life, Schedule};
 use crate::sender::{START, Senders};
+use crate::trouble::Trouble;
 use crate::under::Simulated;
 
 /// By then everything is taken or dead once faults have stopped: the longest wait for a retry, the
@@ -142,9 +142,7 @@ impl World {
             let disk = self.disk.clone();
             in_a_runtime(async {
                 let clock = Clock::simulated(START.plus(self.now));
-                let opened = gate::open(&self.schedule, &self.under, &clock, &self.entropy, || {
-                    Duration::ZERO
-                });
+                let opened = gate::open(&self.schedule, &self.under, &clock, &self.entropy);
                 disk.crash();
                 drop(opened);
             });
@@ -181,9 +179,10 @@ impl World {
 
     async fn lived(&mut self, life: &Life, timeline: Timeline, finale: bool) -> Ended {
         let clock = Clock::simulated(START.plus(self.now));
-        let calm = Arc::new(AtomicBool::new(false));
-        let lag = gate::lag(life, self.rng.u64(..), &calm);
-        let store = match gate::open(&self.schedule, &self.under, &clock, &self.entropy, lag) {
+        let (longest, lags) = (life.lag, Mutex::new(self.rng.fork()));
+        self.under
+            .lags(move || longest.mul_f64(lags.lock().expect("a lock").f64()));
+        let store = match gate::open(&self.schedule, &self.under, &clock, &self.entropy) {
             Ok(store) => store,
             Err(error) => {
                 self.history
@@ -196,64 +195,58 @@ impl World {
         let app = App::new(&self.schedule, &self.history, timeline, &stage);
         let (door, listen) = Door::new(self.schedule.wire_bytes);
         let addresses = (listen, app_address(&app));
-        let running = Running::start(
-            &self.schedule,
-            store.clone(),
-            &clock,
-            &self.entropy,
-            &calm,
-            addresses,
-        )
-        .await;
+        let (schedule, entropy) = (&self.schedule, &self.entropy);
+        let running = Running::start(schedule, store, &clock, entropy, addresses).await;
         let mut tasks = self.senders(&stage, timeline, &door, false);
-        tasks.push(stage.spawn(jump(Arc::clone(&self.schedule), clock.clone(), timeline)));
-        tasks.push(stage.spawn(replay(
-            Arc::clone(&self.schedule),
-            self.history.clone(),
-            store.clone(),
+        let trouble = Trouble {
+            schedule: Arc::clone(&self.schedule),
+            history: self.history.clone(),
             timeline,
-        )));
-        tasks.push(stage.spawn(trouble(
-            *life,
-            self.history.clone(),
-            self.disk.clone(),
-            timeline,
-        )));
-        let over = async {
-            tokio::time::sleep(life.length).await;
-            for _ in 0..life.steps {
-                yield_now().await;
-            }
         };
-        tokio::select! {
-            biased;
-            error = store.failed() => {
-                self.history.note(timeline.now(), format_args!("the store failed: {error}"));
-                return if self.disk.is_down() || self.rng.u32(0..4) == 0 { Ended::Power } else { Ended::Exit };
-            }
-            () = over => {}
+        let disk = self.disk.clone();
+        tasks.push(stage.spawn(trouble.clone().of_the_clock(clock.clone())));
+        tasks.push(stage.spawn(trouble.clone().of_an_operator(running.store.clone())));
+        tasks.push(stage.spawn(trouble.of_the_disk(*life, disk)));
+        if let Some(ended) = self.goes_on(life, &running.store, timeline).await {
+            return ended;
         }
         if finale {
             tasks.iter().for_each(JoinHandle::abort);
             clock.jump(clock.steady().0 - clock.wall().0);
             self.disk.heal();
             self.disk.set_free_bytes(u64::MAX);
+            self.under.lags(|| Duration::ZERO);
             app.calm_down();
-            running.calm_down();
             self.drain(&running, &stage, timeline, &door).await;
             return Ended::Checked;
         }
         match life.end {
             End::Power => Ended::Power,
             End::Kill => Ended::Exit,
-            End::Stop => {
-                if running.stop().await && !self.disk.is_down() {
-                    Ended::Order
-                } else {
-                    Ended::Exit
-                }
-            }
+            End::Stop => match running.stop().await && !self.disk.is_down() {
+                true => Ended::Order,
+                false => Ended::Exit,
+            },
         }
+    }
+
+    /// Until its time is over; how it ended, if the store failed before.
+    async fn goes_on(&mut self, life: &Life, store: &Store, timeline: Timeline) -> Option<Ended> {
+        let over = async {
+            tokio::time::sleep(life.length).await;
+            for _ in 0..life.steps {
+                yield_now().await;
+            }
+        };
+        let error = tokio::select! {
+            biased;
+            error = store.failed() => error,
+            () = over => return None,
+        };
+        self.history
+            .note(timeline.now(), format_args!("the store failed: {error}"));
+        let power = self.disk.is_down() || self.rng.u32(0..4) == 0;
+        Some(if power { Ended::Power } else { Ended::Exit })
     }
 
     fn senders(
@@ -308,9 +301,7 @@ impl World {
     fn look(&mut self) -> bool {
         in_a_runtime(async {
             let clock = Clock::simulated(START.plus(self.now));
-            let opened = gate::open(&self.schedule, &self.under, &clock, &self.entropy, || {
-                Duration::ZERO
-            });
+            let opened = gate::open(&self.schedule, &self.under, &clock, &self.entropy);
             let Ok(store) = opened else {
                 return false;
             };
@@ -399,73 +390,6 @@ fn as_stored(event: StoredEvent) -> Stored {
 async fn listed(store: &Store) -> Vec<Summary> {
     let page = store.list(Filter::default(), 1_000, None).await;
     page.expect("a disk that can be read").events
-}
-
-/// Sets the wall clock wrong and right again.
-async fn jump(schedule: Arc<Schedule>, clock: Clock, timeline: Timeline) {
-    let born = timeline.now();
-    let mut moves: Vec<_> = schedule
-        .jumps
-        .iter()
-        .filter(|jump| jump.back > born)
-        .flat_map(|jump| [(jump.at.max(born), jump.millis), (jump.back, -jump.millis)])
-        .collect();
-    moves.sort_unstable();
-    for (at, millis) in moves {
-        timeline.until(at).await;
-        clock.jump(millis);
-    }
-}
-
-/// An operator makes the newest delivered event due again.
-async fn replay(schedule: Arc<Schedule>, history: History, store: Store, timeline: Timeline) {
-    let born = timeline.now();
-    let mut times: Vec<_> = schedule.replays.iter().filter(|at| **at >= born).collect();
-    times.sort_unstable();
-    for at in times {
-        timeline.until(*at).await;
-        let filter = Filter {
-            state: Some(State::Delivered),
-            ..Filter::default()
-        };
-        let Ok(page) = store.list(filter, 1, None).await else {
-            continue;
-        };
-        if let Some(event) = page.events.first() {
-            // It counts from now on: whether the answer came does not matter.
-            let now = timeline.now();
-            history.seen().replayed.push((event.id.to_string(), now));
-            history.note(now, format_args!("replay of {}", event.id));
-            let _ = store.replay(vec![event.id]).await;
-        }
-    }
-}
-
-/// What goes wrong with the disk in one life.
-async fn trouble(life: Life, history: History, disk: Disk, timeline: Timeline) {
-    let born = timeline.now();
-    let mut steps = Vec::new();
-    if let Some((from, to)) = life.full {
-        steps.push((from, 0));
-        steps.push((to, 1));
-    }
-    if let Some(fault) = life.fault {
-        steps.push((fault.at, 2));
-        steps.push((fault.at + fault.healed_after, 3));
-    }
-    steps.sort_unstable();
-    for (at, step) in steps {
-        timeline.until(born + at).await;
-        match (step, life.fault) {
-            (0, _) => disk.set_free_bytes(LOW_SPACE / 2),
-            (1, _) => disk.set_free_bytes(u64::MAX),
-            (2, Some(fault)) => disk.fail_nth(fault.nth, fault.fault, fault.repeat),
-            _ => disk.heal(),
-        }
-        if step % 2 == 0 {
-            history.seen().faults += 1;
-        }
-    }
 }
 
 // The two figures of the bound that other files own.

@@ -1,16 +1,18 @@
 //! A simulated disk under a store: what `hookgate::store` asks of a disk, in terms of `simdisk`.
 
 use std::any::Any;
+use std::fmt::{Debug, Formatter};
 use std::io::{ErrorKind, Result};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use hookgate::store::disk::{Disk, DiskFile};
 
 /// A simulated disk, as a store takes it.
-#[derive(Debug)]
 pub(crate) struct Simulated {
     pub(crate) disk: simdisk::Disk,
     remains: Mutex<Vec<Box<dyn Any + Send>>>,
+    lag: Mutex<Box<dyn Fn() -> Duration + Send>>,
 }
 
 impl Simulated {
@@ -18,7 +20,20 @@ impl Simulated {
         Self {
             disk,
             remains: Mutex::default(),
+            lag: Mutex::new(Box::new(|| Duration::ZERO)),
         }
+    }
+
+    /// From now on each commit waits as long as this says.
+    #[allow(dead_code, reason = "not every harness has a slow disk")]
+    pub(crate) fn lags(&self, lag: impl Fn() -> Duration + Send + 'static) {
+        *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(lag);
+    }
+}
+
+impl Debug for Simulated {
+    fn fmt(&self, f: &mut Formatter<'_>) -> std::fmt::Result {
+        self.disk.fmt(f)
     }
 }
 
@@ -58,6 +73,10 @@ impl Disk for Simulated {
 
     fn free_bytes(&self) -> u64 {
         self.disk.free_bytes()
+    }
+
+    fn lag(&self) -> Duration {
+        self.lag.lock().unwrap_or_else(PoisonError::into_inner)()
     }
 
     fn bury(&self, remains: Box<dyn Any + Send>) {

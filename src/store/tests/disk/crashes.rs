@@ -121,7 +121,7 @@ fn history(seed: u64, tally: &mut Tally) {
 }
 
 fn histories(part: u64) {
-    let count = from_environment("HOOKGATE_TEST_CRASHES").unwrap_or(600);
+    let count = from_environment("HOOKGATE_TEST_CRASHES").unwrap_or(240);
     let first = from_environment("HOOKGATE_TEST_FIRST_SEED").unwrap_or(0);
     let only = from_environment("HOOKGATE_TEST_SEED");
     let mut tally = Tally::default();
