@@ -17,5 +17,5 @@ fn the_numbers_of_lost_events_are_told_and_never_given_out_again() {
     // Some may have been moved out of the journal before.
     assert!((1..=4).contains(&world.damaged()), "{}", world.damaged());
     world.accept(("a", 9, 0)).unwrap();
-    assert_eq!(world.next_number(), 5);
+    assert_eq!(world.number_of(9), 5);
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use simdisk::Disk;
 use tokio::runtime::Runtime;
 
-use super::super::support::{START, attempt, config};
+use super::super::support::{START, attempt, config, id_of};
 use super::model::{Model, Sent, Stand, verified};
 use super::under::Simulated;
 use crate::clock::Clock;
@@ -162,9 +162,16 @@ impl World {
         }
     }
 
-    /// The number of the next event.
-    pub(super) fn next_number(&self) -> u64 {
-        self.lease().expect("an event is due").seq
+    /// The number of an event, when those before it are delivered.
+    pub(super) fn number_of(&self, id: u8) -> u64 {
+        loop {
+            let lease = self.lease().expect("it is due");
+            if id_of(&lease) == id.to_string() {
+                return lease.seq;
+            }
+            let delivered = Settlement::Delivered(attempt("answered"));
+            self.run(async |store| store.settle(lease, delivered));
+        }
     }
 
     /// Damaged and lost events that the store knows of.
