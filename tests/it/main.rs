@@ -25,4 +25,5 @@ mod metrics;
 mod outage;
 mod rejections;
 mod restart;
+mod starting;
 mod verification;
