@@ -417,3 +417,35 @@ async fn on_a_disk_that_is_full_to_the_last_byte_it_refuses_and_recovers_without
 
     full_and_recovered(&home, &disk, &mut program, 64 << 10).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_process_is_refused_also_where_it_cannot_see_the_first() {
+    let stripe = Sender::new("stripe");
+    let home = Home::new(&stripe);
+    let mut first = home.start();
+    home.ready().await;
+    let mut other = Home::new(&stripe); // addresses of its own
+    let store = home.path().join("store").display().to_string();
+    other.set("store.path", &store);
+
+    let plain = other.start();
+    assert_eq!(plain.ended().await, Some(1));
+    assert!(other.log().contains("in use by pid"), "{}", other.log());
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork", "--mount-proc"]);
+    unshare.arg(env!("CARGO_BIN_EXE_hookgate"));
+    let may = Command::new("unshare")
+        .args(["--pid", "--fork", "true"])
+        .output();
+    if may.is_ok_and(|output| output.status.success()) {
+        let contained = other.start_by(unshare);
+        assert_eq!(contained.ended().await, Some(1));
+        let refusals = other.log().matches("in use by pid").count();
+        assert_eq!(refusals, 2, "{}", other.log());
+    } else {
+        eprintln!("skipped: no namespace of process ids without root");
+    }
+    assert!(first.runs());
+    let answer = post(&home, &stripe, 1).await;
+    assert_eq!(answer.status, 200);
+}

@@ -80,12 +80,16 @@ impl Home {
 
     /// Starts the program; it may not answer yet.
     pub(crate) fn start(&self) -> Program {
+        self.start_by(Command::new(env!("CARGO_BIN_EXE_hookgate")))
+    }
+
+    /// Starts the program by way of another one.
+    pub(crate) fn start_by(&self, mut command: Command) -> Program {
         let log = File::options()
             .create(true)
             .append(true)
             .open(self.path().join("log"))
             .expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
         command
             .arg("run")
             .current_dir(self.path())
