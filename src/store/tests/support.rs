@@ -145,6 +145,7 @@ pub(super) fn number_from_environment(name: &str) -> Option<u64> {
 
 /// A failed store keeps its lock until the process ends; here its files go on in another place.
 pub(super) fn move_on(config: &mut Config, to: &std::path::Path) {
+    assert!(config.path.join("hookgate.db").exists());
     for name in ["hookgate.db", "hookgate.db-wal", "high-water", "damaged"] {
         let copied = std::fs::copy(config.path.join(name), to.join(name));
         assert!(copied.is_ok() || !config.path.join(name).exists());

@@ -212,8 +212,9 @@ impl Trial<'_> {
         let handle = store.clone();
         store.close().await;
         if matches!(handle.writable(), Err(StoreError::Fatal(_))) {
-            self.directory = directory();
-            move_on(&mut self.config, self.directory.path());
+            let next = directory();
+            move_on(&mut self.config, next.path());
+            self.directory = next;
         }
         self.open()
     }
