@@ -95,9 +95,6 @@ pub(crate) enum Bug {
     UnsignedTimestampTrusted,
     /// The beginning of the admin token is taken for all of it.
     AdminTokenPrefixCompare,
-    /// A start believes the journal that it finds, as SQLite does: after a failed sync that is what
-    /// the page cache shows, not what the disk has.
-    RecoveryTrustsTheJournal,
     /// A failed sync is taken for something that passes, and what comes next is synced through the
     /// same descriptor: most databases, until 2018.
     RetrySync,

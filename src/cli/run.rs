@@ -80,8 +80,13 @@ async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
         .iter()
         .map(|source| format!("{} at {}", source.name, source.path))
         .collect();
-    let gateway = Gateway::start(config, Clock::real(), Metrics::new()).await;
-    let gateway = gateway.map_err(|error| Failure::Failed(error.to_string()))?;
+    let starting = Gateway::start(config, Clock::real(), Metrics::new());
+    let gateway = tokio::select! {
+        gateway = starting => gateway.map_err(|error| Failure::Failed(error.to_string()))?,
+        // Opening the store may take long, and can be cut off anywhere.
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     for address in gateway.listening() {
         tracing::info!(%address, %app, "taking webhooks");
     }

@@ -27,4 +27,5 @@ mod metrics;
 mod outage;
 mod rejections;
 mod restart;
+mod starting;
 mod verification;

@@ -130,7 +130,8 @@ impl Running {
         let server = Server::new(&config, intake.clone(), entropy.clone(), None);
         let server = Arc::new(server.expect("no TLS"));
         let listener = door.bind().await.expect("a place to listen");
-        server.serve(listener, ingress::stack(Arc::clone(&gate)));
+        let open = OnceLock::from(Arc::clone(&gate));
+        server.serve(listener, ingress::stack(Arc::new(open)));
         Self {
             store,
             gate,

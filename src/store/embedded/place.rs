@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
 use rusqlite::{Connection, OpenFlags};
-use rustix::fs::{FlockOperation, fstatfs, fstatvfs};
+use rustix::fs::{FlockOperation, fstat, fstatfs, fstatvfs, major, minor};
 
 use super::marker::Marker;
 use crate::clock::Clock;
@@ -323,8 +323,34 @@ fn volatile(directory: &File) -> std::io::Result<Option<&'static str>> {
     ];
     let facts = fstatfs(directory)?;
     let kind = facts.f_type & 0xffff_ffff;
+    if kind == 0x794c_7630 && ignores_syncs(directory)? {
+        return Ok(Some("overlayfs mounted with `volatile`"));
+    }
     let found = REFUSED.iter().find(|(number, _)| *number == kind);
     Ok(found.map(|(_, name)| *name))
+}
+
+/// Whether an overlay was mounted so that it leaves out every sync. Only the list of mounts says so.
+fn ignores_syncs(directory: &File) -> std::io::Result<bool> {
+    let device = fstat(directory)?.st_dev;
+    let device = format!("{}:{}", major(device), minor(device));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    Ok(mounts
+        .lines()
+        .any(|mount| is_volatile_mount(mount, &device)))
+}
+
+/// One line: number, parent, device, ..., "-", type, source, options of the file system.
+fn is_volatile_mount(mount: &str, device: &str) -> bool {
+    let options = mount
+        .split_once(" - ")
+        .and_then(|(_, end)| end.split(' ').nth(2));
+    mount.split(' ').nth(2) == Some(device)
+        && options.is_some_and(|options| {
+            let mut options = options.split(',');
+            // The kernel has two spellings, by its age.
+            options.any(|option| option == "volatile" || option == "fsync=volatile")
+        })
 }
 
 #[cfg(test)]
@@ -376,6 +402,63 @@ mod tests {
         let path = dir.path().join("a/b/c");
         let place = take(&path).unwrap();
         assert_eq!(place.path, path.canonicalize().unwrap());
+    }
+
+    /// Containers can have such a root: it says that it synced and did not.
+    #[test]
+    fn an_overlay_that_leaves_out_syncs_is_refused_unless_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            dir.path().join(name).display().to_string()
+        });
+        for volatile in ["", ",volatile"] {
+            let options = format!("lowerdir={lower},upperdir={upper},workdir={work}{volatile}");
+            let mount = std::process::Command::new("mount")
+                .args(["-t", "overlay", "overlay", "-o", &options, &merged])
+                .output();
+            if !mount.is_ok_and(|mounted| mounted.status.success()) {
+                println!("skipped: an overlay cannot be mounted here");
+                return;
+            }
+            let path = Path::new(&merged).join("store");
+            let mut strict = config(&path);
+            strict.allow_volatile = false;
+            let taken = Place::take(&strict, &Clock::real()).map(drop);
+            let durable = take(&path).map(|place| place.durable);
+            let unmount = std::process::Command::new("umount")
+                .args(["-l", &merged])
+                .status();
+            assert!(unmount.unwrap().success());
+            if volatile.is_empty() {
+                assert!(taken.is_ok());
+            } else {
+                assert!(matches!(taken, Err(StoreError::Volatile { .. })));
+                assert!(!durable.unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn a_mount_is_told_by_its_device_and_its_own_options() {
+        let line =
+            "48 31 0:44 / /data rw,relatime shared:1 - overlay overlay rw,upperdir=/u,volatile";
+        assert!(is_volatile_mount(line, "0:44"));
+        assert!(is_volatile_mount(
+            &line.replace(",vol", ",fsync=vol"),
+            "0:44"
+        ));
+        assert!(!is_volatile_mount(line, "0:45"));
+        assert!(!is_volatile_mount(
+            &line.replace(",volatile", ",index=off"),
+            "0:44"
+        ));
+        assert!(!is_volatile_mount(
+            &line
+                .replace("relatime", "volatile")
+                .replace(",volatile", ""),
+            "0:44"
+        ));
     }
 
     #[test]

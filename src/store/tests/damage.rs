@@ -246,6 +246,49 @@ async fn a_truncated_journal_never_changes_an_event() {
     assert!(opened > 10, "{opened}");
 }
 
+/// `HOOKGATE_TEST_TRUNCATIONS` says at how many lengths (300); as many as there are bytes is all.
+#[tokio::test]
+async fn a_commit_that_was_torn_anywhere_and_never_answered_is_dropped_without_a_word() {
+    let (mut store, _) = closed_with(5).await;
+    let mark = std::fs::read(store.config.path.join("high-water")).unwrap();
+    store.store = open(&store.config, &store.clock).unwrap();
+    store.accept("stripe", "tail").await;
+    let read = |name| std::fs::read(store.config.path.join(name)).unwrap();
+    let (main, journal) = (read("hookgate.db"), read("hookgate.db-wal"));
+    let wanted = number_from_environment("HOOKGATE_TEST_TRUNCATIONS").unwrap_or(300);
+    let wanted = usize::try_from(wanted).unwrap().clamp(1, journal.len());
+    let dir = tempfile::tempdir_in("/dev/shm").unwrap_or_else(|_| tempfile::tempdir().unwrap());
+    let config = config(dir.path());
+    let mut whole = 0;
+    for n in 0..=wanted {
+        let length = journal.len() * n / wanted;
+        for (name, bytes) in [
+            ("hookgate.db", &main[..]),
+            ("high-water", &mark),
+            ("hookgate.db-wal", &journal[..length]),
+        ] {
+            std::fs::write(dir.path().join(name), bytes).unwrap();
+        }
+        let torn = open(&config, &store.clock).unwrap();
+        assert_eq!(torn.stats().damaged, 0, "cut to {length}");
+        let mut seen = Vec::new();
+        while let Some(lease) = next_due(&torn).await {
+            seen.push(id_of(&lease));
+            torn.settle(lease, delivered());
+        }
+        whole += usize::from(seen.last().is_some_and(|last| last == "tail"));
+        seen.retain(|id| id != "tail");
+        assert_eq!(seen, ["0", "1", "2", "3", "4"], "cut to {length}");
+        torn.close().await;
+    }
+    assert!((1..=wanted).contains(&whole));
+    println!(
+        "a journal of {} bytes cut at {} lengths: 0 acknowledged events lost, 0 false alarms",
+        journal.len(),
+        wanted + 1
+    );
+}
+
 #[tokio::test]
 async fn acknowledged_events_that_are_gone_are_counted_also_when_the_file_is() {
     let (mut store, _) = closed_with(9).await;

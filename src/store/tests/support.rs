@@ -137,8 +137,16 @@ impl Fixture {
     }
 }
 
+/// How much a harness does.
+pub(super) fn number_from_environment(name: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "not the program's configuration")]
+    let text = std::env::var(name).ok()?;
+    Some(text.replace('_', "").parse().unwrap())
+}
+
 /// A failed store keeps its lock until the process ends; here its files go on in another place.
 pub(super) fn move_on(config: &mut Config, to: &std::path::Path) {
+    assert!(config.path.join("hookgate.db").exists());
     for name in ["hookgate.db", "hookgate.db-wal", "high-water", "damaged"] {
         let copied = std::fs::copy(config.path.join(name), to.join(name));
         assert!(copied.is_ok() || !config.path.join(name).exists());

@@ -212,8 +212,9 @@ impl Trial<'_> {
         let handle = store.clone();
         store.close().await;
         if matches!(handle.writable(), Err(StoreError::Fatal(_))) {
-            self.directory = directory();
-            move_on(&mut self.config, self.directory.path());
+            let next = directory();
+            move_on(&mut self.config, next.path());
+            self.directory = next;
         }
         self.open()
     }
@@ -374,12 +375,6 @@ fn trial(originals: &[Original], seed: u64) -> (Verdict, Vec<String>) {
     }
 }
 
-fn number(name: &str) -> Option<u64> {
-    #[expect(clippy::disallowed_methods, reason = "not the program's configuration")]
-    let text = std::env::var(name).ok()?;
-    Some(text.replace('_', "").parse().unwrap())
-}
-
 #[test]
 fn whatever_is_damaged_no_wrong_byte_is_delivered_and_nothing_vanishes_in_silence() {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -387,14 +382,14 @@ fn whatever_is_damaged_no_wrong_byte_is_delivered_and_nothing_vanishes_in_silenc
         .build()
         .unwrap();
     let originals = [true, false].map(|closed| runtime.block_on(Original::make(closed)));
-    if let Some(seed) = number("HOOKGATE_TEST_DAMAGE_SEED") {
+    if let Some(seed) = number_from_environment("HOOKGATE_TEST_DAMAGE_SEED") {
         // With the store's own words.
         let log = tracing_subscriber::fmt().with_test_writer().finish();
         let _ = tracing::subscriber::set_global_default(log);
         println!("seed {seed}: {:?}", trial(&originals, seed));
         return;
     }
-    let seeds = number("HOOKGATE_TEST_DAMAGES").unwrap_or(1000);
+    let seeds = number_from_environment("HOOKGATE_TEST_DAMAGES").unwrap_or(1000);
     let (next, verdicts) = (AtomicU64::new(0), Mutex::new(BTreeMap::new()));
     std::thread::scope(|scope| {
         for _ in 0..2 {

@@ -92,8 +92,7 @@ impl World {
         let runtime = builder.enable_time().start_paused(true).build().unwrap();
         let entropy = Entropy::seeded(self.lives);
         let clock = self.clock.clone();
-        let at_once = || Duration::ZERO;
-        let store = Store::open_in_place(&self.config, clock, entropy, at_once, runtime.handle());
+        let store = Store::open_in_place(&self.config, clock, entropy, runtime.handle());
         let Ok(store) = store else {
             return false;
         };
