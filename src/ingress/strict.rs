@@ -6,6 +6,7 @@ use http::request::Parts;
 use http::{HeaderName, HeaderValue, Request, Version};
 
 use crate::event::claims_to_be_ours;
+use crate::planted::{Bug, planted};
 
 /// Longest path and query.
 const TARGET_BYTES_MAX: usize = 4096;
@@ -98,9 +99,17 @@ fn check_target(target: &str) -> Result<(), &'static str> {
     }
     let dot_segment = path.split('/').any(|segment| matches!(segment, "." | ".."));
     let doubtful = path.contains("//") || path.contains(['\\', ';']) || dot_segment;
+    let one_case = planted(Bug::EscapedSlashInOneCase);
+    let lower = |digit: &u8| {
+        if one_case {
+            *digit
+        } else {
+            digit.to_ascii_lowercase()
+        }
+    };
     let escaped = path.as_bytes().windows(3).any(|window| {
         matches!(window, [b'%', high, low]
-            if matches!((high, low.to_ascii_lowercase()), (b'2', b'e' | b'f') | (b'5', b'c') | (b'0', b'0')))
+            if matches!((high, lower(low)), (b'2', b'e' | b'f') | (b'5', b'c') | (b'0', b'0')))
     });
     if doubtful || escaped {
         Err("request path with more than one reading")
