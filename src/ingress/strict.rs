@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Version};
 
 use super::ack::Refusal;
 use crate::event::claims_to_be_ours;
+use crate::planted::{Bug, planted};
 
 /// Longest path and query.
 const TARGET_BYTES_MAX: usize = 4096;
@@ -128,11 +129,13 @@ fn check_target(target: &str, path: &str) -> Result<(), &'static str> {
     }
     let dot_segment = path.split('/').any(|segment| matches!(segment, "." | ".."));
     let doubtful = path.contains("//") || path.contains(['\\', ';']) || dot_segment;
+    let in_capitals = |hex: &str| hex.bytes().any(|digit| digit.is_ascii_uppercase());
     let escapes_well = path.split('%').skip(1).all(|rest| {
-        let escaped = rest
-            .get(..2)
-            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        escaped.is_some_and(|byte| !b"./\\\0".contains(&byte)) && !rest.starts_with('+')
+        let Some(hex) = rest.get(..2).filter(|hex| !hex.starts_with('+')) else {
+            return false;
+        };
+        let overlooked = planted(Bug::EscapedSlashInOneCase) && in_capitals(hex);
+        u8::from_str_radix(hex, 16).is_ok_and(|byte| overlooked || !b"./\\\0".contains(&byte))
     });
     if doubtful || !escapes_well {
         Err("request path with more than one reading")

@@ -20,7 +20,10 @@ async fn a_second_process_is_refused_also_where_it_cannot_see_the_first() {
     assert_eq!(other.start().ended().await, Some(1));
     assert!(other.log().contains("in use by pid"), "{}", other.log());
     let alone = ["unshare", "--pid", "--fork"];
-    let may = Command::new(alone[0]).args(&alone[1..]).arg("true").output();
+    let may = Command::new(alone[0])
+        .args(&alone[1..])
+        .arg("true")
+        .output();
     if may.is_ok_and(|output| output.status.success()) {
         assert_eq!(other.start_under(&alone).ended().await, Some(1));
         let refusals = other.log().matches("in use by pid").count();

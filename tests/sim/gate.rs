@@ -1,7 +1,7 @@
 //! The gate of one life: all its real parts, wired as `gateway` does it, on a simulated disk, network
 //! and clock.
 
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 use std::time::Duration;
 
 use hookgate::clock::Clock;

@@ -26,6 +26,10 @@ const CHANGED: [&str; 13] = [
     "sum",
 ];
 
+thread_local! {
+    static DB: Result<Connection, rusqlite::Error> = database();
+}
+
 /// An event is read as it was written; with one column changed to anything at all it is read as the
 /// same event or as damaged, and is never an error that would hide the others.
 pub fn records(data: &[u8]) {
@@ -49,12 +53,12 @@ pub fn records(data: &[u8]) {
         body: received.body,
     };
     let column = CHANGED.get(usize::from(column) % CHANGED.len()).copied();
-    let outcome = round_trip(
-        u64::try_from(seq).unwrap_or(0),
-        &event,
-        column,
-        value(kind, other),
-    );
+    let (seq, changed) = (u64::try_from(seq).unwrap_or(0), value(kind, other));
+    let outcome = DB.with(|db| {
+        let db = db.as_ref().map_err(ToString::to_string)?;
+        let outcome = round_trip(db, seq, &event, column, changed);
+        outcome.map_err(|error| error.to_string())
+    });
     assert!(outcome.is_ok(), "{outcome:?}");
 }
 
@@ -76,20 +80,26 @@ fn value(kind: u8, bytes: &[u8]) -> Value {
     }
 }
 
+/// The tables without types and demands: damage knows none.
+fn database() -> Result<Connection, rusqlite::Error> {
+    let db = Connection::open_in_memory()?;
+    let tables = schema::TABLES.replace("NOT NULL", "");
+    let tables = tables
+        .replace("STRICT, WITHOUT ROWID", "")
+        .replace("STRICT", "");
+    db.execute_batch(&tables)?;
+    Ok(db)
+}
+
 fn round_trip(
+    db: &Connection,
     seq: u64,
     event: &Event,
     column: Option<&str>,
     changed: Value,
 ) -> Result<(), rusqlite::Error> {
     let sums = Sums::new(&InstallationKey([7; 32]));
-    let db = Connection::open_in_memory()?;
-    // Damage knows no types.
-    db.execute_batch(
-        &schema::TABLES
-            .replace(" STRICT", " ")
-            .replace("STRICT,", ""),
-    )?;
+    db.execute("DELETE FROM event", [])?;
     insert(&mut db.prepare(INSERT)?, sums, seq, 1, NOW, event)?;
     let read = |source: &str| {
         db.query_row(&format!("SELECT {COLUMNS} FROM event e"), [], |row| {
@@ -110,7 +120,7 @@ fn round_trip(
     };
     let update = format!("UPDATE event SET {column} = ?1");
     if db.execute(&update, [changed]).is_err() {
-        return Ok(()); // no place for it even here: a row number that is none, or NULL where none may be
+        return Ok(()); // a row number that is none
     }
     let stored = read("fuzzed")?;
     match stored.condition {

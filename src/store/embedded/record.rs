@@ -53,6 +53,9 @@ impl Sums {
     }
 
     fn whole(head: u64, event: &Event) -> u64 {
+        if planted(Bug::RecordChecksumSkipsHeaders) {
+            return xxh3_64_with_seed(&event.body, head);
+        }
         xxh3_64_with_seed(
             &event.body,
             xxh3_64_with_seed(event.headers.as_bytes(), head),
