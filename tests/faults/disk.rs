@@ -130,7 +130,7 @@ impl Disk {
         root.join(path.strip_prefix("/").expect("an absolute path"))
     }
 
-    /// The power goes: what was not flushed is gone. Running programs meet errors.
+    /// The power goes: what was not flushed is gone.
     pub(crate) fn cut(&mut self, how: Cut) {
         let flag = how as u32;
         self.order(&format!("{CUT} {flag}")).expect("a cut");

@@ -1,6 +1,10 @@
 //! The power goes: what was not flushed is gone, and the journal of the file system is replayed. Needs root,
 //! for a mount namespace and a loop device; `mkfs.ext4`, `perl`; for XFS `mkfs.xfs`.
 //!
+//! The program is stopped in the instant before, though not a flush that it is in: after a real cut nobody hears
+//! of its success, but the ioctl that takes the place of one lets ext4 report success for a flush that it
+//! interrupted (Linux 6.18: 22 of 150 cuts, and none of 150 with the writer stopped).
+//!
 //! `HOOKGATE_TEST_POWER_CUTS` (20) cuts of ext4, `HOOKGATE_TEST_POWER_CUTS_XFS` (5) of XFS. The first of each
 //! store comes while it is made.
 
@@ -39,6 +43,7 @@ async fn cut_off(kind: &str, round: &mut Round) -> Option<Tally> {
         let how = round
             .random
             .choice([Cut::NothingWritten, Cut::JournalWritten]);
+        program.freeze().await;
         disk.cut(how.expect("there are some"));
         program.kill();
         disk.restore();

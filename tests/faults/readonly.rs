@@ -1,12 +1,13 @@
 //! The file system turns read-only, as it does by itself after an error of its disk. Needs root, for a mount
 //! namespace and a loop device; `mkfs.ext4`.
 //!
-//! `HOOKGATE_TEST_READ_ONLY` (2) times.
+//! `HOOKGATE_TEST_READ_ONLY` (2) times, between two flushes: to one that is under way ext4 may report success and
+//! drop the data, which no program can see (see `power.rs`).
 
 use std::time::Duration;
 
 use crate::disk::Disk;
-use crate::oracle::{Load, Scene, Tally};
+use crate::oracle::{Load, Scene, Tally, drained};
 use crate::program::Home;
 use crate::support::sender::Sender;
 use crate::{Round, sized};
@@ -18,14 +19,18 @@ async fn turned_read_only(round: &mut Round) -> Option<Tally> {
         .expect("an option");
     let mut scene = Scene::new(home).await;
     let program = scene.start_under(&disk.wrapper());
-    let load = Load::start(&scene.ledger, 8, Duration::ZERO);
-    scene.ledger.acknowledges(round.random.usize(1..100)).await;
+    scene.home.ready().await;
+    let events = round.random.usize(1..60);
+    assert_eq!(scene.ledger.post_many(events).await, events);
+    drained(&scene.home).await;
 
     let device = "$(basename $(findmnt -nro SOURCE disk))";
     disk.order(&format!("echo 1 > /sys/fs/ext4/{device}/trigger_fs_error"))
         .expect("an error");
+    let load = Load::start(&scene.ledger, 8, Duration::ZERO);
     let code = program.ended().await;
     assert_ne!(code, Some(0), "{}", scene.home.log());
+    assert_eq!(scene.ledger.acknowledged(), events);
 
     disk.restore();
     let program = scene.start_under(&disk.wrapper());

@@ -22,7 +22,10 @@ async fn spoilt(spoil: impl FnOnce(&Path)) -> Tally {
     spoil(scene.home.store());
     assert_eq!(scene.ledger.post().await, Some(false));
     assert!(!scene.home.is_ready().await);
-    assert!(scene.home.log().contains("were deleted or replaced"));
+    eventually("a word about it", async || {
+        scene.home.log().contains("were deleted or replaced")
+    })
+    .await;
     scene.app = App::start(&address).await;
     scene.app.received(5).await;
     assert!(program.runs());

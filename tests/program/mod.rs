@@ -180,6 +180,25 @@ impl Program {
         self.child.wait().expect("it ends");
     }
 
+    /// Its time stands still: from now on it does nothing more, but for a call that it is in already.
+    pub(crate) async fn freeze(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).expect("it still runs");
+        eventually("a standstill", async || self.stands_still()).await;
+    }
+
+    /// Whether every thread is stopped, gone, or in a call that ends first.
+    fn stands_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        threads.expect("its threads").flatten().all(|thread| {
+            let facts = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            let state = facts
+                .rsplit(") ")
+                .next()
+                .and_then(|rest| rest.chars().next());
+            !matches!(state, Some('R' | 'S'))
+        })
+    }
+
     /// SIGTERM, as an orchestrator asks it to end.
     pub(crate) fn terminate(&self) {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it still runs");
