@@ -212,7 +212,7 @@ fn signed_headers<'a, 'n>(
 }
 
 /// Form fields sorted by name, then value; names and values joined; repeats of a pair once.
-fn sorted_form(view: &View<'_>) -> Vec<u8> {
+pub(super) fn sorted_form(view: &View<'_>) -> Vec<u8> {
     let mut fields: Vec<_> = view.form().filter(|(name, _)| !name.is_empty()).collect();
     fields.sort();
     fields.dedup();
