@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use uuid::Uuid;
 
 use crate::clock::UnixMillis;
+use crate::entropy::Entropy;
 
 /// Name of a configured source, as in `[sources.NAME]`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -52,11 +53,13 @@ impl EventId {
     /// A new id that sorts by `at`; the rest is random.
     #[must_use]
     pub fn new(at: UnixMillis) -> Self {
-        let (seconds, millis) = (at.0.div_euclid(1000), at.0.rem_euclid(1000));
-        let nanos = u32::try_from(millis).unwrap_or(0).saturating_mul(1_000_000);
-        let at =
-            uuid::Timestamp::from_unix(uuid::NoContext, u64::try_from(seconds).unwrap_or(0), nanos);
-        Self(Uuid::new_v7(at))
+        Self::drawn(at, &Entropy::system())
+    }
+
+    /// A new id with its random part from there.
+    #[must_use]
+    pub fn drawn(at: UnixMillis, entropy: &Entropy) -> Self {
+        Self(entropy.id(at))
     }
 
     /// The 16 bytes, as stored.
@@ -114,7 +117,7 @@ pub struct Received {
     pub target: Box<str>,
     /// The secret segment of a source whose path ends in `{token}`.
     pub path_token: Option<Box<str>>,
-    /// All request headers.
+    /// All request headers, [`concealed`].
     pub headers: HeaderMap,
     /// The body, byte for byte.
     pub body: Bytes,
@@ -136,21 +139,36 @@ impl Received {
     }
 }
 
-/// Header names that describe one connection or its framing; the forwarder writes its own.
-const HOP_BY_HOP: [&str; 12] = [
+/// The headers of a request with no value in their `Debug` output: any may be a credential, and
+/// a list of those that are would have a gap some day.
+#[must_use]
+pub fn concealed(mut headers: HeaderMap) -> HeaderMap {
+    for value in headers.values_mut() {
+        value.set_sensitive(true);
+    }
+    headers
+}
+
+/// Header names that describe one connection or its framing; the forwarder writes its own. So do
+/// `proxy` (which becomes the variable `HTTP_PROXY` where headers become variables) and `proxy-*`.
+const HOP_BY_HOP: [&str; 9] = [
     "connection",
     "content-length",
     "expect",
     "http2-settings",
     "keep-alive",
-    "proxy-authenticate",
-    "proxy-authorization",
-    "proxy-connection",
     "te",
     "trailer",
     "transfer-encoding",
     "upgrade",
 ];
+
+/// With underscores too, which frameworks fold into the same variable.
+fn is_hop_by_hop(name: &str) -> bool {
+    let hyphened = name.contains('_').then(|| name.replace('_', "-"));
+    let name = hyphened.as_deref().unwrap_or(name);
+    HOP_BY_HOP.contains(&name) || name == "proxy" || name.starts_with("proxy-")
+}
 
 /// `Hookgate-Anything` in every spelling that some framework folds into the same variable.
 pub(crate) fn claims_to_be_ours(name: &str) -> bool {
@@ -185,7 +203,7 @@ impl HeaderList {
         }
         let travels = |name: &HeaderName| {
             let name = name.as_str();
-            !HOP_BY_HOP.contains(&name)
+            !is_hop_by_hop(name)
                 && !claims_to_be_ours(name)
                 && !named_by_connection
                     .iter()
@@ -314,6 +332,10 @@ mod tests {
             ("connection", "close, X-Secret-Hop"),
             ("x-secret-hop", "1"),
             ("transfer-encoding", "chunked"),
+            ("content_length", "0"),
+            ("proxy", "http://evil.example"),
+            ("proxy-status", "1"),
+            ("proxy_connection", "close"),
             ("hookgate-event-id", "forged"),
             ("hookgate_attempt", "9"),
             ("hookgates", "a header of the sender's own"),
@@ -327,6 +349,16 @@ mod tests {
         let list = HeaderList::end_to_end(&headers);
         let names: Vec<_> = list.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["hookgates", "x-signature"]);
+    }
+
+    #[test]
+    fn values_of_headers_are_not_in_debug_output_and_are_the_same_otherwise() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-signature", HeaderValue::from_static("canary"));
+        headers.append("x-signature", HeaderValue::from_static("canary 2"));
+        let hidden = concealed(headers.clone());
+        assert_eq!(hidden, headers);
+        assert!(!format!("{hidden:?}").contains("canary"), "{hidden:?}");
     }
 
     #[test]

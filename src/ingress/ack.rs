@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower_http::request_id::{MakeRequestId, RequestId};
@@ -25,6 +25,8 @@ const RETRY_SOON: Duration = Duration::from_secs(5);
 pub(crate) enum Refusal {
     /// The request breaks a rule of HTTP, named for whoever debugs the sender.
     Malformed(&'static str),
+    /// The request target is longer than any that means something here.
+    TargetTooLong,
     /// No source has this path.
     NotFound,
     /// Events are sent with POST, and this is no handshake either.
@@ -102,6 +104,7 @@ pub(super) fn challenged(reply: Reply) -> Response<Full<Bytes>> {
 pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
     let (status, text) = match refusal {
         Refusal::Malformed(rule) => (StatusCode::BAD_REQUEST, *rule),
+        Refusal::TargetTooLong => (StatusCode::URI_TOO_LONG, "the request target is too long"),
         Refusal::NotFound => (StatusCode::NOT_FOUND, "no webhook endpoint has this path"),
         Refusal::Method => (
             StatusCode::METHOD_NOT_ALLOWED,
@@ -126,6 +129,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
         Refusal::Limited(wait) | Refusal::Failing(wait) => Some(*wait),
         Refusal::Unavailable(_) => Some(RETRY_SOON),
         Refusal::Malformed(_)
+        | Refusal::TargetTooLong
         | Refusal::NotFound
         | Refusal::Method
         | Refusal::Slow
@@ -141,6 +145,16 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
             .headers_mut()
             .insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
+    // What was malformed may have ended elsewhere than we think, and the rest of a body that was
+    // too slow or too large is not waited for.
+    if matches!(
+        refusal,
+        Refusal::Malformed(_) | Refusal::TargetTooLong | Refusal::Slow | Refusal::TooLarge
+    ) {
+        response
+            .headers_mut()
+            .insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     if *refusal == Refusal::Method {
         response
             .headers_mut()
@@ -155,12 +169,10 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
     reason = "the signature that the panic layer calls"
 )]
 pub fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response<Full<Bytes>> {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or(panic.downcast_ref::<String>().map(String::as_str));
+    // Only a text that is part of the program: one made of values may hold a secret.
+    let text = panic.downcast_ref::<&'static str>();
     tracing::error!(
-        panic = text.unwrap_or("no text"),
+        panic = text.copied().unwrap_or("its text is not shown"),
         "a request handler panicked: this is a bug in hookgate"
     );
     plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
@@ -210,6 +222,13 @@ mod tests {
         let response = refused(&Refusal::Unavailable("x"));
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[RETRY_AFTER], "5");
+    }
+
+    #[test]
+    fn what_a_handler_panicked_about_is_not_told_to_the_sender() {
+        let response = after_panic(Box::new("whsec_canary".to_owned()));
+        assert_eq!(response.status(), 500);
+        assert!(!format!("{response:?}").contains("canary"));
     }
 
     #[test]

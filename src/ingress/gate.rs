@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
@@ -10,7 +10,7 @@ use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::task::yield_now;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::ack::{self, Refusal};
 use super::bodies::{BodyBudget, BodyShare, NoRoom};
@@ -22,7 +22,7 @@ use super::rejections::{Recorder, Rejections};
 use super::source::{Source, Sources};
 use super::{Config, check, receive, strict};
 use crate::clock::Clock;
-use crate::event::Received;
+use crate::event::{Received, concealed};
 use crate::keys::KeySource;
 use crate::net::Party;
 use crate::planted::{Bug, planted, seen_before};
@@ -139,7 +139,7 @@ impl Gate {
 
     /// Which source this is for, if the head is one that we take.
     fn route(&self, head: &Parts) -> Result<(Arc<Source>, Option<Box<str>>), Refusal> {
-        strict::check(head).map_err(Refusal::Malformed)?;
+        strict::check(head)?;
         let (source, path_token) = self
             .sources
             .find(head.uri.path())
@@ -180,7 +180,7 @@ impl Gate {
             method: head.method,
             target,
             path_token,
-            headers: head.headers,
+            headers: concealed(head.headers),
             body,
         };
         // Boxed, so that a request that waits for its body does not have room for all that follows.

@@ -38,6 +38,7 @@ impl Outcome {
             Err(Refusal::Unavailable(_)) => Self::Unavailable,
             Err(
                 Refusal::Malformed(_)
+                | Refusal::TargetTooLong
                 | Refusal::NotFound
                 | Refusal::Method
                 | Refusal::Slow
@@ -135,6 +136,7 @@ impl Metrics {
             Refusal::NotFound => self.not_found.inc(),
             Refusal::Method => self.method.inc(),
             Refusal::Malformed(_)
+            | Refusal::TargetTooLong
             | Refusal::Slow
             | Refusal::TooLarge
             | Refusal::Unverified

@@ -8,6 +8,8 @@ mod ack;
 mod bodies;
 mod capture;
 mod check;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gate;
 mod handshake;
 mod limits;
@@ -19,7 +21,7 @@ mod source;
 mod strict;
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderName, Request, Response};
@@ -70,9 +72,9 @@ pub struct Config {
     pub catalogue: Catalogue,
 }
 
-/// The request path, outermost layer first.
+/// The request path, outermost layer first. Until there is a gate, senders are asked to come again.
 pub fn stack(
-    gate: Arc<Gate>,
+    gate: Arc<OnceLock<Arc<Gate>>>,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<impl http_body::Body<Data = bytes::Bytes, Error = BoxError> + Send>,
@@ -85,13 +87,22 @@ pub fn stack(
         // First, so that a sender cannot choose our request id: `Hookgate-*` is ours alone.
         .map_request(strict::without_pretended_headers)
         // Before everything that may answer, so that every answer can be found in the log.
-        .layer(SetRequestIdLayer::new(REQUEST_ID, ack::RequestIds::default()))
+        .layer(SetRequestIdLayer::new(
+            REQUEST_ID,
+            ack::RequestIds::default(),
+        ))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         // Innermost but one: a panic becomes a 500 with its id, and the connection lives on.
         .layer(CatchPanicLayer::custom(after_panic))
         // Method, path, limits, verification, store: in this order, each step on the next's input.
         .service(tower::service_fn(move |request| {
             let gate = Arc::clone(&gate);
-            async move { Ok::<Response<Full<bytes::Bytes>>, Infallible>(gate.answer(request).await) }
+            async move {
+                let answer = match gate.get() {
+                    Some(gate) => gate.answer(request).await,
+                    None => ack::refused(&Refusal::Unavailable("starting")),
+                };
+                Ok::<Response<Full<bytes::Bytes>>, Infallible>(answer)
+            }
         }))
 }

@@ -83,7 +83,7 @@ use http_body::Body;
 use http_body_util::Full;
 
 use crate::clock::Clock;
-use crate::event::{Received, SourceName};
+use crate::event::{Received, SourceName, concealed};
 use crate::ingress::{self, BodyBudget, BodyDeadlines, BodyShare, Lines, Refusal};
 use crate::providers::Provider;
 use crate::verify::{Rejection, Verified, Verifier};
@@ -187,7 +187,7 @@ impl Webhooks {
                 .map_or("/", PathAndQuery::as_str)
                 .into(),
             path_token: last_segment.filter(|_| self.0.path_token),
-            headers: head.headers.clone(),
+            headers: concealed(head.headers.clone()),
             body,
         }
     }

@@ -18,7 +18,9 @@ use super::slots::{Place, Slot, Slots};
 use super::tls::{Tls, TlsError};
 use super::turns::Turns;
 use super::{Config, Peer};
+use crate::entropy::Entropy;
 use crate::net::{Listener, Stream};
+use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
 
 /// How long the loop rests after an accept error such as "too many open files".
@@ -60,6 +62,7 @@ pub struct Server {
     slots: Arc<Slots>,
     tls: Option<Tls>,
     stage: Stage,
+    entropy: Entropy,
     metrics: Option<Metrics>,
 }
 
@@ -68,7 +71,12 @@ impl Server {
     ///
     /// # Errors
     /// When the TLS files cannot be used.
-    pub fn new(config: &Config, stage: Stage, metrics: Option<Metrics>) -> Result<Self, TlsError> {
+    pub fn new(
+        config: &Config,
+        stage: Stage,
+        entropy: Entropy,
+        metrics: Option<Metrics>,
+    ) -> Result<Self, TlsError> {
         let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         if let Some(tls) = &tls {
             stage.spawn(tls.clone().reread_until(stage.clone()));
@@ -81,6 +89,7 @@ impl Server {
             ),
             tls,
             stage,
+            entropy,
             metrics,
         })
     }
@@ -102,6 +111,7 @@ impl Server {
             loop {
                 let next = server.next(&listener);
                 let (stream, peer, guard) = tokio::select! {
+                    biased;
                     () = server.stage.stopping() => break,
                     next = next => next,
                 };
@@ -125,6 +135,9 @@ impl Server {
                 Err(error) => {
                     self.count(|metrics| metrics.accept_errors.inc());
                     tracing::warn!(%error, "cannot accept a connection");
+                    if planted(Bug::AcceptErrorIsFinal) {
+                        return std::future::pending().await;
+                    }
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             }
@@ -155,6 +168,7 @@ impl Server {
             peer: Peer(peer),
             limits: Limits::DEFAULT,
             stage: self.stage.clone(),
+            entropy: self.entropy.clone(),
         };
         let stream = Turns::new(stream, place.clone());
         let service = at_place(place.clone(), service);
@@ -176,7 +190,6 @@ impl Server {
                 () = place.wanted() => {}
             }
         };
-        eprintln!("SIZE connection {}", size_of_val(&connection));
         drop(self.stage.spawn(boxed(connection)));
     }
 
@@ -219,7 +232,6 @@ where
         request.extensions_mut().insert(place.clone());
         // Boxed, so that a connection that waits for a request does not have room for its answer.
         let answer = Box::pin(service.clone().oneshot(request));
-        eprintln!("SIZE answer {}", size_of_val(&*answer));
         async move {
             let _open = open;
             answer.await

@@ -6,22 +6,24 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::pin::{Pin, pin};
-use std::task::{Context, Poll};
+use std::pin::pin;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
-use tokio::time::{Instant, Sleep, sleep, timeout};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{sleep, timeout};
 use tower::{BoxError, Service};
 
 use super::Peer;
+use super::framing::Framing;
+use super::guarded::{Guarded, Watch};
+use crate::entropy::Entropy;
 use crate::shutdown::Stage;
 
 /// The client's first bytes of an HTTP/2 connection (RFC 9113 §3.4).
@@ -38,6 +40,8 @@ pub(super) struct Limits {
     write: Duration,
     /// After this age the connection is asked to end, so that load spreads and memory returns.
     age: Duration,
+    /// and up to this much more, so that those which came together do not end together.
+    age_jitter: Duration,
     /// Size of a request head.
     head_bytes_max: usize,
     /// Number of request headers.
@@ -52,6 +56,7 @@ impl Limits {
         head: Duration::from_secs(10),
         write: Duration::from_secs(10),
         age: Duration::from_secs(300),
+        age_jitter: Duration::from_secs(30),
         head_bytes_max: 32 * 1024,
         headers_max: 64,
         last_requests: Duration::from_secs(35),
@@ -63,6 +68,7 @@ pub(super) struct Connection {
     pub(super) peer: Peer,
     pub(super) limits: Limits,
     pub(super) stage: Stage,
+    pub(super) entropy: Entropy,
 }
 
 impl Connection {
@@ -81,17 +87,19 @@ impl Connection {
         B::Error: Into<BoxError>,
     {
         let read = tokio::select! {
+            biased;
             read = timeout(self.limits.first_bytes, first_bytes(&mut io)) => read,
             () = self.stage.stopping() => return, // nothing has been asked yet
         };
         let Ok(Ok(first)) = read else { return };
         let is_http2 = first.starts_with(HTTP2_PREFACE);
-        let io = TokioIo::new(Guarded {
-            first: first.freeze(),
-            io,
-            write_deadline: None,
-            patience: self.limits.write,
-        });
+        let watch = if is_http2 {
+            Watch::Http2
+        } else {
+            Watch::Http1(Framing::default())
+        };
+        let io = Guarded::new(first.freeze(), io, watch, self.limits.write);
+        let io = TokioIo::new(io);
         let peer = self.peer;
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
@@ -139,8 +147,9 @@ impl Connection {
     /// requests under way and takes no more.
     async fn drive<C: GracefulConnection>(&self, connection: C) {
         let mut connection = pin!(connection);
-        let jitter = Duration::from_millis(fastrand::u64(0..30_000));
+        let jitter = self.limits.age_jitter.mul_f64(self.entropy.share());
         tokio::select! {
+            biased;
             _ = connection.as_mut() => return,
             () = self.stage.stopping() => {}
             () = sleep(self.limits.age + jitter) => {}
@@ -177,88 +186,5 @@ async fn first_bytes<IO: AsyncRead + Unpin>(io: &mut IO) -> io::Result<BytesMut>
         if known == HTTP2_PREFACE.len() || first.get(..known) != HTTP2_PREFACE.get(..known) {
             return Ok(first);
         }
-    }
-}
-
-/// A socket that first replays what has been read already, and ends when its peer stops reading.
-struct Guarded<IO> {
-    first: Bytes,
-    io: IO,
-    write_deadline: Option<Pin<Box<Sleep>>>,
-    patience: Duration,
-}
-
-impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        if self.first.is_empty() {
-            return Pin::new(&mut self.io).poll_read(cx, buf);
-        }
-        let length = self.first.len().min(buf.remaining());
-        buf.put_slice(self.first.get(..length).unwrap_or_default());
-        self.first.advance(length);
-        if self.first.is_empty() {
-            self.first = Bytes::new(); // lets go of the buffer
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> Guarded<IO> {
-    /// Passes a write's result on; one that stays pending past the patience becomes an error.
-    fn within_patience<T>(
-        &mut self,
-        cx: &mut Context<'_>,
-        write: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if write.is_ready() {
-            self.write_deadline = None;
-            return write;
-        }
-        let until = Instant::now() + self.patience;
-        let deadline = self
-            .write_deadline
-            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(until)));
-        match deadline.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-}
-
-impl<IO: AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let write = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.within_patience(cx, write)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let write = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.within_patience(cx, write)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let flush = Pin::new(&mut self.io).poll_flush(cx);
-        self.within_patience(cx, flush)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let shutdown = Pin::new(&mut self.io).poll_shutdown(cx);
-        self.within_patience(cx, shutdown)
     }
 }

@@ -6,6 +6,8 @@
 
 mod accept;
 mod connection;
+mod framing;
+mod guarded;
 mod slots;
 mod tls;
 mod turns;

@@ -31,7 +31,7 @@ async fn fill(home: &Home, sender: &Sender, count: usize) {
 }
 
 fn high_water_mib(program: &Program) -> u64 {
-    figure(program.id(), "status", "VmHWM") / 1024
+    figure(program.pid(), "status", "VmHWM") / 1024
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -42,14 +42,14 @@ async fn a_long_backlog_starts_serves_and_drains_in_little_memory() {
     let stripe = Sender::new("stripe");
     let home = Home::new(&stripe);
     let count = size("BACKLOG_EVENTS", 10_000);
-    let program = home.start_in(&cgroup.tasks());
+    let program = home.start_under(&cgroup.around());
     home.ready().await;
     fill(&home, &stripe, count).await;
     let filling = high_water_mib(&program);
     program.kill();
 
     let began = Instant::now();
-    let program = home.start_in(&cgroup.tasks());
+    let program = home.start_under(&cgroup.around());
     home.ready().await;
     let ready = began.elapsed();
     let page = Instant::now();

@@ -60,7 +60,7 @@ async fn unverified_requests_fill_neither_store_nor_metrics_nor_log_nor_memory()
     home.ready().await;
     let store = home.path().join("store");
     let (series_before, bytes_before) = (series(&home).await, bytes_below(&store));
-    let resident = || figure(program.id(), "status", "VmRSS") / 1024;
+    let resident = || figure(program.pid(), "status", "VmRSS") / 1024;
     let (resident_before, lines_before) = (resident(), home.log().lines().count());
 
     let (count, began) = (size("FORGED_REQUESTS", 2000), Instant::now());

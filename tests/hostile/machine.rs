@@ -69,8 +69,11 @@ impl Cgroup {
         }
     }
 
-    pub(crate) fn tasks(&self) -> PathBuf {
-        self.path.join("cgroup.procs")
+    /// The command that puts a program into the group before it has used any memory.
+    pub(crate) fn around(&self) -> [String; 4] {
+        let tasks = self.path.join("cgroup.procs").display().to_string();
+        let script = r#"echo $$ >"$0" && exec "$@""#;
+        ["sh".into(), "-c".into(), script.into(), tasks]
     }
 
     /// The most memory it has used, file cache included, in MiB.

@@ -21,6 +21,7 @@ mod machine;
 mod mix;
 mod peers;
 #[path = "../program/mod.rs"]
+#[expect(dead_code, reason = "shared with the rigs for faults")]
 mod program;
 mod storm;
 #[path = "../it/support/mod.rs"]

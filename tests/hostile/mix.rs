@@ -121,12 +121,12 @@ async fn run(cgroup: &Cgroup) {
     let stripe = Sender::new("stripe");
     let mut home = Home::new(&stripe);
     home.set("server.listen", &GATE.to_string());
-    let mut program = home.start_in(&cgroup.tasks());
+    let mut program = home.start_under(&cgroup.around());
     home.ready().await;
     let app = App::start(&home.app()).await;
     assert!(send(&stripe, 1_000_000).await, "{}", home.log());
     app.received(1).await;
-    let before = descriptors(program.id());
+    let before = descriptors(program.pid());
 
     let attack = Arc::new(Attack::default());
     let mut peers = attack.start(size("HOSTILE_CONNECTIONS", 2000));
@@ -146,7 +146,7 @@ async fn run(cgroup: &Cgroup) {
     let success = 100.0 * times.len() as f64 / sent as f64;
     let (p50, p99) = (percentile(&times, 50.0), percentile(&times, 99.0));
     let runs = program.runs();
-    let peak = runs.then(|| figure(program.id(), "status", "VmHWM") / 1024);
+    let peak = runs.then(|| figure(program.pid(), "status", "VmHWM") / 1024);
     println!(
         "hostile mix: {} connections of {KINDS} kinds from {ADDRESSES} addresses in {seconds} s, \
          {crowded_out} crowded out; genuine: {} of {sent} acknowledged ({success:.2} %), p50 {p50} ms, \
@@ -164,7 +164,7 @@ async fn run(cgroup: &Cgroup) {
     let limit = size("HOSTILE_P99_MILLIS", 0);
     assert!(limit == 0 || p99 <= limit as u128, "{p99} ms");
     eventually("the end of all hostile connections", async || {
-        descriptors(program.id()).abs_diff(before) <= 2
+        descriptors(program.pid()).abs_diff(before) <= 2
     })
     .await;
     app.received(times.len() + 1).await;

@@ -39,7 +39,7 @@ async fn a_storm_of_repeats_keeps_one_record_of_each_event_and_writes_next_to_no
     let app = App::start(&home.app()).await;
     let program = home.start();
     home.ready().await;
-    let written = || figure(program.id(), "io", "wchar");
+    let written = || figure(program.pid(), "io", "wchar");
     let (ids, rounds) = (size("STORM_IDS", 100), size("STORM_ROUNDS", 10));
 
     let before = written();
