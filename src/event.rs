@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use uuid::Uuid;
 
 use crate::clock::UnixMillis;
+use crate::planted::{Bug, planted};
 
 /// Name of a configured source, as in `[sources.NAME]`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -166,7 +167,8 @@ pub(crate) fn claims_to_be_ours(name: &str) -> bool {
     ) else {
         return false;
     };
-    start.eq_ignore_ascii_case(ours) && matches!(next, b'-' | b'_')
+    let hyphen = *next == b'-' || (*next == b'_' && !planted(Bug::PretendedHeadersUnderscore));
+    start.eq_ignore_ascii_case(ours) && hyphen
 }
 
 /// Headers in order, repeats kept, as the bytes of an HTTP/1.1 head: `name: value\r\n` per line.

@@ -9,6 +9,19 @@
 pub(crate) enum Bug {
     /// The answer leaves before the commit has been synced.
     AckBeforeSync,
+    /// A bare line feed ends a line, as hyper's parser has it.
+    AcceptBareLf,
+    /// A length beside chunks is passed over, as hyper does; a proxy that goes by the length then
+    /// sees other requests.
+    TeAndClBoth,
+    /// Trailers, which nothing signs, are taken for more of the body.
+    TrailersMerged,
+    /// `Hookgate_Event_Id` passes for a header of the sender's own.
+    PretendedHeadersUnderscore,
+    /// A request's head may take as long as a connection.
+    NoHeadDeadline,
+    /// `%2f` passes for a letter of a path.
+    PercentSlashAllowed,
 }
 
 /// Whether `bug` is in this process.

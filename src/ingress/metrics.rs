@@ -80,6 +80,7 @@ pub struct Metrics {
     malformed: IntCounter,
     not_found: IntCounter,
     method: IntCounter,
+    pub(super) panics: IntCounter,
 }
 
 impl Metrics {
@@ -95,6 +96,10 @@ impl Metrics {
             malformed: unrouted.with_label_values(&["malformed"]),
             not_found: unrouted.with_label_values(&["not_found"]),
             method: unrouted.with_label_values(&["method"]),
+            panics: metrics.counter(
+                "hookgate_panics_total",
+                "Requests answered 500 because of a bug in hookgate",
+            ),
             requests: metrics.counters(
                 "hookgate_requests_total",
                 "Requests of senders by how they ended",

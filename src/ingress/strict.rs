@@ -8,6 +8,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Version};
 
 use super::ack::Refusal;
 use crate::event::claims_to_be_ours;
+use crate::planted::{Bug, planted};
 
 /// Longest path and query.
 const TARGET_BYTES_MAX: usize = 4096;
@@ -132,7 +133,9 @@ fn check_target(target: &str, path: &str) -> Result<(), &'static str> {
         let escaped = rest
             .get(..2)
             .and_then(|hex| u8::from_str_radix(hex, 16).ok());
-        escaped.is_some_and(|byte| !b"./\\\0".contains(&byte)) && !rest.starts_with('+')
+        let slash = |byte| byte == b'/' && planted(Bug::PercentSlashAllowed);
+        escaped.is_some_and(|byte| slash(byte) || !b"./\\\0".contains(&byte))
+            && !rest.starts_with('+')
     });
     if doubtful || !escapes_well {
         Err("request path with more than one reading")
