@@ -16,7 +16,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use hookgate::clock::UnixMillis;
 use hookgate::event::Received;
 use hookgate::providers::{Catalogue, Provider};
-use hookgate::secret::Secret;
+use hookgate::secret::{Secret, Values};
 use hookgate::verify::{Config, Unsigned, Verifier, sign, test_key};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::{Value, json};
@@ -112,7 +112,7 @@ impl Case {
             headers: headers.into_iter().collect(),
             body: self.body.clone(),
         };
-        let (values, secret) = (BTreeMap::new(), Secret::new("secret", signs));
+        let (values, secret) = (Values::new(), Secret::new("secret", signs));
         let provider = &self.provider;
         sign(provider, None, &secret, &values, &mut request, NOW, "msg_1").unwrap();
         Signed {
@@ -158,7 +158,7 @@ impl Signed {
             provider: Arc::clone(&self.provider),
             variant: None,
             secrets: vec![Secret::new("secret", self.secret.as_str())],
-            values: BTreeMap::new(),
+            values: Values::new(),
             public_url: Some(PUBLIC_URL.to_owned()),
             tolerance: None,
             dedup_key: None,

@@ -12,6 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use uuid::Uuid;
 
 use crate::clock::UnixMillis;
+use crate::entropy::Entropy;
 use crate::planted::{Bug, planted};
 
 /// Name of a configured source, as in `[sources.NAME]`.
@@ -53,11 +54,13 @@ impl EventId {
     /// A new id that sorts by `at`; the rest is random.
     #[must_use]
     pub fn new(at: UnixMillis) -> Self {
-        let (seconds, millis) = (at.0.div_euclid(1000), at.0.rem_euclid(1000));
-        let nanos = u32::try_from(millis).unwrap_or(0).saturating_mul(1_000_000);
-        let at =
-            uuid::Timestamp::from_unix(uuid::NoContext, u64::try_from(seconds).unwrap_or(0), nanos);
-        Self(Uuid::new_v7(at))
+        Self::drawn(at, &Entropy::system())
+    }
+
+    /// A new id with its random part from there.
+    #[must_use]
+    pub fn drawn(at: UnixMillis, entropy: &Entropy) -> Self {
+        Self(entropy.id(at))
     }
 
     /// The 16 bytes, as stored.
@@ -115,7 +118,7 @@ pub struct Received {
     pub target: Box<str>,
     /// The secret segment of a source whose path ends in `{token}`.
     pub path_token: Option<Box<str>>,
-    /// All request headers.
+    /// All request headers, [`concealed`].
     pub headers: HeaderMap,
     /// The body, byte for byte.
     pub body: Bytes,
@@ -135,6 +138,16 @@ impl Received {
     pub fn query(&self) -> Option<&str> {
         self.target.split_once('?').map(|(_, query)| query)
     }
+}
+
+/// The headers of a request with no value in their `Debug` output: any may be a credential, and
+/// a list of those that are would have a gap some day.
+#[must_use]
+pub fn concealed(mut headers: HeaderMap) -> HeaderMap {
+    for value in headers.values_mut() {
+        value.set_sensitive(true);
+    }
+    headers
 }
 
 /// Header names that describe one connection or its framing; the forwarder writes its own. So do
@@ -338,6 +351,16 @@ mod tests {
         let list = HeaderList::end_to_end(&headers);
         let names: Vec<_> = list.iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["hookgates", "x-signature"]);
+    }
+
+    #[test]
+    fn values_of_headers_are_not_in_debug_output_and_are_the_same_otherwise() {
+        let mut headers = HeaderMap::new();
+        headers.append("x-signature", HeaderValue::from_static("canary"));
+        headers.append("x-signature", HeaderValue::from_static("canary 2"));
+        let hidden = concealed(headers.clone());
+        assert_eq!(hidden, headers);
+        assert!(!format!("{hidden:?}").contains("canary"), "{hidden:?}");
     }
 
     #[test]

@@ -39,11 +39,12 @@
 //! [`store::Receipt`]), so that "acknowledge before it is durable" does not compile.
 
 // Tests here and of the whole gateway share their senders (tests/senders).
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 extern crate self as hookgate;
 
 // Plain data and plumbing: they know no stage.
 pub mod clock;
+pub mod entropy;
 pub mod event;
 pub mod net;
 mod planted;
@@ -74,6 +75,10 @@ pub mod telemetry;
 pub mod cli;
 pub mod config;
 pub mod gateway;
+
+#[cfg(any(test, fuzzing))]
+#[doc(hidden)]
+pub mod fuzzing;
 
 pub use layer::{SetupError, Verify, VerifyLayer, Webhooks, WebhooksBuilder};
 pub use providers::{Provider, ProviderError};

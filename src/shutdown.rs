@@ -6,7 +6,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinError, JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,9 +15,36 @@ use tokio_util::task::TaskTracker;
 pub struct Stage {
     tasks: TaskTracker,
     stop: CancellationToken,
+    /// Nothing runs on threads of its own.
+    in_place: bool,
 }
 
 impl Stage {
+    /// A stage without threads: what may block runs where it is asked for, so that a simulation
+    /// decides when.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn in_place() -> Self {
+        Self {
+            in_place: true,
+            ..Self::default()
+        }
+    }
+
+    /// Runs what takes long on a thread that may block.
+    ///
+    /// # Errors
+    /// When it panics.
+    pub async fn block<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, JoinError> {
+        if self.in_place {
+            return Ok(work());
+        }
+        tokio::task::spawn_blocking(work).await
+    }
+
     /// Starts a task that [`Stage::stop`] will wait for.
     #[expect(
         clippy::disallowed_methods,

@@ -4,11 +4,15 @@
 //! lines are dropped (and counted) rather than requests held up. `tracing-subscriber` escapes
 //! control characters in what senders wrote.
 
-use std::io::IsTerminal;
+use std::any::Any;
+use std::io::{IsTerminal, Write as _};
 
+use tracing::{Level, Metadata};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// How to write logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,6 +57,13 @@ pub fn is_level(level: &str) -> bool {
     parts.all(|part| is_word(part) || part.contains('=')) && EnvFilter::try_new(level).is_ok()
 }
 
+/// Whether a line may be written whatever the level asked for. h2 quotes paths that it refuses, and
+/// a path may hold a token.
+fn tells_no_secret(line: &Metadata<'_>) -> bool {
+    let by_h2 = line.target() == "h2" || line.target().starts_with("h2::");
+    !by_h2 || *line.level() <= Level::INFO
+}
+
 /// Starts logging for the whole process; later calls change nothing.
 #[must_use]
 pub fn start(config: &Config) -> Logs {
@@ -67,11 +78,15 @@ pub fn start(config: &Config) -> Logs {
         .with_env_filter(filter)
         .with_writer(sink)
         .with_ansi(terminal);
+    let silence = filter_fn(tells_no_secret);
+    let as_json = config.format == Format::Json || (config.format == Format::Auto && !terminal);
     // A second start in one process (tests) keeps the first subscriber.
-    let _ = match config.format {
-        Format::Json => builder.json().flatten_event(true).try_init(),
-        Format::Auto if !terminal => builder.json().flatten_event(true).try_init(),
-        Format::Auto | Format::Text => builder.with_target(false).compact().try_init(),
+    let _ = if as_json {
+        let lines = builder.json().flatten_event(true).finish();
+        lines.with(silence).try_init()
+    } else {
+        let lines = builder.with_target(false).compact().finish();
+        lines.with(silence).try_init()
     };
     Logs {
         _guard: guard,
@@ -79,9 +94,31 @@ pub fn start(config: &Config) -> Logs {
     }
 }
 
+/// From now on a panic says where it happened, and what only if that is part of the program: a text
+/// made of values may hold a secret.
+pub fn conceal_panics() {
+    std::panic::set_hook(Box::new(|panic| {
+        let at = panic.location().map(ToString::to_string);
+        let (at, text) = (at.unwrap_or_default(), text_of(panic.payload()));
+        let _ = writeln!(std::io::stderr(), "hookgate panicked at {at}: {text}");
+    }));
+}
+
+fn text_of(panic: &(dyn Any + Send)) -> &'static str {
+    let fixed = panic.downcast_ref::<&'static str>();
+    fixed.copied().unwrap_or("its text is not shown")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_panic_does_not_say_what_was_in_a_value() {
+        let text = |panic: Box<dyn Any + Send>| text_of(&*panic);
+        assert_eq!(text(Box::new("it cannot be")), "it cannot be");
+        assert_eq!(text(Box::new("canary".to_owned())), "its text is not shown");
+    }
 
     #[test]
     fn a_misspelt_level_is_not_taken_for_a_filter() {

@@ -25,6 +25,7 @@ fn the_code_map_is_the_code() {
             collect(&path, &mut used);
             used.remove(&module);
             used.remove("planted"); // a bug may be planted anywhere
+            used.remove("fuzzing"); // its targets stand beside what they feed
             in_code.insert(module, used);
         }
     }

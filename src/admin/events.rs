@@ -15,7 +15,7 @@ use super::Admin;
 use super::view::{ApiError, EventDetail, EventList, Replayed};
 use crate::clock::UnixMillis;
 use crate::event::EventId;
-use crate::store::{Content, Filter, State as EventState, StoredEvent};
+use crate::store::{Content, Cursor, Filter, NotACursor, State as EventState, StoredEvent};
 
 /// Page size if none is asked for, and the largest.
 const LIMIT: usize = 50;
@@ -37,6 +37,20 @@ pub(super) struct ListQuery {
 }
 
 impl ListQuery {
+    /// Which events, how many, and from where on.
+    pub(super) fn read(&self) -> Result<(Filter, usize, Option<Cursor>), ApiError> {
+        let limit = self.limit.unwrap_or(LIMIT);
+        if !(1..=LIMIT_MAX).contains(&limit) {
+            return Err(ApiError::bad_request(format!(
+                "limit is a number from 1 to {LIMIT_MAX}"
+            )));
+        }
+        let cursor = self.cursor.as_deref().map(str::parse).transpose();
+        let cursor =
+            cursor.map_err(|error: NotACursor| ApiError::bad_request(error.to_string()))?;
+        Ok((self.filter()?, limit, cursor))
+    }
+
     fn filter(&self) -> Result<Filter, ApiError> {
         let state =
             match self.state.as_deref() {
@@ -89,16 +103,8 @@ pub(super) async fn list(
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<EventList>, ApiError> {
     let Query(query) = query.map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
-    let limit = query.limit.unwrap_or(LIMIT);
-    if !(1..=LIMIT_MAX).contains(&limit) {
-        return Err(ApiError::bad_request(format!(
-            "limit is a number from 1 to {LIMIT_MAX}"
-        )));
-    }
-    let cursor = query.cursor.as_deref().map(str::parse).transpose();
-    let cursor = cursor
-        .map_err(|error: crate::store::NotACursor| ApiError::bad_request(error.to_string()))?;
-    let page = admin.store.list(query.filter()?, limit, cursor).await?;
+    let (filter, limit, cursor) = query.read()?;
+    let page = admin.store.list(filter, limit, cursor).await?;
     Ok(Json(page.into()))
 }
 

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
+use axum::Router;
 use axum::extract::State;
+use axum::routing::get;
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 
 use super::Admin;
+use crate::metrics::Metrics;
 use crate::shutdown::Stage;
 
 /// Whether senders should come here; the app being down never counts.
@@ -16,9 +19,27 @@ pub struct Health {
     pub intake: Stage,
 }
 
-/// The loops turn: this very answer shows it.
-pub(super) async fn livez() -> &'static str {
-    "ok\n"
+/// The loops turn: this very answer shows it of all but the store's writer.
+pub(super) async fn livez(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
+    match admin.store.alive() {
+        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
+        Err(error) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("not alive: {error}\n"),
+        ),
+    }
+}
+
+/// What there is while the store is opened: it lives, is not ready, and has nothing to show yet.
+pub(super) fn opening(metrics: Metrics) -> Router {
+    const NOT_READY: (StatusCode, &str) = (
+        StatusCode::SERVICE_UNAVAILABLE,
+        "not ready: the store is being opened\n",
+    );
+    Router::new()
+        .route("/livez", get(async || "ok\n"))
+        .route("/metrics", get(async move || text(&metrics)))
+        .fallback(async || NOT_READY)
 }
 
 /// Intake is open and the store takes writes.
@@ -38,11 +59,15 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, Stri
     }
 }
 
-pub(super) async fn metrics(
-    State(admin): State<Arc<Admin>>,
-) -> ([(http::HeaderName, &'static str); 1], String) {
+type Text = ([(http::HeaderName, &'static str); 1], String);
+
+pub(super) async fn metrics(State(admin): State<Arc<Admin>>) -> Text {
+    text(&admin.metrics)
+}
+
+fn text(metrics: &Metrics) -> Text {
     (
         [(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")],
-        admin.metrics.text(),
+        metrics.text(),
     )
 }

@@ -6,16 +6,23 @@
 
 mod access;
 mod events;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod health;
 mod rejections;
 mod sources;
 mod view;
 
-use std::sync::Arc;
+use std::convert::Infallible;
+use std::sync::{Arc, OnceLock};
 
 use axum::Router;
 use axum::middleware::from_fn_with_state;
+use axum::response::Response;
 use axum::routing::{delete, get, post};
+use http::Request;
+use hyper::body::Incoming;
+use tower::{Service, ServiceExt as _};
 
 pub use health::Health;
 pub use rejections::{DiagnosisView, RejectionList, RejectionView};
@@ -52,6 +59,21 @@ pub struct Admin {
     pub credential_headers: Vec<http::HeaderName>,
     /// What was refused recently, and whose captured secrets can be let go of.
     pub gate: Arc<Gate>,
+}
+
+/// All routes once the store is open; until then health and metrics.
+pub fn when_open(
+    routes: Arc<OnceLock<Router>>,
+    metrics: Metrics,
+) -> impl Service<Request<Incoming>, Response = Response, Error = Infallible, Future: Send>
++ Clone
++ Send
++ 'static {
+    let opening = health::opening(metrics);
+    tower::service_fn(move |request| {
+        let router = routes.get().unwrap_or(&opening).clone();
+        router.oneshot(request)
+    })
 }
 
 /// All routes.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Failure;
 use crate::config::{self, Inputs};
 use crate::providers::{Catalogue, Provider};
+use crate::secret::SecretText;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct CatalogueArgs {
@@ -34,7 +35,7 @@ pub(super) fn find(catalogue: &Catalogue, id: &str) -> Result<Arc<Provider>, Fai
 }
 
 /// `NAME=VALUE` of the command line.
-pub(super) fn name_and_value(text: &str) -> Result<(String, String), String> {
+pub(super) fn name_and_value(text: &str) -> Result<(String, SecretText), String> {
     let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
-    Ok((name.to_owned(), value.to_owned()))
+    Ok((name.to_owned(), value.into()))
 }

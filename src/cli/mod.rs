@@ -18,6 +18,9 @@ mod send;
 mod sources;
 mod verify;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use verify::fuzzing;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 

@@ -1,6 +1,5 @@
 //! `hookgate send`: sign an event as a provider does, and post it.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use crate::clock::{Clock, UnixMillis};
 use crate::event::EventId;
 use crate::net::Address;
 use crate::providers::{Kind, Provider, Sample};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretText, Values};
 use crate::verify::{Unsigned, sign, test_key};
 
 /// How far back `--stale` dates the signature: past every provider's tolerance.
@@ -40,7 +39,7 @@ pub(super) struct Args {
         hide_env_values = true,
         default_value = ""
     )]
-    secret: String,
+    secret: SecretText,
     /// Where to send: http://host:port/path
     #[arg(long, value_name = "URL")]
     to: String,
@@ -58,7 +57,7 @@ pub(super) struct Args {
     id: Option<String>,
     /// A value that the scheme asks for, such as message=...
     #[arg(long = "value", value_name = "NAME=VALUE", value_parser = name_and_value)]
-    values: Vec<(String, String)>,
+    values: Vec<(String, SecretText)>,
     /// How many events to send
     #[arg(long, default_value_t = 1)]
     count: u32,
@@ -198,7 +197,7 @@ pub(super) struct Sender<'a> {
     pub(super) provider: &'a Provider,
     pub(super) variant: Option<&'a str>,
     pub(super) secret: &'a Secret,
-    pub(super) values: &'a BTreeMap<String, String>,
+    pub(super) values: &'a Values,
 }
 
 impl Sender<'_> {
@@ -249,10 +248,9 @@ pub(super) fn request(signed: &Unsigned) -> Result<Request<Full<Bytes>>, Failure
         .into();
     for (name, value) in &signed.headers {
         let header = HeaderName::try_from(name).map_err(|_| unfit(name))?;
-        request.headers_mut().append(
-            header,
-            HeaderValue::try_from(value).map_err(|_| unfit(name))?,
-        );
+        let mut value = HeaderValue::try_from(value).map_err(|_| unfit(name))?;
+        value.set_sensitive(true);
+        request.headers_mut().append(header, value);
     }
     Ok(request)
 }

@@ -8,11 +8,17 @@ use std::path::{Path, PathBuf};
 use figment::value::{Dict, Map, Tag, Value};
 use figment::{Figment, Metadata, Profile, Provider};
 use serde_json::Value as Json;
+use zeroize::Zeroizing;
 
 use super::faults::{Fault, Faults};
+use crate::planted::{Bug, planted};
+use crate::secret::SecretText;
 
 /// The commented defaults, which are also the lowest layer.
 pub const DEFAULTS: &str = include_str!("../../config/hookgate.toml");
+
+/// What the names of settings in the environment begin with.
+pub(super) const PREFIX: &str = "HOOKGATE__";
 
 const ENVIRONMENT: &str = "environment";
 const COMMAND_LINE: &str = "command line";
@@ -22,8 +28,8 @@ const COMMAND_LINE: &str = "command line";
 pub struct Inputs {
     /// A TOML file that must exist.
     pub file: Option<PathBuf>,
-    /// All environment variables; only `HOOKGATE__...` are looked at.
-    pub environment: Vec<(String, String)>,
+    /// Environment variables; only `HOOKGATE__...` are looked at.
+    pub environment: Vec<(String, SecretText)>,
     /// Dotted keys and their values from the command line.
     pub flags: Vec<(String, String)>,
 }
@@ -31,23 +37,42 @@ pub struct Inputs {
 /// Names only: the values may be secrets.
 impl std::fmt::Debug for Inputs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let names = |list: &[(String, String)]| {
-            list.iter()
-                .map(|(name, _)| name.clone())
-                .collect::<Vec<_>>()
-        };
+        if planted(Bug::SecretInDebug) {
+            let value = |(name, text): &(String, SecretText)| format!("{name}={}", &**text);
+            return f
+                .debug_list()
+                .entries(self.environment.iter().map(value))
+                .finish();
+        }
+        let environment = self.environment.iter().map(|(name, _)| name);
+        let flags = self.flags.iter().map(|(name, _)| name);
         f.debug_struct("Inputs")
             .field("file", &self.file)
-            .field("environment", &names(&self.environment))
-            .field("flags", &names(&self.flags))
+            .field("environment", &environment.collect::<Vec<_>>())
+            .field("flags", &flags.collect::<Vec<_>>())
             .finish()
     }
 }
 
 /// A file, read once: it may be a pipe.
-struct File {
-    path: PathBuf,
-    table: toml::Table,
+pub(super) struct File {
+    pub(super) path: PathBuf,
+    pub(super) table: toml::Table,
+}
+
+impl File {
+    fn read(path: &Path) -> Result<Self, Faults> {
+        let text = std::fs::read_to_string(path).map(Zeroizing::new);
+        let text = text.map_err(|error| file_fault(path, &error.to_string()))?;
+        Self::parse(path, &text)
+    }
+
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, Faults> {
+        let table = text.parse::<toml::Table>();
+        let table = table.map_err(|error| file_fault(path, &without_source_text(&error, text)))?;
+        let path = path.to_owned();
+        Ok(Self { path, table })
+    }
 }
 
 impl Provider for File {
@@ -64,7 +89,7 @@ impl Provider for File {
 /// Text values under dotted keys.
 struct Texts {
     name: &'static str,
-    values: Vec<(Vec<String>, String)>,
+    values: Vec<(Vec<String>, SecretText)>,
 }
 
 impl Provider for Texts {
@@ -102,20 +127,19 @@ fn insert(table: &mut Dict, path: &[String], text: &str) {
 /// # Errors
 /// When the file is missing or is not TOML.
 pub(super) fn stack(inputs: &Inputs) -> Result<Figment, Faults> {
+    let file = inputs.file.as_deref().map(File::read).transpose()?;
+    Ok(stacked(file, inputs))
+}
+
+/// Stacks the layers, with what the file holds.
+pub(super) fn stacked(file: Option<File>, inputs: &Inputs) -> Figment {
     use figment::providers::{Format, Toml};
     let mut figment = Figment::from(Toml::string(DEFAULTS));
-    if let Some(file) = &inputs.file {
-        let text =
-            std::fs::read_to_string(file).map_err(|error| file_fault(file, &error.to_string()))?;
-        let table = text.parse::<toml::Table>();
-        let table = table.map_err(|error| file_fault(file, &without_source_text(&error, &text)))?;
-        figment = figment.merge(File {
-            path: file.clone(),
-            table,
-        });
+    if let Some(file) = file {
+        figment = figment.merge(file);
     }
     let environment = inputs.environment.iter().filter_map(|(name, text)| {
-        let keys = name.strip_prefix("HOOKGATE__")?.split("__");
+        let keys = name.strip_prefix(PREFIX)?.split("__");
         let keys: Vec<_> = keys.map(str::to_ascii_lowercase).collect();
         Some((keys, text.clone()))
     });
@@ -125,10 +149,10 @@ pub(super) fn stack(inputs: &Inputs) -> Result<Figment, Faults> {
     let flags = inputs.flags.iter().map(|(key, text)| {
         (
             key.split('.').map(ToOwned::to_owned).collect(),
-            text.clone(),
+            text.as_str().into(),
         )
     });
-    Ok(figment
+    figment
         .merge(Texts {
             name: ENVIRONMENT,
             values: environment,
@@ -136,7 +160,7 @@ pub(super) fn stack(inputs: &Inputs) -> Result<Figment, Faults> {
         .merge(Texts {
             name: COMMAND_LINE,
             values: flags.collect(),
-        }))
+        })
 }
 
 fn file_fault(file: &Path, message: &str) -> Faults {
@@ -194,7 +218,7 @@ fn in_words(metadata: &Metadata, key: &str, is_table: bool, is_set: bool) -> Opt
 
 /// The environment variable that sets a key.
 fn variable(key: &str) -> String {
-    format!("HOOKGATE__{}", key.to_ascii_uppercase().replace('.', "__"))
+    format!("{PREFIX}{}", key.to_ascii_uppercase().replace('.', "__"))
 }
 
 /// Takes out, and reports, every key that the schema does not know and every value that should

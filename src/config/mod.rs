@@ -4,6 +4,8 @@
 //! fills them in. What a `Config` holds is valid: nothing later has to check it again.
 
 mod faults;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod layers;
 mod protection;
 mod raw;
@@ -54,7 +56,7 @@ impl Config {
     /// # Errors
     /// All faults together.
     pub fn load(inputs: &Inputs) -> Result<Self, Faults> {
-        resolve::resolve(inputs)
+        resolve::resolve(layers::stack(inputs)?)
     }
 }
 
@@ -73,7 +75,10 @@ impl Inputs {
             .filter(|file| !file.as_os_str().is_empty())
             .or_else(|| here.is_file().then_some(here));
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
-            Some((name.into_string().ok()?, value.into_string().ok()?))
+            let name = name.into_string().ok()?;
+            // What is none of ours is not copied: it may be somebody else's secret.
+            let ours = name.starts_with(layers::PREFIX);
+            ours.then_some((name, value.into_string().ok()?.into()))
         };
         Self {
             file,

@@ -4,13 +4,15 @@
 use std::sync::Arc;
 
 use serde_json::json;
+use zeroize::Zeroizing;
 
 use super::raw::{self, SecretEntry};
 use super::sources::One;
 use super::units::FilePath;
 use crate::clock::UnixMillis;
+use crate::planted::{Bug, planted};
 use crate::providers::{Kind, Place, Procedure, Provider, Scheme};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretText};
 
 /// Last segment of a path that carries the source's token.
 pub(super) const TOKEN_SEGMENT: &str = "/{token}";
@@ -40,6 +42,39 @@ pub(super) fn hands_over(provider: &Provider) -> bool {
 pub(super) fn has_topics(provider: &Provider) -> bool {
     let mut schemes = provider.schemes.iter();
     schemes.any(|scheme| scheme.code == Some(Procedure::Sns))
+}
+
+/// A secret with less than this can be found by trial, with one genuine request to try it on.
+const SHORT_BYTES: usize = 16;
+pub(super) const SHORT: &str =
+    "is short: whoever sees one request can find it by trial; take 32 random bytes";
+
+/// Whether a secret would be too easily found.
+pub(super) fn is_short(secret: &[u8]) -> bool {
+    secret.len() < SHORT_BYTES
+}
+
+/// Whether nothing in it can be seen, or told from nothing: an HMAC takes zeros for no key at all.
+pub(super) fn is_blank(secret: &[u8]) -> bool {
+    if planted(Bug::EmptySecretAccepted) {
+        return false;
+    }
+    let unseen = |c: char| c.is_whitespace() || matches!(c, '\0' | '\u{feff}' | '\u{200b}');
+    std::str::from_utf8(secret).is_ok_and(|text| text.chars().all(unseen))
+}
+
+/// One text for all ways to write the same key: with and without `whsec_` and padding, hex in either
+/// case.
+fn spelling(secret: &Secret) -> Zeroizing<Vec<u8>> {
+    let text = secret.expose();
+    let bare = text.strip_prefix(b"whsec_").unwrap_or(text);
+    let padding = bare.iter().rev().take_while(|byte| **byte == b'=').count();
+    let bare = bare.get(..bare.len() - padding).unwrap_or_default();
+    let mut bare = Zeroizing::new(bare.to_vec());
+    if bare.iter().all(u8::is_ascii_hexdigit) {
+        bare.make_ascii_lowercase();
+    }
+    bare
 }
 
 impl One<'_> {
@@ -269,12 +304,12 @@ impl One<'_> {
         text.or(file)
     }
 
-    fn text_secret(&mut self, key: &str, text: &raw::SecretText) -> Option<Secret> {
-        if text.0.trim().is_empty() {
+    fn text_secret(&mut self, key: &str, text: &SecretText) -> Option<Secret> {
+        if is_blank(text.as_bytes()) {
             self.fault(key, "is empty: without a secret anybody could sign");
             return None;
         }
-        Some(self.secret(key, text.0.as_bytes()))
+        Some(self.secret(key, text.as_bytes()))
     }
 
     fn file_secret(&mut self, key: &str, file: &FilePath) -> Option<Secret> {
@@ -290,17 +325,19 @@ impl One<'_> {
             let warning = format!("{}.{key} {warning}", self.key);
             self.reader.warnings.push(warning);
         }
+        if is_short(content) {
+            self.warn(&format!("{key} {SHORT}"));
+        }
         Secret::new(key, content)
     }
 
     /// Most signatures do not cover the URL: with a shared secret, an event for one source would
     /// verify at the other.
     pub(super) fn claim_secret(&mut self, secret: &Secret, shared: bool) {
-        let other = self
-            .taken
-            .secrets
-            .iter()
-            .find(|(name, other, _)| name != self.name && other.expose() == secret.expose());
+        let other =
+            self.taken.secrets.iter().find(|(name, other, _)| {
+                name != self.name && *spelling(other) == *spelling(secret)
+            });
         if let Some((other, _, other_shares)) = other
             && !(shared && *other_shares)
         {

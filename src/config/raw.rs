@@ -10,6 +10,7 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
 use super::units::{FilePath, Flag, Int, Size, Span, TextList};
 use crate::providers::Scheme;
+use crate::secret::SecretText;
 
 /// Whatever stands there. (`Value` has a method of the same name as the trait's.)
 fn any<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Value, D::Error> {
@@ -64,14 +65,10 @@ impl<T: JsonSchema> JsonSchema for Leaf<T> {
     }
 }
 
-/// Text that nobody may see again.
-#[derive(Clone)]
-pub(super) struct SecretText(pub(super) zeroize::Zeroizing<String>);
-
 impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match any(deserializer)? {
-            Value::String(_, text) => Ok(Self(zeroize::Zeroizing::new(text))),
+            Value::String(_, text) => Ok(text.into()),
             // The usual message would quote what was found.
             Value::Char(..)
             | Value::Bool(..)
@@ -82,12 +79,6 @@ impl<'de> Deserialize<'de> for SecretText {
                 "a secret is text: put it in double quotes",
             )),
         }
-    }
-}
-
-impl std::fmt::Debug for SecretText {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("***")
     }
 }
 

@@ -9,6 +9,7 @@ use schemars::Schema;
 
 use super::faults::{Fault, Faults};
 use super::layers;
+use super::protection::is_blank;
 use super::raw::{Leaf, Raw};
 use super::units::{FilePath, Flag, Int, Size, Span, TextList};
 
@@ -181,7 +182,15 @@ impl Reader {
                         content.pop();
                     }
                 }
-                if content.trim_ascii().is_empty() {
+                if content.starts_with(b"\xef\xbb\xbf") {
+                    let name = name.unwrap_or("the file");
+                    self.fault(
+                        key,
+                        format_args!("{name} begins with a byte order mark, which would be part of the secret; save it without"),
+                    );
+                    return None;
+                }
+                if is_blank(&content) {
                     let name = name.unwrap_or("the file");
                     self.fault(
                         key,

@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
+use figment::Figment;
+
 use super::faults::Faults;
-use super::layers::{self, Inputs};
+use super::protection::{SHORT, is_short};
 use super::raw::{self, Raw};
 use super::reader::Reader;
 use super::{Config, sources};
@@ -27,8 +29,7 @@ const BODY_MAX: usize = 256 << 20;
 /// Memory for events that wait for a free worker; more is read back from disk.
 const BACKLOG_BYTES_MAX: usize = 8 << 20;
 
-pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
-    let figment = layers::stack(inputs)?;
+pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
     let (mut reader, raw) = Reader::open(figment, &schemars::schema_for!(Raw));
     let Raw {
         providers_dir,
@@ -48,8 +49,14 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
         providers_dir: reader.want("providers_dir", providers_dir),
     };
     let resolved = sources::resolve(&mut reader, sources, &defaults);
+    let trusted_proxies = reader.list(
+        "server.trusted_proxies",
+        raw_server.trusted_proxies,
+        NETWORK,
+    );
     let config = Config {
         server: server::Config {
+            trusted_proxies: trusted_proxies.clone(),
             connections_max: reader
                 .connections("server.connections_max", raw_server.connections_max),
             connections_per_peer_max: reader.connections(
@@ -71,11 +78,7 @@ pub(super) fn resolve(inputs: &Inputs) -> Result<Config, Faults> {
                 "server.rejections_per_peer",
                 raw_server.rejections_per_peer,
             ),
-            trusted_proxies: reader.list(
-                "server.trusted_proxies",
-                raw_server.trusted_proxies,
-                NETWORK,
-            ),
+            trusted_proxies,
             sources: resolved.sources,
             catalogue: resolved.catalogue,
         },
@@ -282,7 +285,7 @@ fn app_config(
     let signing = reader
         .want("app.sign_secret", app.sign_secret)
         .and_then(|secret| {
-            let signing = forward::Signing::new(&secret.0);
+            let signing = forward::Signing::new(&secret);
             if signing.is_none() {
                 reader.fault(
                     "app.sign_secret",
@@ -353,6 +356,7 @@ fn store_config(
         },
         backlog_bytes_max: BACKLOG_BYTES_MAX,
         dedup_windows,
+        disk: None,
     }
 }
 
@@ -365,6 +369,9 @@ fn admin_config(reader: &mut Reader, admin: raw::Admin) -> admin::Config {
                 .secret_file("admin.token_file", &file)
                 .map(|token| Secret::new("admin.token_file", token.to_vec()))
         });
+    if token.as_ref().is_some_and(|token| is_short(token.expose())) {
+        reader.warnings.push(format!("admin.token_file {SHORT}"));
+    }
     let remote = listen.iter().find(|address| !address.is_local());
     if let (Some(address), None) = (remote, &token) {
         reader.require(

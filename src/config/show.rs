@@ -2,13 +2,14 @@
 
 use std::fmt::Write;
 
+use figment::Figment;
 use figment::value::{Dict, Value};
 use serde_json::Value as Json;
 
 use super::faults::Faults;
 use super::layers::{self, Inputs};
 use super::raw::Raw;
-use super::units::FilePath;
+use super::units::{FilePath, parse_size, parse_span};
 
 /// Every setting in force as `key = value`, with where it was set; secrets are not shown. It shows
 /// also what [`super::Config::load`] would refuse.
@@ -16,7 +17,10 @@ use super::units::FilePath;
 /// # Errors
 /// When the file cannot be read.
 pub fn show(inputs: &Inputs) -> Result<String, Faults> {
-    let figment = layers::stack(inputs)?;
+    Ok(shown(&layers::stack(inputs)?))
+}
+
+pub(super) fn shown(figment: &Figment) -> String {
     let table: Dict = figment.extract().unwrap_or_default();
     let mut lines = Vec::new();
     let shown = Shown { root: schema() };
@@ -30,11 +34,11 @@ pub fn show(inputs: &Inputs) -> Result<String, Faults> {
     let mut text = String::new();
     for (key, value) in lines {
         let setting = format!("{key} = {value}");
-        let origin = layers::origin(&figment, &key).unwrap_or_default();
+        let origin = layers::origin(figment, &key).unwrap_or_default();
         // Writing to a string cannot fail.
         let _ = writeln!(text, "{setting:width$}  # {origin}");
     }
-    Ok(text)
+    text
 }
 
 /// The schema of the configuration, which says what may be shown: a value under a key that it does
@@ -100,6 +104,9 @@ fn text_shown(text: &str, expected: &Json) -> Option<String> {
     if expected.get("format").and_then(Json::as_str) == Some("path") {
         return FilePath(text.to_owned()).shown().map(ToOwned::to_owned);
     }
+    if !is_of_its_form(text, expected) {
+        return None;
+    }
     // user:password@ in front of a host
     let login = text.find("://").zip(text.rfind('@'));
     Some(match login {
@@ -109,6 +116,21 @@ fn text_shown(text: &str, expected: &Json) -> Option<String> {
         }
         Some(_) | None => text.to_owned(),
     })
+}
+
+/// Whether a text can be what stands here: anything else may be a secret that slipped by a line.
+fn is_of_its_form(text: &str, expected: &Json) -> bool {
+    let is = |key: &str, value: &str| expected.get(key).and_then(Json::as_str) == Some(value);
+    if is("format", "date-time") {
+        return text.parse::<jiff::Timestamp>().is_ok();
+    }
+    if expected.get("pattern").is_some() {
+        return parse_span(text).is_some() || parse_size(text).is_some();
+    }
+    if is("type", "integer") {
+        return text.parse::<u64>().is_ok();
+    }
+    !is("type", "boolean") || text.parse::<bool>().is_ok()
 }
 
 /// A JSON Schema (draft 2020-12) of the configuration file.

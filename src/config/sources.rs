@@ -15,7 +15,7 @@ use super::units::Span;
 use crate::event::SourceName;
 use crate::ingress::SourceConfig;
 use crate::providers::{Catalogue, Provider};
-use crate::secret::Secret;
+use crate::secret::{Secret, Values};
 use crate::verify::{self, Verifier};
 
 /// What sources inherit.
@@ -250,7 +250,7 @@ impl One<'_> {
             .into_iter()
             .filter_map(|(name, value)| {
                 let value = self.want(&format!("values.{name}"), value)?;
-                Some((name, value.0.to_string()))
+                Some((name, value))
             });
         Checks {
             values: values.collect(),
@@ -346,7 +346,7 @@ impl One<'_> {
 /// What a source says about its requests beside who may send.
 struct Checks {
     variant: Option<String>,
-    values: BTreeMap<String, String>,
+    values: Values,
     tolerance: Option<Duration>,
     dedup_key: Option<Vec<String>>,
     allow_from: Vec<ipnet::IpNet>,

@@ -56,7 +56,7 @@ pub(super) fn parse_span(text: &str) -> Option<Duration> {
     parse_parts(text, &units).map(Duration::from_millis)
 }
 
-fn parse_size(text: &str) -> Option<u64> {
+pub(super) fn parse_size(text: &str) -> Option<u64> {
     let units = [
         ("B", 1),
         ("KiB", 1 << 10),

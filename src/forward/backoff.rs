@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::planted::{Bug, planted};
+
 /// Exponential back-off with full jitter, and when to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RetryPolicy {
@@ -22,6 +24,9 @@ impl RetryPolicy {
         let doublings = failures.saturating_sub(1).min(31);
         let ceiling = self.first.saturating_mul(1 << doublings).min(self.max);
         let jittered = ceiling.mul_f64(random.clamp(0.0, 1.0));
+        if planted(Bug::RetryAfterUnbounded) {
+            return asked.unwrap_or_default().max(jittered);
+        }
         asked.map_or(jittered, |asked| asked.min(self.max).max(jittered))
     }
 }

@@ -1,11 +1,15 @@
 //! Whether the app can be reached, as the number of workers that may run: none while it cannot,
 //! then one, and twice as many with each answer, so that an app that comes back is not stampeded.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use prometheus::IntGauge;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 pub(super) struct Breaker {
-    admitted: watch::Sender<usize>,
+    admitted: AtomicUsize,
+    /// Wakes those who wait in the order in which they came, unlike a watch channel.
+    changed: Notify,
     workers: usize,
     app_up: IntGauge,
 }
@@ -15,10 +19,15 @@ impl Breaker {
     pub(super) fn new(workers: usize, app_up: IntGauge) -> Self {
         app_up.set(1);
         Self {
-            admitted: watch::Sender::new(workers),
+            admitted: AtomicUsize::new(workers),
+            changed: Notify::new(),
             workers,
             app_up,
         }
+    }
+
+    fn admitted(&self) -> usize {
+        self.admitted.load(Ordering::SeqCst)
     }
 
     /// Waits until the worker with this index (0, 1, ...) may run.
@@ -34,53 +43,56 @@ impl Breaker {
     /// The app cannot be reached: nobody may run. Whether that is news.
     pub(super) fn open(&self) -> bool {
         self.app_up.set(0);
-        self.admitted.send_replace(0) != 0
+        self.set(|_| 0)
     }
 
     /// The app accepts connections again: the first worker may run.
     pub(super) fn close(&self) {
         self.app_up.set(1);
-        self.admitted.send_if_modified(|admitted| {
-            let was_open = *admitted == 0;
-            *admitted = (*admitted).max(1);
-            was_open
-        });
+        self.set(|admitted| admitted.max(1));
     }
 
     /// The app dealt with a request, well or badly: more workers may run. While the breaker is open
     /// this is a late answer and changes nothing.
     pub(super) fn answered(&self) {
-        if *self.admitted.borrow() < self.workers {
-            self.admitted.send_if_modified(|admitted| {
-                let before = *admitted;
-                *admitted = (before * 2).min(self.workers);
-                *admitted != before
-            });
+        if self.admitted() < self.workers {
+            self.set(|admitted| (admitted * 2).min(self.workers));
         }
     }
 
     /// Some workers may run, but not all.
     pub(super) fn is_ramping(&self) -> bool {
-        (1..self.workers).contains(&*self.admitted.borrow())
+        (1..self.workers).contains(&self.admitted())
+    }
+
+    /// Whether that changed it.
+    fn set(&self, to: impl Fn(usize) -> usize) -> bool {
+        let change = |admitted| Some(to(admitted)).filter(|new| *new != admitted);
+        let changed = self
+            .admitted
+            .fetch_update(Ordering::SeqCst, Ordering::SeqCst, change)
+            .is_ok();
+        if changed {
+            self.changed.notify_waiters();
+        }
+        changed
     }
 
     async fn reaches(&self, condition: impl Fn(usize) -> bool) {
-        if condition(*self.admitted.borrow()) {
-            return;
+        loop {
+            // Made before the look, so that no change falls between the two.
+            let changed = self.changed.notified();
+            if condition(self.admitted()) {
+                return;
+            }
+            changed.await;
         }
-        let mut changes = self.admitted.subscribe();
-        // The sender lives as long as `self`.
-        let _ = changes.wait_for(|admitted| condition(*admitted)).await;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn admitted(breaker: &Breaker) -> usize {
-        *breaker.admitted.borrow()
-    }
 
     #[test]
     fn an_app_that_comes_back_is_met_gently() {
@@ -91,11 +103,11 @@ mod tests {
             "the second worker to notice brings no news"
         );
         breaker.answered();
-        assert_eq!(admitted(&breaker), 0, "a late answer does not close it");
+        assert_eq!(breaker.admitted(), 0, "a late answer does not close it");
         breaker.close();
         let ramp: Vec<_> = (0..4)
             .map(|_| {
-                let now = admitted(&breaker);
+                let now = breaker.admitted();
                 breaker.answered();
                 now
             })

@@ -8,21 +8,27 @@
 mod backoff;
 mod breaker;
 mod client;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod metrics;
 mod outcome;
 mod request;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 pub use backoff::RetryPolicy;
 pub use metrics::Metrics;
 pub use request::Signing;
 
+use tokio::time::Instant;
+
 use crate::clock::Clock;
+use crate::entropy::Entropy;
 use crate::event::SourceName;
 use crate::net::Address;
+use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
 use crate::store::{Attempt, Lease, Settlement, Store};
 use breaker::Breaker;
@@ -52,6 +58,7 @@ pub struct Forwarder {
     config: Config,
     store: Store,
     clock: Clock,
+    entropy: Entropy,
     breaker: Breaker,
     metrics: Metrics,
     stage: Stage,
@@ -59,13 +66,21 @@ pub struct Forwarder {
 
 impl Forwarder {
     /// Starts the workers and the probe in `stage`.
-    pub fn start(config: Config, store: Store, clock: Clock, metrics: Metrics, stage: &Stage) {
+    pub fn start(
+        config: Config,
+        store: Store,
+        clock: Clock,
+        entropy: Entropy,
+        metrics: Metrics,
+        stage: &Stage,
+    ) {
         let breaker = Breaker::new(config.concurrency, metrics.app_up.clone());
         let concurrency = config.concurrency;
         let forwarder = Arc::new(Self {
             config,
             store,
             clock,
+            entropy,
             breaker,
             metrics,
             stage: stage.clone(),
@@ -97,7 +112,7 @@ impl Forwarder {
     /// which leaves the event pending.
     async fn attempt(&self, lease: Lease, client: &mut Client) {
         let (started, started_at) = (Instant::now(), self.clock.wall());
-        let request = request::build(&self.config, &lease, started_at);
+        let request = request::build(&self.config, &lease, started_at, self.entropy.number());
         let result = client.send(request, self.config.timeout).await;
         let took = started.elapsed();
         if let Err(SendError::Unreachable(error)) = &result {
@@ -108,7 +123,10 @@ impl Forwarder {
             return;
         }
         self.breaker.answered();
-        let now = self.clock.steady();
+        let now = match planted(Bug::WallClockRetry) {
+            true => self.clock.wall(),
+            false => self.clock.steady(),
+        };
         let rules = Rules {
             policy: &self.config.retry,
             dead_letter_on: &self.config.dead_letter_on,
@@ -119,7 +137,7 @@ impl Forwarder {
             &lease,
             now,
             started_at.plus(took),
-            fastrand::f64(),
+            self.entropy.share(),
         );
         self.metrics
             .attempted(&lease.event.source, judgement.label, took);
@@ -178,12 +196,14 @@ impl Forwarder {
         const LAST: Duration = Duration::from_secs(1);
         loop {
             tokio::select! {
+                biased;
                 () = self.stage.stopping() => return,
                 () = self.breaker.opened() => {}
             }
             let mut wait = FIRST;
             loop {
                 tokio::select! {
+                    biased;
                     () = self.stage.stopping() => return,
                     () = tokio::time::sleep(wait) => {}
                 }
@@ -198,6 +218,7 @@ impl Forwarder {
             // The first worker may still hold on to a request that the old app never answers.
             while self.breaker.is_ramping() {
                 tokio::select! {
+                    biased;
                     () = self.stage.stopping() => return,
                     () = tokio::time::sleep(LAST) => self.breaker.answered(),
                 }

@@ -7,6 +7,7 @@ use http::header::RETRY_AFTER;
 use super::backoff::RetryPolicy;
 use super::client::{Answer, SendError};
 use crate::clock::UnixMillis;
+use crate::planted::{Bug, planted};
 use crate::store::{DeadReason, Lease};
 
 /// The rules that the configuration sets.
@@ -65,6 +66,12 @@ impl Label {
     }
 }
 
+const DELIVERED: Judgement = Judgement {
+    label: Label::Delivered,
+    fate: Fate::Delivered,
+    error: None,
+};
+
 /// Judges a result. `now` is steady time, for the schedule; `wall` is for dates in `Retry-After`.
 pub(super) fn judge(
     result: &Result<Answer, SendError>,
@@ -75,12 +82,12 @@ pub(super) fn judge(
     random: f64,
 ) -> Judgement {
     let (label, error, asked) = match result {
-        Ok(answer) if answer.status.is_success() => {
-            return Judgement {
-                label: Label::Delivered,
-                fate: Fate::Delivered,
-                error: None,
-            };
+        Ok(answer) if answer.status.is_success() => return DELIVERED,
+        Err(SendError::TimedOut) if planted(Bug::SettleBeforeAnswer) => return DELIVERED,
+        Err(SendError::Broken(error))
+            if planted(Bug::HalfAnswerIsSuccess) && error.is_incomplete_message() =>
+        {
+            return DELIVERED;
         }
         Ok(answer) => {
             let error = Some(format!("the app answered {}", answer.status.as_u16()));
@@ -122,7 +129,7 @@ pub(super) fn judge(
 }
 
 /// `Retry-After` as seconds or as a date (RFC 9110 §10.2.3).
-fn retry_after(answer: &Answer, wall: UnixMillis) -> Option<Duration> {
+pub(super) fn retry_after(answer: &Answer, wall: UnixMillis) -> Option<Duration> {
     let value = answer.headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = value.parse() {
         return Some(Duration::from_secs(seconds));

@@ -10,7 +10,7 @@ use sha2::Sha256;
 
 use super::Config;
 use crate::clock::UnixMillis;
-use crate::event::Event;
+use crate::event::{Event, concealed};
 use crate::store::Lease;
 
 /// How many headers are added at most.
@@ -26,7 +26,8 @@ impl Signing {
     #[must_use]
     pub fn new(secret: &str) -> Option<Self> {
         let key = zeroize::Zeroizing::new(STANDARD.decode(secret.strip_prefix("whsec_")?).ok()?);
-        if key.is_empty() {
+        // Zeros are the empty key to HMAC.
+        if key.iter().all(|byte| *byte == 0) {
             return None;
         }
         Hmac::new_from_slice(&key).ok().map(Self)
@@ -46,8 +47,13 @@ impl Signing {
     }
 }
 
-/// The request for one attempt, begun at `at` (wall time).
-pub(super) fn build(config: &Config, lease: &Lease, at: UnixMillis) -> Request<Full<Bytes>> {
+/// The request for one attempt, begun at `at` (wall time); the `span` of its trace is any number.
+pub(super) fn build(
+    config: &Config,
+    lease: &Lease,
+    at: UnixMillis,
+    span: u64,
+) -> Request<Full<Bytes>> {
     let event = &*lease.event;
     let mut headers = event.headers.to_map(OUR_HEADERS);
     if let Some(signing) = &config.signing {
@@ -60,7 +66,7 @@ pub(super) fn build(config: &Config, lease: &Lease, at: UnixMillis) -> Request<F
     if !headers.contains_key(TRACEPARENT) {
         // W3C Trace Context: the trace is the event, so that all attempts belong together.
         let trace = id.strip_prefix("evt_").unwrap_or(&id);
-        let parent = format!("00-{trace}-{:016x}-00", fastrand::u64(1..));
+        let parent = format!("00-{trace}-{:016x}-00", span.max(1));
         set(&mut headers, "traceparent", &parent);
     }
     set(&mut headers, "hookgate-event-id", &id);
@@ -85,7 +91,7 @@ pub(super) fn build(config: &Config, lease: &Lease, at: UnixMillis) -> Request<F
     let mut request = Request::new(Full::new(event.body.clone()));
     *request.method_mut() = event.method.clone();
     *request.uri_mut() = target(config, event);
-    *request.headers_mut() = headers;
+    *request.headers_mut() = concealed(headers);
     request
 }
 

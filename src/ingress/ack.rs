@@ -165,12 +165,10 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
     reason = "the signature that the panic layer calls"
 )]
 pub fn after_panic(panic: Box<dyn Any + Send + 'static>) -> Response<Full<Bytes>> {
-    let text = panic
-        .downcast_ref::<&str>()
-        .copied()
-        .or(panic.downcast_ref::<String>().map(String::as_str));
+    // Only a text that is part of the program: one made of values may hold a secret.
+    let text = panic.downcast_ref::<&'static str>();
     tracing::error!(
-        panic = text.unwrap_or("no text"),
+        panic = text.copied().unwrap_or("its text is not shown"),
         "a request handler panicked: this is a bug in hookgate"
     );
     plain(StatusCode::INTERNAL_SERVER_ERROR, "internal error")
@@ -220,6 +218,13 @@ mod tests {
         let response = refused(&Refusal::Unavailable("x"));
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[RETRY_AFTER], "5");
+    }
+
+    #[test]
+    fn what_a_handler_panicked_about_is_not_told_to_the_sender() {
+        let response = after_panic(Box::new("whsec_canary".to_owned()));
+        assert_eq!(response.status(), 500);
+        assert!(!format!("{response:?}").contains("canary"));
     }
 
     #[test]

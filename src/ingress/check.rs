@@ -1,7 +1,7 @@
 //! Asks the verifier without holding up other requests.
 
 use super::ack::Refusal;
-use super::limits::BodyShare;
+use super::bodies::BodyShare;
 use crate::event::Received;
 use crate::keys::KeySource;
 use crate::verify::Verifier;
@@ -13,7 +13,7 @@ const INLINE_BYTES_MAX: usize = 128 * 1024;
 /// verification says so.
 pub(crate) async fn have_keys(verifier: &Verifier, received: &Received, keys: &KeySource) {
     for wanted in verifier.wanted(received, keys) {
-        if let Err(error) = keys.fetch(&wanted).await {
+        if let Err(error) = keys.fetch(&wanted, received.peer).await {
             tracing::debug!(%error, "a sender's key could not be fetched");
         }
     }

@@ -2,17 +2,18 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::ack::{self, Refusal};
-use super::limits::{BodyBudget, BodyShare, PeerRecord};
+use super::bodies::{BodyBudget, BodyShare, NoRoom};
+use super::limits::PeerRecord;
 use super::metrics::Metrics;
 use super::peer::Proxies;
 use super::receive::BodyDeadlines;
@@ -20,9 +21,11 @@ use super::rejections::{Recorder, Rejections};
 use super::source::{Source, Sources};
 use super::{Config, check, receive, strict};
 use crate::clock::Clock;
-use crate::event::Received;
+use crate::event::{Received, concealed};
 use crate::keys::KeySource;
-use crate::server::Peer;
+use crate::net::Party;
+use crate::planted::{Bug, planted, seen_before};
+use crate::server::{Peer, Place};
 use crate::shutdown::Stage;
 use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
 use crate::verify::{AckBody, Admission, Diagnostician, Refused, Reply, Verified};
@@ -110,7 +113,7 @@ impl Gate {
         let (source, path_token) = match self.route(&head) {
             Ok(found) => found,
             Err(refusal) => {
-                self.metrics.count_unrouted(&refusal);
+                self.metrics.count_unrouted(&refusal, head.uri.path());
                 return ack::refused(&refusal);
             }
         };
@@ -152,8 +155,11 @@ impl Gate {
         }
         let peer = head.extensions.get::<Peer>().and_then(|peer| peer.0);
         let peer = self.proxies.sender(peer, &head.headers);
+        let place = head.extensions.get::<Place>().cloned();
         let (limit, deadlines) = (source.body_bytes_max, self.body_deadlines);
-        let (body, share) = receive::body(body, limit, &self.budget, deadlines).await?;
+        let mut share = self.budget.share(Party::of(peer));
+        share.grow_by_head(&head).await?;
+        let body = receive::body(body, limit, &mut share, deadlines).await?;
         strict::name_host(&mut head);
         let target = head
             .uri
@@ -166,12 +172,13 @@ impl Gate {
             method: head.method,
             target,
             path_token,
-            headers: head.headers,
+            headers: concealed(head.headers),
             body,
         };
         let (admission, _share) = self.admit(source, received, share).await?;
         match admission {
             Admission::Event(verified, body) => {
+                let _at_work = place.as_ref().map(Place::verified);
                 source.admit().map_err(Refusal::Limited)?;
                 let receipt = self.commit(source, *verified).await?;
                 Ok(Taken::Stored(receipt, body))
@@ -197,7 +204,14 @@ impl Gate {
         share: BodyShare,
     ) -> Result<(Admission, BodyShare), Refusal> {
         let (verifier, now) = (source.verifier(), self.clock.wall());
-        check::have_keys(&verifier, &received, &self.keys).await;
+        tokio::select! {
+            () = check::have_keys(&verifier, &received, &self.keys) => {}
+            () = share.wanted() => return Err(NoRoom.into()),
+        }
+        share.complete();
+        if planted(Bug::DedupBeforeVerify) && seen_before(&received.body) {
+            return Err(Refusal::Unverified);
+        }
         let keys = self.keys.clone();
         let ask = move |received| verifier.admit(received, now, Some(&keys));
         match check::verdict(ask, received, share).await? {
@@ -217,9 +231,22 @@ impl Gate {
 
     /// The refusal for a request that failed verification.
     pub(super) fn reject(&self, source: &Arc<Source>, refused: &Refused) -> Refusal {
+        let charged = self.peers.charge(refused.received.peer);
+        if planted(Bug::FailedSignaturesUseTheSourcesRate) {
+            let _ = source.admit();
+        }
+        self.refuse(source, refused, charged)
+    }
+
+    /// The same once its peer has been charged.
+    pub(super) fn refuse(
+        &self,
+        source: &Arc<Source>,
+        refused: &Refused,
+        charged: Result<(), Duration>,
+    ) -> Refusal {
         let (received, rejection) = (&refused.received, &refused.rejection);
         source.metrics.count_rejection(rejection.reason);
-        let charged = self.peers.charge(received.peer);
         if charged.is_ok() {
             self.recorder.note(source, received, rejection, false);
         }

@@ -52,11 +52,12 @@ impl Gate {
             Ok(Captured::Refused) => {
                 let detail = "another secret has been captured; if this one is right, let go of \
                               the first with `hookgate sources forget-secret`";
-                Err(self.reject(source, &handover.refused(Reason::Mismatch.because(detail))))
+                let refused = handover.refused(Reason::Mismatch.because(detail));
+                Err(self.refuse(source, &refused, Ok(())))
             }
             Err(error @ CaptureError::Unusable { .. }) => {
                 let rejection = Reason::Malformed.because(error.to_string());
-                Err(self.reject(source, &handover.refused(rejection)))
+                Err(self.refuse(source, &handover.refused(rejection), Ok(())))
             }
             Err(error @ (CaptureError::Disk { .. } | CaptureError::NotCaptured(_))) => {
                 source.note_unavailable(&error);

@@ -1,13 +1,13 @@
-//! Ceilings: rates per peer and per source, and the memory for bodies.
+//! Rates per peer and per source.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::num::NonZeroU32;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+
+use crate::net::Party;
 
 /// Peers remembered at most; past that, old ones are forgotten first.
 const PEERS_MAX: usize = 10_000;
@@ -45,7 +45,7 @@ impl SourceRate {
 
 /// Failed verifications by remote address. It never keeps a request from being verified, for a
 /// genuine sender may share the address with a forger; it only makes failures cheap.
-pub(super) struct PeerRecord(Option<DefaultKeyedRateLimiter<IpAddr>>);
+pub(super) struct PeerRecord(Option<DefaultKeyedRateLimiter<Party>>);
 
 impl PeerRecord {
     pub(super) fn new(rate: Option<Rate>) -> Self {
@@ -53,88 +53,16 @@ impl PeerRecord {
     }
 
     /// Counts a failed verification; past the rate, the time after which there is room for
-    /// another. A loopback peer is a proxy of this machine or its owner.
+    /// another.
     pub(super) fn charge(&self, peer: Option<IpAddr>) -> Result<(), Duration> {
-        let (Some(failures), Some(peer)) = (&self.0, peer) else {
+        let (Some(failures), Some(party)) = (&self.0, Party::of(peer)) else {
             return Ok(());
         };
-        if peer.is_loopback() {
-            return Ok(());
-        }
         if failures.len() > PEERS_MAX {
             failures.retain_recent();
         }
-        let charged = failures.check_key(&network(peer));
+        let charged = failures.check_key(&party);
         charged.map_err(|until| until.wait_time_from(DefaultClock::default().now()))
-    }
-}
-
-/// Whoever has an IPv6 address usually has a whole /64.
-fn network(peer: IpAddr) -> IpAddr {
-    match peer {
-        IpAddr::V4(_) => peer,
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
-        }
-    }
-}
-
-/// A body up to this size, in bytes, may use what is set aside from large ones: a few unverified
-/// uploads must not keep everybody else out.
-const SMALL_BODY: usize = 64 * 1024;
-
-/// Memory for the bodies of all requests under way: `max` bytes, and a quarter more for small ones.
-#[derive(Clone)]
-pub(crate) struct BodyBudget {
-    used: Arc<AtomicUsize>,
-    max: usize,
-}
-
-impl BodyBudget {
-    pub(crate) fn new(max: usize) -> Self {
-        Self {
-            used: Arc::default(),
-            max,
-        }
-    }
-
-    /// An empty share, given back when dropped.
-    pub(super) fn share(&self) -> BodyShare {
-        BodyShare {
-            budget: self.clone(),
-            bytes: 0,
-        }
-    }
-}
-
-/// What one body occupies.
-pub(crate) struct BodyShare {
-    budget: BodyBudget,
-    bytes: usize,
-}
-
-impl BodyShare {
-    /// Takes `bytes` more; false, and nothing taken, if there is no room.
-    pub(super) fn grow(&mut self, bytes: usize) -> bool {
-        let before = self.budget.used.fetch_add(bytes, Ordering::Relaxed);
-        let set_aside = if self.bytes.saturating_add(bytes) <= SMALL_BODY {
-            self.budget.max / 4
-        } else {
-            0
-        };
-        if before.saturating_add(bytes) > self.budget.max.saturating_add(set_aside) {
-            self.budget.used.fetch_sub(bytes, Ordering::Relaxed);
-            return false;
-        }
-        self.bytes += bytes;
-        true
-    }
-}
-
-impl Drop for BodyShare {
-    fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -173,23 +101,5 @@ mod tests {
         for _ in 0..3 {
             assert!(record.charge(Some("127.0.0.1".parse().unwrap())).is_ok());
         }
-    }
-
-    #[test]
-    fn large_bodies_leave_room_for_small_ones() {
-        let budget = BodyBudget::new(4 * SMALL_BODY);
-        let mut large: Vec<_> = (0..2).map(|_| budget.share()).collect();
-        assert!(large.iter_mut().all(|share| share.grow(2 * SMALL_BODY)));
-        assert!(!budget.share().grow(2 * SMALL_BODY));
-        assert!(budget.share().grow(SMALL_BODY));
-    }
-
-    #[test]
-    fn body_memory_is_given_back() {
-        let budget = BodyBudget::new(8 * SMALL_BODY);
-        let mut share = budget.share();
-        assert!(share.grow(6 * SMALL_BODY) && share.grow(2 * SMALL_BODY) && !share.grow(1));
-        drop(share);
-        assert!(budget.share().grow(8 * SMALL_BODY));
     }
 }

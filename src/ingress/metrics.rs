@@ -9,6 +9,7 @@ use super::ack::Refusal;
 use super::gate::Taken;
 use super::rejections::Finding;
 use crate::metrics::ACK_BUCKETS;
+use crate::planted::{Bug, planted};
 use crate::store::ReceiptKind;
 use crate::verify::{Mistake, Reason};
 
@@ -77,6 +78,7 @@ pub struct Metrics {
     diagnoses: IntCounterVec,
     secret_matches: IntCounterVec,
     ack_duration: HistogramVec,
+    unrouted: IntCounterVec,
     malformed: IntCounter,
     not_found: IntCounter,
     method: IntCounter,
@@ -100,6 +102,7 @@ impl Metrics {
                 "hookgate_panics_total",
                 "Requests answered 500 because of a bug in hookgate",
             ),
+            unrouted,
             requests: metrics.counters(
                 "hookgate_requests_total",
                 "Requests of senders by how they ended",
@@ -130,7 +133,10 @@ impl Metrics {
     }
 
     /// A request that no source was found for.
-    pub(super) fn count_unrouted(&self, refusal: &Refusal) {
+    pub(super) fn count_unrouted(&self, refusal: &Refusal, path: &str) {
+        if planted(Bug::LabelFromRequest) {
+            self.unrouted.with_label_values(&[path]).inc();
+        }
         match refusal {
             Refusal::NotFound => self.not_found.inc(),
             Refusal::Method => self.method.inc(),

@@ -5,8 +5,11 @@
 //! handshake or signature, timestamp, id → the source's rate → durable commit → answer.
 
 mod ack;
+mod bodies;
 mod capture;
 mod check;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod gate;
 mod handshake;
 mod limits;
@@ -18,14 +21,13 @@ mod source;
 mod strict;
 
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use http::{HeaderName, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use ipnet::IpNet;
-use prometheus::IntCounter;
 use tower::{BoxError, Service, ServiceBuilder};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::request_id::{PropagateRequestIdLayer, SetRequestIdLayer};
@@ -43,8 +45,8 @@ pub use source::SourceConfig;
 
 // The parts that verification inside an app shares.
 pub(crate) use ack::{Refusal, refused};
+pub(crate) use bodies::{BodyBudget, BodyShare};
 pub(crate) use check::verdict;
-pub(crate) use limits::{BodyBudget, BodyShare};
 pub(crate) use receive::body as read_body;
 pub(crate) use source::Lines;
 pub(crate) use strict::name_host;
@@ -70,9 +72,9 @@ pub struct Config {
     pub catalogue: Catalogue,
 }
 
-/// The request path, outermost layer first.
+/// The request path, outermost layer first. Until there is a gate, senders are asked to come again.
 pub fn stack(
-    gate: Arc<Gate>,
+    gate: Arc<OnceLock<Arc<Gate>>>,
 ) -> impl Service<
     Request<Incoming>,
     Response = Response<impl http_body::Body<Data = bytes::Bytes, Error = BoxError> + Send>,
@@ -81,17 +83,27 @@ pub fn stack(
 > + Clone
 + Send
 + 'static {
-    let panics = gate.metrics.panics.clone();
+    let counted = Arc::clone(&gate);
+    let count = move || {
+        if let Some(gate) = counted.get() {
+            gate.metrics.panics.inc();
+        }
+    };
     // Method, path, limits, verification, store: in this order, each step on the next's input.
-    around(panics, move |request| {
+    around(count, move |request| {
         let gate = Arc::clone(&gate);
-        async move { gate.answer(request).await }
+        async move {
+            match gate.get() {
+                Some(gate) => gate.answer(request).await,
+                None => ack::refused(&Refusal::Unavailable("starting")),
+            }
+        }
     })
 }
 
 /// What lies around the gate.
 fn around<F, A>(
-    panics: IntCounter,
+    count_panic: impl Fn() + Clone + Send + 'static,
     answer: F,
 ) -> impl Service<
     Request<Incoming>,
@@ -116,7 +128,7 @@ where
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         // Innermost but one: a panic becomes a 500 with its id, and the connection lives on.
         .layer(CatchPanicLayer::custom(move |panic| {
-            panics.inc();
+            count_panic();
             after_panic(panic)
         }))
         .service(tower::service_fn(move |request| {
@@ -138,10 +150,14 @@ mod tests {
     #[tokio::test]
     async fn a_panic_is_a_500_that_is_counted_and_the_connection_lives_on() {
         let panics = crate::metrics::Metrics::new().counter("hookgate_panics_total", "x");
-        let service = around(panics.clone(), |request| async move {
-            assert_ne!(request.uri().path(), "/panic");
-            Response::default()
-        });
+        let counter = panics.clone();
+        let service = around(
+            move || counter.inc(),
+            |request| async move {
+                assert_ne!(request.uri().path(), "/panic");
+                Response::default()
+            },
+        );
         let (mut sender, gate) = tokio::io::duplex(64 * 1024);
         let service = TowerToHyperService::new(service);
         let connection = http1::Builder::new().serve_connection(TokioIo::new(gate), service);

@@ -9,7 +9,7 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
 use super::ack::Refusal;
-use super::limits::{BodyBudget, BodyShare};
+use super::bodies::{BodyShare, NoRoom};
 use crate::planted::{Bug, planted};
 
 /// How long a body may take.
@@ -30,26 +30,36 @@ impl Default for BodyDeadlines {
     }
 }
 
-/// The whole body and its share of the memory for bodies. Trailers are dropped: nothing signs
+impl From<NoRoom> for Refusal {
+    fn from(_: NoRoom) -> Self {
+        Self::Unavailable("too many bodies at once")
+    }
+}
+
+/// The whole body, for which the share grows. Trailers are dropped: nothing signs
 /// them, so nothing may be concluded from them.
 pub(crate) async fn body<B: Body>(
     body: B,
     bytes_max: usize,
-    budget: &BodyBudget,
+    share: &mut BodyShare,
     deadlines: BodyDeadlines,
-) -> Result<(Bytes, BodyShare), Refusal> {
+) -> Result<Bytes, Refusal> {
     let mut body = pin!(body);
     if body.size_hint().lower() > u64::try_from(bytes_max).unwrap_or(u64::MAX) {
         return Err(Refusal::TooLarge);
     }
-    let mut share = budget.share();
     let deadline = Instant::now() + deadlines.total;
     // Nearly every body comes in one piece, which is then kept as it is.
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     loop {
         let patience = deadline.min(Instant::now() + deadlines.idle);
-        let frame = match timeout_at(patience, body.frame()).await {
+        let frame = tokio::select! {
+            biased;
+            () = share.wanted() => return Err(NoRoom.into()),
+            frame = timeout_at(patience, body.frame()) => frame,
+        };
+        let frame = match frame {
             Err(_) => return Err(Refusal::Slow),
             Ok(None) => break,
             Ok(Some(Err(_))) => return Err(Refusal::Malformed("the body broke off")),
@@ -65,9 +75,7 @@ pub(crate) async fn body<B: Body>(
         if bytes > bytes_max.saturating_sub(first.len() + whole.len()) {
             return Err(Refusal::TooLarge);
         }
-        if !share.grow(bytes) {
-            return Err(Refusal::Unavailable("too many bodies at once"));
-        }
+        share.grow_by(bytes).await?;
         let data = data.copy_to_bytes(bytes); // which copies nothing if they are `Bytes` already
         if first.is_empty() && whole.is_empty() {
             first = data;
@@ -79,12 +87,9 @@ pub(crate) async fn body<B: Body>(
             whole.extend_from_slice(&data);
         }
     }
-    Ok((
-        if whole.is_empty() {
-            first
-        } else {
-            whole.freeze()
-        },
-        share,
-    ))
+    Ok(if whole.is_empty() {
+        first
+    } else {
+        whole.freeze()
+    })
 }

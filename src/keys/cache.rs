@@ -8,6 +8,7 @@ use super::client::FetchError;
 use super::public::PublicKey;
 use super::wanted::Wanted;
 use crate::clock::UnixMillis;
+use crate::net::Party;
 
 /// Places that are remembered.
 const ENTRIES_MAX: usize = 64;
@@ -25,6 +26,10 @@ const FAILED: Duration = Duration::from_secs(10);
 /// Fetches in a minute of what is not known yet, for each host or pattern that is allowed: requests
 /// name places before they are verified.
 const NEW_PER_MINUTE_MAX: u32 = 30;
+/// As many of them are kept for peers that have caused none in this minute,
+const FIRST_PER_MINUTE: u32 = 20;
+/// and one peer causes no more than this: a genuine sender needs one or two keys.
+const NEW_PER_PEER_MAX: u32 = 5;
 
 /// What there is for a request.
 pub enum Cached {
@@ -39,8 +44,45 @@ pub enum Cached {
 #[derive(Default)]
 pub(super) struct Cache {
     entries: HashMap<Box<str>, Entry>,
-    /// By host or pattern: the minute, and the fetches in it.
-    spent: HashMap<Box<str>, (i64, u32)>,
+    /// By host or pattern, whose number is the configuration's.
+    spent: HashMap<Box<str>, Minute>,
+    /// The same for what verified requests ask for.
+    visited: HashMap<Box<str>, Minute>,
+}
+
+/// What was fetched in one minute.
+#[derive(Default)]
+struct Minute {
+    minute: i64,
+    fetches: u32,
+    by_peer: HashMap<Party, u32>,
+}
+
+impl Minute {
+    /// Takes one fetch out of the minute. A peer that speaks for many has no share of its own.
+    fn spend(&mut self, party: Option<Party>, now: UnixMillis) -> Result<(), FetchError> {
+        let minute = now.seconds().div_euclid(60);
+        if self.minute != minute {
+            *self = Self {
+                minute,
+                ..Self::default()
+            };
+        }
+        let caused = party.and_then(|party| self.by_peer.get(&party).copied());
+        let limit = match caused {
+            Some(NEW_PER_PEER_MAX..) => 0,
+            Some(_) => NEW_PER_MINUTE_MAX - FIRST_PER_MINUTE,
+            None => NEW_PER_MINUTE_MAX,
+        };
+        if self.fetches >= limit {
+            return Err(FetchError::Busy);
+        }
+        self.fetches += 1;
+        if let Some(party) = party {
+            *self.by_peer.entry(party).or_default() += 1;
+        }
+        Ok(())
+    }
 }
 
 struct Entry {
@@ -88,11 +130,16 @@ impl Cache {
         entry.look(wanted, now)
     }
 
-    /// Whether something missing may be fetched now.
+    /// Whether something missing may be fetched now, for a request of this peer.
     ///
     /// # Errors
     /// It failed a moment ago, or too much that is new was asked for.
-    pub(super) fn admit(&mut self, wanted: &Wanted, now: UnixMillis) -> Result<(), FetchError> {
+    pub(super) fn admit(
+        &mut self,
+        wanted: &Wanted,
+        party: Option<Party>,
+        now: UnixMillis,
+    ) -> Result<(), FetchError> {
         if let Some(entry) = self.entries.get(&wanted.place())
             && let Some(failure) = &entry.failure
             && now.since(entry.asked_at) < FAILED
@@ -102,7 +149,8 @@ impl Cache {
         if self.is_in_use(wanted) {
             return Ok(());
         }
-        self.spend(wanted.target.allowed_by(), now)
+        let minute = self.spent.entry(wanted.target.allowed_by().into());
+        minute.or_default().spend(party, now)
     }
 
     /// Whether it was there before: keys that senders use are always renewed, whoever else spends
@@ -112,18 +160,17 @@ impl Cache {
         entry.is_some_and(|entry| wanted.is_in(&entry.keys))
     }
 
-    /// Takes one fetch out of this minute.
-    pub(super) fn spend(&mut self, allowed_by: &str, now: UnixMillis) -> Result<(), FetchError> {
-        let minute = now.seconds().div_euclid(60);
-        let (of, spent) = self.spent.entry(allowed_by.into()).or_default();
-        if *of != minute {
-            (*of, *spent) = (minute, 0);
-        }
-        if *spent >= NEW_PER_MINUTE_MAX {
-            return Err(FetchError::Busy);
-        }
-        *spent += 1;
-        Ok(())
+    /// Whether a verified request may have its address called now. Forgers cannot use this up.
+    ///
+    /// # Errors
+    /// It is too much in one minute.
+    pub(super) fn admit_visit(
+        &mut self,
+        allowed_by: &str,
+        now: UnixMillis,
+    ) -> Result<(), FetchError> {
+        let minute = self.visited.entry(allowed_by.into());
+        minute.or_default().spend(None, now)
     }
 
     /// Remembers what a fetch brought. Keys stay known over a failure.

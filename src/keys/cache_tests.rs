@@ -92,13 +92,13 @@ fn old_keys_stand_in_for_a_day_when_they_cannot_be_renewed() {
 fn a_failure_is_remembered_for_ten_seconds() {
     let mut cache = Cache::default();
     let wanted = Wanted::certificate(target("cert"));
-    assert!(cache.admit(&wanted, START).is_ok());
+    assert!(cache.admit(&wanted, None, START).is_ok());
     cache.settle(&wanted, Err(failure()), START);
     let later = |seconds| START.plus(Duration::from_secs(seconds));
     assert_eq!(look(&mut cache, &wanted, later(9)), "missing");
-    let refused = cache.admit(&wanted, later(9));
+    let refused = cache.admit(&wanted, None, later(9));
     assert!(matches!(refused, Err(FetchError::TimedOut)));
-    assert!(cache.admit(&wanted, later(10)).is_ok());
+    assert!(cache.admit(&wanted, None, later(10)).is_ok());
 }
 
 #[test]
@@ -108,16 +108,60 @@ fn requests_cannot_cause_more_than_some_fetches_a_minute() {
     cache.settle(&known, Ok((keys(&["a"]), None)), START);
     let forged = |number: u32| Wanted::certificate(target(&number.to_string()));
     for number in 0..NEW_PER_MINUTE_MAX {
-        assert!(cache.admit(&forged(number), START).is_ok());
+        assert!(cache.admit(&forged(number), None, START).is_ok());
     }
-    let refused = cache.admit(&forged(99), START);
+    let refused = cache.admit(&forged(99), None, START);
     assert!(matches!(refused, Err(FetchError::Busy)));
-    assert!(cache.admit(&known, START).is_ok(), "renewal");
+    assert!(cache.admit(&known, None, START).is_ok(), "renewal");
     let other = Target::configured("https://keys.example.com/").unwrap();
     let other = Wanted::jwks(other, None);
-    assert!(cache.admit(&other, START).is_ok(), "another source's host");
+    assert!(
+        cache.admit(&other, None, START).is_ok(),
+        "another source's host"
+    );
     let next = START.plus(Duration::from_mins(1));
-    assert!(cache.admit(&forged(99), next).is_ok());
+    assert!(cache.admit(&forged(99), None, next).is_ok());
+}
+
+fn party(host: usize) -> Option<Party> {
+    Party::of(Some(format!("192.0.2.{host}").parse().unwrap()))
+}
+
+/// The fetches of a minute were anybody's: one forger that named thirty certificates kept the keys of
+/// a sender that had just begun from being fetched, minute after minute.
+#[test]
+fn one_forger_does_not_use_up_the_fetches_of_others() {
+    let mut cache = Cache::default();
+    let mut forged = 0;
+    let mut place = || {
+        forged += 1;
+        Wanted::certificate(target(&forged.to_string()))
+    };
+    let mut caused = |cache: &mut Cache, forger| {
+        let tries = (0..100).map(|_| cache.admit(&place(), party(forger), START));
+        tries.filter(Result::is_ok).count()
+    };
+    assert_eq!(caused(&mut cache, 1), 5);
+    assert_eq!(caused(&mut cache, 2), 5);
+    for forger in 3..20 {
+        assert_eq!(caused(&mut cache, forger), 1, "{forger}");
+    }
+    let genuine = Wanted::certificate(target("genuine"));
+    assert!(cache.admit(&genuine, party(20), START).is_ok());
+    let next = START.plus(Duration::from_mins(1));
+    for _ in 0..NEW_PER_PEER_MAX {
+        assert!(cache.admit(&place(), party(1), next).is_ok());
+    }
+}
+
+#[test]
+fn forgers_do_not_use_up_what_verified_requests_ask_for() {
+    let mut cache = Cache::default();
+    for number in 0..100 {
+        let forged = Wanted::certificate(target(&number.to_string()));
+        let _ = cache.admit(&forged, None, START);
+    }
+    assert!(cache.admit_visit("*.example.com", START).is_ok());
 }
 
 #[test]

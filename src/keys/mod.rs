@@ -11,6 +11,8 @@ mod address;
 mod cache;
 mod client;
 mod form;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod jwk;
 mod metrics;
 mod public;

@@ -46,7 +46,7 @@ fn wanted(kid: &str) -> Wanted {
 async fn begin(keys: &KeySource, wanted: &Wanted) -> Option<Result<(), FetchError>> {
     tokio::select! {
         biased;
-        outcome = keys.fetch(wanted) => Some(outcome),
+        outcome = keys.fetch(wanted, None) => Some(outcome),
         () = std::future::ready(()) => None,
     }
 }
@@ -75,7 +75,7 @@ impl World {
     }
 
     async fn error(&self, wanted: &Wanted) -> String {
-        let error = self.keys.fetch(wanted).await.err();
+        let error = self.keys.fetch(wanted, None).await.err();
         error.map_or("none".to_owned(), |error| error.to_string())
     }
 
@@ -110,7 +110,7 @@ async fn keys_are_fetched_once_and_then_known() {
     world.server.will(answer);
     assert_eq!(world.look(&wanted("a")), "missing");
     for _ in 0..3 {
-        world.keys.fetch(&wanted("a")).await.unwrap();
+        world.keys.fetch(&wanted("a"), None).await.unwrap();
     }
     assert_eq!(world.look(&wanted("b")), "a b");
     let asked = world.server.asked();
@@ -130,10 +130,12 @@ async fn all_who_want_the_same_wait_for_one_fetch() {
     world.server.hold();
     let (a, b) = (wanted("a"), wanted("b"));
     let keys = &world.keys;
-    let (first, second, third, ()) =
-        tokio::join!(keys.fetch(&a), keys.fetch(&a), keys.fetch(&b), async {
-            world.server.release(1)
-        });
+    let (first, second, third, ()) = tokio::join!(
+        keys.fetch(&a, None),
+        keys.fetch(&a, None),
+        keys.fetch(&b, None),
+        async { world.server.release(1) }
+    );
     assert!(first.is_ok() && second.is_ok() && third.is_ok());
     assert_eq!(world.server.asked().len(), 1);
     assert_eq!(
@@ -149,7 +151,7 @@ async fn a_fetch_outlives_the_sender_that_caused_it() {
     let a = wanted("a");
     assert!(begin(&world.keys, &a).await.is_none());
     world.server.release(1);
-    world.keys.fetch(&a).await.unwrap();
+    world.keys.fetch(&a, None).await.unwrap();
     assert_eq!(
         (world.look(&a), world.server.asked().len()),
         ("a".into(), 1)
@@ -173,16 +175,42 @@ async fn only_so_many_fetches_are_under_way() {
     assert!(world.metrics.text().contains(busy));
     world.server.release(FLIGHTS_MAX + 1);
     for number in 0..FLIGHTS_MAX {
-        world.keys.fetch(&place(number)).await.unwrap();
+        world.keys.fetch(&place(number), None).await.unwrap();
     }
-    world.keys.fetch(&place(FLIGHTS_MAX)).await.unwrap();
+    world.keys.fetch(&place(FLIGHTS_MAX), None).await.unwrap();
     assert_eq!(world.server.asked().len(), FLIGHTS_MAX + 1);
+}
+
+/// One forger with eight slow keys kept everybody else's from being fetched: all flights were its.
+#[tokio::test]
+async fn one_peer_does_not_have_all_the_fetches_under_way() {
+    let world = World::new().await;
+    world.server.hold();
+    let forger = Some("192.0.2.1".parse().unwrap());
+    let genuine = Some("192.0.2.2".parse().unwrap());
+    let place = |number: usize| {
+        let url = format!("https://keys.example.com/{number}");
+        Wanted::jwks(target(&url), None)
+    };
+    for number in 0..FLIGHTS_MAX {
+        let place = place(number);
+        let outcome = tokio::select! {
+            biased;
+            outcome = world.keys.fetch(&place, forger) => Some(outcome),
+            () = std::future::ready(()) => None,
+        };
+        let refused = matches!(outcome, Some(Err(FetchError::Busy)));
+        assert_eq!(refused, number >= FLIGHTS_PER_PEER_MAX, "{number}");
+    }
+    world.server.release(FLIGHTS_PER_PEER_MAX + 1);
+    world.keys.fetch(&wanted("a"), genuine).await.unwrap();
+    assert_eq!(world.look(&wanted("a")), "a");
 }
 
 #[tokio::test]
 async fn keys_that_are_in_use_are_renewed_whatever_else_is_under_way() {
     let world = World::new().await;
-    world.keys.fetch(&wanted("a")).await.unwrap();
+    world.keys.fetch(&wanted("a"), None).await.unwrap();
     world.clock.advance(Duration::from_hours(2));
     world.server.hold();
     for number in 0..FLIGHTS_MAX {
@@ -192,20 +220,23 @@ async fn keys_that_are_in_use_are_renewed_whatever_else_is_under_way() {
     }
     assert!(begin(&world.keys, &wanted("a")).await.is_none());
     world.server.release(FLIGHTS_MAX + 1);
-    world.keys.fetch(&wanted("a")).await.unwrap();
+    world.keys.fetch(&wanted("a"), None).await.unwrap();
     assert_eq!(world.look(&wanted("a")), "a");
 }
 
 #[tokio::test]
 async fn a_fetch_that_panicked_is_in_nobodys_way() {
     let world = World::new().await;
-    let (_, flight) = watch::channel(None);
+    let (_, landing) = watch::channel(None);
     let others = (1..FLIGHTS_MAX).map(|number| format!("https://a.example.com/{number}").into());
     for place in others.chain([wanted("a").place()]) {
-        let flight = flight.clone();
+        let flight = Flight {
+            party: None,
+            landing: landing.clone(),
+        };
         world.keys.0.known().flights.insert(place, flight);
     }
-    world.keys.fetch(&wanted("a")).await.unwrap();
+    world.keys.fetch(&wanted("a"), None).await.unwrap();
     assert_eq!(world.look(&wanted("a")), "a");
 }
 
@@ -213,14 +244,14 @@ async fn a_fetch_that_panicked_is_in_nobodys_way() {
 async fn an_unknown_key_is_looked_for_once_a_minute() {
     let world = World::new().await;
     for _ in 0..3 {
-        world.keys.fetch(&wanted("new")).await.unwrap();
+        world.keys.fetch(&wanted("new"), None).await.unwrap();
         assert_eq!(world.look(&wanted("new")), "unknown");
     }
     assert_eq!(world.server.asked().len(), 1);
     world.server.will(answer(200, set(&["a", "new"])));
     world.clock.advance(Duration::from_secs(60));
     assert_eq!(world.look(&wanted("a")), "a");
-    world.keys.fetch(&wanted("new")).await.unwrap();
+    world.keys.fetch(&wanted("new"), None).await.unwrap();
     assert_eq!(world.look(&wanted("new")), "a new");
     assert_eq!(world.server.asked().len(), 2);
 }
@@ -228,11 +259,11 @@ async fn an_unknown_key_is_looked_for_once_a_minute() {
 #[tokio::test]
 async fn old_keys_stand_in_for_those_that_cannot_be_fetched() {
     let world = World::new().await;
-    world.keys.fetch(&wanted("a")).await.unwrap();
+    world.keys.fetch(&wanted("a"), None).await.unwrap();
     world.server.will(answer(500, ""));
     world.clock.advance(Duration::from_hours(2));
     for _ in 0..3 {
-        world.keys.fetch(&wanted("a")).await.unwrap();
+        world.keys.fetch(&wanted("a"), None).await.unwrap();
         assert_eq!(world.look(&wanted("a")), "a");
     }
     assert_eq!(world.server.asked().len(), 2);
@@ -287,7 +318,7 @@ async fn nobody_answers_for_a_host_without_its_certificate() {
     let (_, address) = Server::start(answer(200, "")).await;
     let metrics = crate::metrics::Metrics::new();
     let trusts_others = source(only("another authority", address), &world.clock, &metrics);
-    let error = trusts_others.fetch(&wanted("a")).await.unwrap_err();
+    let error = trusts_others.fetch(&wanted("a"), None).await.unwrap_err();
     assert!(matches!(error, FetchError::Unreachable(_)), "{error}");
     assert_eq!(world.server.asked().len(), 0);
 }
@@ -298,7 +329,7 @@ async fn our_own_network_is_not_called() {
     let keys = source(Config::default(), &clock, &crate::metrics::Metrics::new());
     for host in ["localhost", "127.0.0.1", "10.0.0.1", "169.254.169.254"] {
         let target = target(&format!("https://{host}/"));
-        let fetched = keys.fetch(&Wanted::jwks(target.clone(), None)).await;
+        let fetched = keys.fetch(&Wanted::jwks(target.clone(), None), None).await;
         assert!(matches!(fetched, Err(FetchError::Address)), "{host}");
         let visited = keys.visit(&target).await;
         assert!(matches!(visited, Err(FetchError::Address)), "{host}");
@@ -313,7 +344,7 @@ async fn a_server_that_says_nothing_is_given_up() {
     let metrics = crate::metrics::Metrics::new();
     let keys = source(only("authority", address), &clock, &metrics);
     let began = tokio::time::Instant::now();
-    let error = keys.fetch(&wanted("a")).await.unwrap_err();
+    let error = keys.fetch(&wanted("a"), None).await.unwrap_err();
     assert!(matches!(error, FetchError::TimedOut), "{error}");
     assert_eq!(began.elapsed().as_secs(), 5);
 }
@@ -326,13 +357,13 @@ async fn a_server_that_hangs_up_is_an_error() {
     let metrics = crate::metrics::Metrics::new();
     let keys = source(only("authority", address), &clock, &metrics);
     let wanted = wanted("a");
-    let (error, ()) = tokio::join!(keys.fetch(&wanted), async {
+    let (error, ()) = tokio::join!(keys.fetch(&wanted, None), async {
         drop(listener.accept().await);
     });
     assert!(matches!(error, Err(FetchError::Unreachable(_))));
     drop(listener);
     clock.advance(Duration::from_secs(10));
-    let error = keys.fetch(&wanted).await;
+    let error = keys.fetch(&wanted, None).await;
     assert!(matches!(error, Err(FetchError::Unreachable(_))));
 }
 
@@ -345,7 +376,7 @@ async fn a_certificate_gives_its_key_or_says_that_there_is_none() {
     assert_eq!(world.look(&certificate), "unknown");
     world.clock.advance(Duration::from_secs(60));
     world.server.will(answer(200, pem("certificate")));
-    world.keys.fetch(&certificate).await.unwrap();
+    world.keys.fetch(&certificate, None).await.unwrap();
     let Cached::Keys(keys) = world.keys.cached(&certificate) else {
         panic!("no keys");
     };
@@ -361,7 +392,7 @@ async fn a_key_is_asked_for_by_name_with_the_sources_credentials() {
         format!(r#"{{"key":{key},"request_id":"r"}}"#)
     };
     world.server.will(answer(200, key("a", "null")));
-    world.keys.fetch(&wanted("a")).await.unwrap();
+    world.keys.fetch(&wanted("a"), None).await.unwrap();
     assert_eq!(world.look(&wanted("a")), "a");
     let (method, _, body) = world.server.asked().remove(0);
     assert_eq!(method, Method::POST);
@@ -376,7 +407,7 @@ async fn a_key_is_asked_for_by_name_with_the_sources_credentials() {
         ("asked", answer(200, key("another", "null"))),
     ] {
         world.server.will(served);
-        world.keys.fetch(&wanted(kid)).await.unwrap();
+        world.keys.fetch(&wanted(kid), None).await.unwrap();
         assert_eq!(world.look(&wanted(kid)), "unknown", "{kid}");
     }
     for (kid, served, expected) in [

@@ -3,6 +3,7 @@
 use super::client::FetchError;
 use super::public::{PublicForm, PublicKey};
 use super::target::Target;
+use crate::secret::SecretText;
 
 /// Keys to have, made by the verifier from its scheme and the request.
 #[derive(Clone)]
@@ -19,7 +20,7 @@ pub(super) enum Form {
     /// One key at a time, for which the name and these are posted (Plaid).
     ByName {
         client_id: String,
-        secret: zeroize::Zeroizing<String>,
+        secret: SecretText,
     },
 }
 
@@ -53,7 +54,7 @@ impl Wanted {
             target,
             form: Form::ByName {
                 client_id: client_id.to_owned(),
-                secret: secret.to_owned().into(),
+                secret: secret.into(),
             },
             kid: Some(kid.into()),
         }

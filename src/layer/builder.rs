@@ -1,6 +1,5 @@
 //! What an app says about the webhooks it takes, checked as a whole.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use crate::clock::Clock;
 use crate::event::SourceName;
 use crate::ingress::{BodyBudget, BodyDeadlines, Lines};
 use crate::providers::{Catalogue, Kind, Place, Provider};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretText, Values};
 use crate::verify::{self, Fault, Rejection, Verifier};
 
 /// A larger body is refused, in bytes.
@@ -27,7 +26,7 @@ pub struct WebhooksBuilder {
     scheme: Option<String>,
     variant: Option<String>,
     secrets: Vec<Secret>,
-    values: BTreeMap<String, String>,
+    values: Values,
     public_url: Option<String>,
     tolerance: Option<Duration>,
     dedup_key: Option<Vec<String>>,
@@ -63,7 +62,7 @@ impl WebhooksBuilder {
             scheme: None,
             variant: None,
             secrets: Vec::new(),
-            values: BTreeMap::new(),
+            values: Values::new(),
             public_url: None,
             tolerance: None,
             dedup_key: None,
@@ -105,7 +104,8 @@ impl WebhooksBuilder {
 
     /// A value that the scheme asks for as `config:NAME`.
     pub fn value(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.values.insert(name.into(), value.into());
+        self.values
+            .insert(name.into(), SecretText::from(value.into()));
         self
     }
 

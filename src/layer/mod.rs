@@ -83,7 +83,7 @@ use http_body::Body;
 use http_body_util::Full;
 
 use crate::clock::Clock;
-use crate::event::{Received, SourceName};
+use crate::event::{Received, SourceName, concealed};
 use crate::ingress::{self, BodyBudget, BodyDeadlines, BodyShare, Lines, Refusal};
 use crate::providers::Provider;
 use crate::verify::{Rejection, Verified, Verifier};
@@ -149,7 +149,10 @@ impl Webhooks {
             return Err(Refusal::Method);
         }
         let (limit, deadlines) = (shared.body_bytes_max, shared.body_deadlines);
-        let (body, share) = ingress::read_body(body, limit, &shared.budget, deadlines).await?;
+        // Who the peer is, only the server around it knows.
+        let mut share = shared.budget.share(None);
+        let body = ingress::read_body(body, limit, &mut share, deadlines).await?;
+        share.complete();
         ingress::name_host(&mut head);
         let received = self.received(&head, body.clone());
         let now = received.received_at;
@@ -184,7 +187,7 @@ impl Webhooks {
                 .map_or("/", PathAndQuery::as_str)
                 .into(),
             path_token: last_segment.filter(|_| self.0.path_token),
-            headers: head.headers.clone(),
+            headers: concealed(head.headers.clone()),
             body,
         }
     }

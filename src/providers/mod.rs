@@ -7,6 +7,8 @@
 mod answer;
 mod challenge;
 mod check;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod one_or_many;
 mod provider;
 mod read;

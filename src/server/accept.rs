@@ -1,24 +1,25 @@
 //! Takes connections within the limits, and hands each to a task of its own.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use prometheus::{IntCounter, IntGauge};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tower::{BoxError, Service};
 
 use super::connection::{Connection, Limits};
+use super::slots::{Slot, Slots};
 use super::tls::{Tls, TlsError};
 use super::{Config, Peer};
+use crate::entropy::Entropy;
 use crate::net::{Listener, Stream};
+use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
 
 /// How long the loop rests after an accept error such as "too many open files".
@@ -29,6 +30,7 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 pub struct Metrics {
     connections: IntGauge,
     refused: IntCounter,
+    crowded_out: IntCounter,
     accept_errors: IntCounter,
 }
 
@@ -42,6 +44,10 @@ impl Metrics {
                 "hookgate_connections_refused_total",
                 "Connections closed because their remote address had too many",
             ),
+            crowded_out: metrics.counter(
+                "hookgate_connections_crowded_out_total",
+                "Connections without a verified request that were closed to make room for new ones",
+            ),
             accept_errors: metrics.counter(
                 "hookgate_accept_errors_total",
                 "Failures to accept a connection, such as too many open files",
@@ -52,10 +58,10 @@ impl Metrics {
 
 /// Serves one service on any number of listeners.
 pub struct Server {
-    slots: Arc<Semaphore>,
-    peers: Arc<Peers>,
+    slots: Arc<Slots>,
     tls: Option<Tls>,
     stage: Stage,
+    entropy: Entropy,
     metrics: Option<Metrics>,
 }
 
@@ -64,19 +70,25 @@ impl Server {
     ///
     /// # Errors
     /// When the TLS files cannot be used.
-    pub fn new(config: &Config, stage: Stage, metrics: Option<Metrics>) -> Result<Self, TlsError> {
+    pub fn new(
+        config: &Config,
+        stage: Stage,
+        entropy: Entropy,
+        metrics: Option<Metrics>,
+    ) -> Result<Self, TlsError> {
         let tls = config.tls.as_ref().map(Tls::load).transpose()?;
         if let Some(tls) = &tls {
             stage.spawn(tls.clone().reread_until(stage.clone()));
         }
         Ok(Self {
-            slots: Arc::new(Semaphore::new(config.connections_max)),
-            peers: Arc::new(Peers {
-                max: config.connections_per_peer_max,
-                open: Mutex::default(),
-            }),
+            slots: Slots::new(
+                config.connections_max,
+                config.connections_per_peer_max,
+                config.trusted_proxies.clone(),
+            ),
             tls,
             stage,
+            entropy,
             metrics,
         })
     }
@@ -98,6 +110,7 @@ impl Server {
             loop {
                 let next = server.next(&listener);
                 let (stream, peer, guard) = tokio::select! {
+                    biased;
                     () = server.stage.stopping() => break,
                     next = next => next,
                 };
@@ -107,16 +120,19 @@ impl Server {
         self.stage.spawn(accepting);
     }
 
-    /// The next connection that is within the limits.
+    /// The next connection that is within the limits. While it waits for a slot, those behind it
+    /// wait in the system's queue, not in our memory.
     async fn next(&self, listener: &Listener) -> (Stream, Option<IpAddr>, Guard) {
         loop {
-            // The slot first: what has none waits in the system's queue, not in our memory.
-            let Ok(slot) = Arc::clone(&self.slots).acquire_owned().await else {
-                return std::future::pending().await; // the semaphore is never closed
-            };
             match listener.accept().await {
-                Ok((stream, peer)) => match Peers::enter(&self.peers, peer) {
-                    Some(entry) => return (stream, peer, self.guard(slot, entry)),
+                Ok((stream, peer)) => match self.slots.enter(peer) {
+                    Some(entry) => {
+                        let (slot, crowded) = self.slots.take(entry).await;
+                        if crowded {
+                            self.count(|metrics| metrics.crowded_out.inc());
+                        }
+                        return (stream, peer, self.guard(slot));
+                    }
                     None => self.count(|metrics| metrics.refused.inc()),
                 },
                 // The client took its connection back before it was its turn.
@@ -124,6 +140,9 @@ impl Server {
                 Err(error) => {
                     self.count(|metrics| metrics.accept_errors.inc());
                     tracing::warn!(%error, "cannot accept a connection");
+                    if planted(Bug::AcceptErrorIsFinal) {
+                        return std::future::pending().await;
+                    }
                     tokio::time::sleep(ACCEPT_BACKOFF).await;
                 }
             }
@@ -141,15 +160,17 @@ impl Server {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let stage = self.stage.clone();
+        let (stage, entropy) = (self.stage.clone(), self.entropy.clone());
         let tls = self.tls.clone();
-        let connection = async move {
-            let _guard = guard;
-            let connection = Connection {
-                peer: Peer(peer),
-                limits: Limits::DEFAULT,
-                stage,
-            };
+        let place = guard.slot.place();
+        let connection = Connection {
+            peer: Peer(peer),
+            place: place.clone(),
+            limits: Limits::DEFAULT,
+            stage,
+            entropy,
+        };
+        let serving = async move {
             match tls {
                 None => connection.serve(stream, service).await,
                 Some(tls) => {
@@ -159,10 +180,17 @@ impl Server {
                 }
             }
         };
+        let connection = async move {
+            let _guard = guard;
+            tokio::select! {
+                () = serving => {}
+                () = place.wanted() => {}
+            }
+        };
         drop(self.stage.spawn(boxed(connection)));
     }
 
-    fn guard(&self, slot: OwnedSemaphorePermit, entry: Entry) -> Guard {
+    fn guard(&self, slot: Slot) -> Guard {
         let open = self
             .metrics
             .as_ref()
@@ -170,11 +198,7 @@ impl Server {
         if let Some(open) = &open {
             open.inc();
         }
-        Guard {
-            _slot: slot,
-            _entry: entry,
-            open,
-        }
+        Guard { slot, open }
     }
 
     fn count(&self, count: impl FnOnce(&Metrics)) {
@@ -191,10 +215,9 @@ fn boxed(
     Box::pin(connection)
 }
 
-/// What an open connection occupies.
+/// What an open connection occupies, and its count.
 struct Guard {
-    _slot: OwnedSemaphorePermit,
-    _entry: Entry,
+    slot: Slot,
     open: Option<IntGauge>,
 }
 
@@ -202,52 +225,6 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(open) = &self.open {
             open.dec();
-        }
-    }
-}
-
-/// Open connections by remote address.
-struct Peers {
-    max: usize,
-    open: Mutex<HashMap<IpAddr, usize>>,
-}
-
-impl Peers {
-    /// Counts a connection in, unless its address has too many. Unix sockets are not counted.
-    fn enter(peers: &Arc<Self>, peer: Option<IpAddr>) -> Option<Entry> {
-        if let Some(peer) = peer {
-            let mut open = peers.open.lock().unwrap_or_else(PoisonError::into_inner);
-            let count = open.entry(peer).or_insert(0);
-            if *count >= peers.max {
-                return None;
-            }
-            *count += 1;
-        }
-        Some(Entry {
-            peers: Arc::clone(peers),
-            peer,
-        })
-    }
-}
-
-struct Entry {
-    peers: Arc<Peers>,
-    peer: Option<IpAddr>,
-}
-
-impl Drop for Entry {
-    fn drop(&mut self) {
-        let Some(peer) = self.peer else { return };
-        let mut open = self
-            .peers
-            .open
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = open.get_mut(&peer) {
-            *count -= 1;
-            if *count == 0 {
-                open.remove(&peer);
-            }
         }
     }
 }

@@ -22,10 +22,11 @@ use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tower::{BoxError, Service};
 
-use super::Peer;
 use super::frames::Frames;
 use super::framing::Framing;
 use super::guarded::{Guarded, Watch};
+use super::{Peer, Place};
+use crate::entropy::Entropy;
 use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
 
@@ -45,6 +46,8 @@ pub(super) struct Limits {
     write: Duration,
     /// After this age the connection is asked to end, so that load spreads and memory returns.
     age: Duration,
+    /// and up to this much more, so that those which came together do not end together.
+    age_jitter: Duration,
     /// Size of a request head.
     head_bytes_max: usize,
     /// Number of request headers.
@@ -62,6 +65,7 @@ impl Limits {
         idle: Duration::from_secs(10),
         write: Duration::from_secs(10),
         age: Duration::from_secs(300),
+        age_jitter: Duration::from_secs(30),
         head_bytes_max: 32 * 1024,
         headers_max: 64,
         last_requests: Duration::from_secs(35),
@@ -72,8 +76,10 @@ impl Limits {
 /// A connection about to be served.
 pub(super) struct Connection {
     pub(super) peer: Peer,
+    pub(super) place: Place,
     pub(super) limits: Limits,
     pub(super) stage: Stage,
+    pub(super) entropy: Entropy,
 }
 
 impl Connection {
@@ -92,6 +98,7 @@ impl Connection {
         B::Error: Into<BoxError>,
     {
         let read = tokio::select! {
+            biased;
             read = timeout(self.limits.first_bytes, first_bytes(&mut io)) => read,
             () = self.stage.stopping() => return, // nothing has been asked yet
         };
@@ -104,11 +111,12 @@ impl Connection {
         };
         let io = Guarded::new(first.freeze(), io, watch, self.limits.write);
         let io = TokioIo::new(io);
-        let peer = self.peer;
+        let (peer, place) = (self.peer, self.place.clone());
         let open = OpenRequests::default();
         let opened = open.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(place.clone());
             let open = opened.one_more();
             let answer = tower::ServiceExt::oneshot(service.clone(), request);
             async move {
@@ -166,8 +174,9 @@ impl Connection {
     /// it finishes the requests under way and takes no more.
     async fn drive<C: GracefulConnection>(&self, connection: C, idle: impl Future<Output = ()>) {
         let mut connection = pin!(connection);
-        let jitter = Duration::from_millis(fastrand::u64(0..30_000));
+        let jitter = self.limits.age_jitter.mul_f64(self.entropy.share());
         let patience = tokio::select! {
+            biased;
             _ = connection.as_mut() => return,
             () = self.stage.stopping() => self.limits.last_requests,
             () = sleep(self.limits.age + jitter) => self.limits.last_requests,

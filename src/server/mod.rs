@@ -10,20 +10,26 @@ mod connection;
 mod frames;
 mod framing;
 mod guarded;
+mod slots;
 mod tls;
 
 pub use accept::{Metrics, Server};
+pub use slots::{AtWork, Place};
 pub use tls::{Files as TlsFiles, TlsError};
 
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 /// How connections are limited.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
-    /// Open connections; at the limit, new ones wait in the system's queue.
+    /// Open connections; towards the limit, those that have shown the least go first.
     pub connections_max: usize,
-    /// Open connections of one remote address; more are closed at once.
+    /// Open connections of one peer; more are closed at once.
     pub connections_per_peer_max: usize,
+    /// Peers that speak for many senders, and have as many connections as there are.
+    pub trusted_proxies: Vec<IpNet>,
     /// TLS, if this listener speaks it.
     pub tls: Option<TlsFiles>,
 }

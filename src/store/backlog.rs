@@ -18,6 +18,7 @@ use super::intake::Intake;
 use super::lease::Lease;
 use crate::clock::UnixMillis;
 use crate::event::{Event, SourceName};
+use crate::planted::{Bug, planted};
 
 /// An event that is due.
 #[derive(Clone, Debug)]
@@ -93,7 +94,10 @@ impl Inner {
             let ready = queue.ready.pop_front();
             queue.in_turns = !queue.ready.is_empty();
             if queue.in_turns {
-                self.turns.push_back(source);
+                match planted(Bug::OneSourceBlocks) {
+                    true => self.turns.push_front(source),
+                    false => self.turns.push_back(source),
+                }
             }
             if ready.is_some() {
                 return ready;

@@ -40,6 +40,7 @@ impl EngineBench {
             allow_volatile: true,
             low_space_bytes: 0,
             backlog_bytes_max: 0,
+            disk: None,
         };
         let opened = embedded::open(&config, &Clock::real())?;
         Ok(Self {
@@ -99,7 +100,7 @@ impl EngineBench {
             replays: &[],
             erasures: &[],
         };
-        self.engine.commit(&batch).is_ok() && self.engine.maintain(false).is_ok()
+        self.engine.commit(&batch).is_ok() && self.engine.maintain(UnixMillis(0)).is_ok()
     }
 
     /// Ids that are remembered.

@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
+use super::disk::Disk;
 use crate::event::SourceName;
 
 /// How the store is set up.
@@ -23,6 +25,9 @@ pub struct Config {
     pub backlog_bytes_max: usize,
     /// For how long a repeat counts as one, where that is not as long as ids are kept.
     pub dedup_windows: HashMap<SourceName, Duration>,
+    /// A disk in place of the system's; `path` is its directory.
+    #[doc(hidden)]
+    pub disk: Option<Arc<dyn Disk>>,
 }
 
 /// How long to remember, counted from settlement, or from acceptance for ids.

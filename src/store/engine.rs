@@ -44,8 +44,8 @@ pub(super) trait Engine: Send {
     /// Whether there is room for new events.
     fn room(&mut self, policy: &Policy) -> Result<(), Shortage>;
 
-    /// Small upkeep between commits; `idle` if nothing is queued. Returns whether there is more.
-    fn maintain(&mut self, idle: bool) -> Result<bool, EngineError>;
+    /// Small upkeep between commits. Returns whether there is more.
+    fn maintain(&mut self, now: UnixMillis) -> Result<bool, EngineError>;
 
     /// Tallies of every source.
     fn counts(&mut self) -> Result<Vec<SourceCounts>, EngineError>;
@@ -55,6 +55,12 @@ pub(super) trait Engine: Send {
 
     /// Orderly end.
     fn close(self: Box<Self>) -> Result<(), EngineError>;
+
+    /// The end after a fatal error: nothing is written, synced or closed.
+    fn abandon(self: Box<Self>) {
+        // Closing could sync or checkpoint once more; the process is about to end.
+        std::mem::forget(self);
+    }
 }
 
 /// The read side, on connections of its own; transactions are short.

@@ -9,7 +9,7 @@ pub enum StoreError {
     #[error("the store's intake queue is full; try again in a moment")]
     Busy,
     /// No room for new events. Deliveries, pruning and replays go on.
-    #[error("the store is full: {0}")]
+    #[error("the store takes no new events: {0}")]
     Full(Shortage),
     /// This request failed and left no trace; a later one may succeed.
     #[error("the store could not do this now: {0}; try again")]
@@ -47,6 +47,18 @@ pub enum StoreError {
         /// The newest version this program reads.
         known: i64,
     },
+    /// The database is damaged in a place that nothing can be saved without; nothing was changed.
+    #[error(
+        "the store's database {path} is damaged where no start can mend it: {why}; it was left as it is. \
+         To start without what it holds, move it and the files {path}-wal and {path}-shm to another place; \
+         `sqlite3 FILE .recover` may read them there"
+    )]
+    Damaged {
+        /// The database file.
+        path: Arc<str>,
+        /// What is wrong with it.
+        why: Arc<str>,
+    },
     /// The store cannot be opened.
     #[error("the store in {path} cannot be opened: {why}")]
     Open {
@@ -61,7 +73,7 @@ pub enum StoreError {
     Fatal(Arc<str>),
 }
 
-/// What there is too little of.
+/// What there is too little of, or no use of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Shortage {
     /// `bytes_max` is used up by events that may not be dropped.
@@ -78,6 +90,9 @@ pub enum Shortage {
         /// Bytes that must stay free.
         needed: u64,
     },
+    /// Its files have no name any more, or another file has it: no restart would find what is
+    /// written to them.
+    Displaced,
 }
 
 impl std::fmt::Display for Shortage {
@@ -91,6 +106,10 @@ impl std::fmt::Display for Shortage {
             Self::Disk { free, needed } => write!(
                 f,
                 "{free} bytes are free on its disk and {needed} must stay free; make room, it resumes by itself"
+            ),
+            Self::Displaced => f.write_str(
+                "its files were deleted or replaced while it runs; what they hold is still being \
+                 delivered; put them back, or restart when nothing is pending any more",
             ),
         }
     }

@@ -4,17 +4,19 @@
 //! the app's answers in them by bytes of their own. The writer sleeps until there is something to
 //! do: an event or an order at once, settlements alone after [`MARKS_WAIT`] or [`MARKS_MAX`].
 
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use super::engine::{Mark, NewEvent};
 use super::error::{Shortage, StoreError};
 use super::lease::Settlement;
-use super::{Receipt, lease::Attempt};
+use super::{Receipt, ReceiptKind, lease::Attempt};
 use crate::event::EventId;
+use crate::planted::{Bug, planted};
 
 /// Events that may wait.
 const EVENTS_MAX: usize = 8192;
@@ -75,12 +77,21 @@ struct Queue {
     /// Since when events wait that the writer has not taken.
     events_at: Option<Instant>,
     nudged: bool,
-    waiting: bool,
+    waiter: Waiter,
     /// Why nothing new is taken: a passing shortage,
     shortage: Option<Shortage>,
     /// or the end.
     ended: Option<StoreError>,
     closing: bool,
+}
+
+/// Who waits for something to do.
+#[derive(Default)]
+enum Waiter {
+    #[default]
+    Nobody,
+    Thread,
+    Task(Arc<Notify>),
 }
 
 /// The queue.
@@ -97,10 +108,12 @@ impl Intake {
     }
 
     fn wake(&self, mut queue: MutexGuard<'_, Queue>) {
-        let waiting = std::mem::take(&mut queue.waiting);
+        let waiter = std::mem::take(&mut queue.waiter);
         drop(queue);
-        if waiting {
-            self.wake.notify_one();
+        match waiter {
+            Waiter::Nobody => {}
+            Waiter::Thread => self.wake.notify_one(),
+            Waiter::Task(wake) => wake.notify_one(),
         }
     }
 
@@ -127,6 +140,16 @@ impl Intake {
         let crowded = queue.events_bytes > 0 && queue.events_bytes + size > BYTES_MAX;
         if crowded || queue.work.events.len() >= EVENTS_MAX {
             return Err(StoreError::Busy);
+        }
+        let alike = |first: &&NewEvent| first.key == event.key && first.digest == event.digest;
+        if planted(Bug::DuplicateBeforeDurable)
+            && let Some(first) = queue.work.events.iter().find(alike)
+        {
+            drop(answer.send(Ok(Receipt {
+                event_id: first.event.id,
+                kind: ReceiptKind::Duplicate,
+            })));
+            return Ok(());
         }
         queue.events_bytes += size;
         queue.events_at.get_or_insert_with(Instant::now);
@@ -207,10 +230,8 @@ impl Intake {
             if queue.ready(until) {
                 return self.with_company(queue).swap();
             }
-            queue.waiting = true;
-            let marks_due = queue.marked_at.map(|at| at + MARKS_WAIT);
-            let wake_at = [until, marks_due].into_iter().flatten().min();
-            queue = match wake_at {
+            queue.waiter = Waiter::Thread;
+            queue = match queue.wake_at(until) {
                 None => self
                     .wake
                     .wait(queue)
@@ -221,7 +242,29 @@ impl Intake {
                     woken.unwrap_or_else(PoisonError::into_inner).0
                 }
             };
-            queue.waiting = false;
+            queue.waiter = Waiter::Nobody;
+        }
+    }
+
+    /// As [`Intake::take`], for a writer that is a task.
+    pub(super) async fn taken(&self, longest: Option<Duration>) -> Work {
+        let until = longest.map(|longest| Instant::now() + longest);
+        let woken = Arc::new(Notify::new());
+        loop {
+            let wake_at = {
+                let mut queue = self.lock();
+                if queue.ready(until) {
+                    return queue.swap();
+                }
+                queue.waiter = Waiter::Task(Arc::clone(&woken));
+                queue.wake_at(until)
+            };
+            match wake_at {
+                None => woken.notified().await,
+                // Woken or not, the queue says what there is to do.
+                Some(at) => drop(timeout_at(at, woken.notified()).await),
+            }
+            self.lock().waiter = Waiter::Nobody;
         }
     }
 }
@@ -268,6 +311,12 @@ impl Queue {
             || due(self.marked_at.map(|at| at + MARKS_WAIT))
             || due(until)
             || std::mem::take(&mut self.nudged)
+    }
+
+    /// When to look again although nobody has called.
+    fn wake_at(&self, until: Option<Instant>) -> Option<Instant> {
+        let marks_due = self.marked_at.map(|at| at + MARKS_WAIT);
+        [until, marks_due].into_iter().flatten().min()
     }
 
     /// Takes what fits one commit.

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use super::backlog::{Backlog, Ready};
 use crate::clock::UnixMillis;
 use crate::event::Event;
+use crate::planted::{Bug, planted};
 
 /// One event, claimed for one attempt. Hand it to [`settle`](super::Store::settle) or
 /// [`release`](super::Store::release); a lease that is only dropped goes back to the front of its
@@ -43,6 +44,9 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
+        if planted(Bug::LeaseLost) {
+            return;
+        }
         if let Some(home) = self.home.take() {
             home.give_back(Ready {
                 seq: self.seq,

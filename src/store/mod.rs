@@ -21,25 +21,32 @@ mod backlog;
 pub mod bench;
 mod captured;
 mod config;
+#[doc(hidden)]
+pub mod disk;
 mod embedded;
 mod engine;
 mod error;
 mod intake;
 mod keys;
 mod lease;
+mod run;
 mod shared;
+mod start;
 mod view;
 mod writer;
+
+#[cfg(any(test, fuzzing))]
+pub(crate) use embedded::fuzzing;
 
 #[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 pub use captured::CapturedSecrets;
 pub use config::{Config, Keep};
@@ -50,14 +57,14 @@ pub use view::{
     StoredEvent, Summary,
 };
 
-use backlog::Backlog;
-use engine::{Engine, Mark, NewEvent, Policy, Reader};
-use intake::{Answer, Intake, Order};
+use engine::{Mark, NewEvent, Reader};
+use intake::{Answer, Order};
 use keys::InstallationKey;
-use shared::{PanicGuard, Shared, lock};
-use writer::Writer;
+use shared::{Shared, lock};
+use start::{Opened, WriterHandle};
 
 use crate::clock::{Clock, UnixMillis};
+use crate::entropy::Entropy;
 use crate::event::{EventId, SourceName};
 use crate::verify::Verified;
 
@@ -107,8 +114,11 @@ struct Handle {
     reader: Arc<dyn Reader>,
     key: InstallationKey,
     clock: Clock,
+    entropy: Entropy,
     dedup_windows: HashMap<SourceName, Duration>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    writer: Mutex<Option<WriterHandle>>,
+    /// Nothing runs on threads of its own.
+    in_place: bool,
 }
 
 impl Drop for Handle {
@@ -121,109 +131,7 @@ fn wide(count: usize) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-/// An opened engine with what the front needs beside it.
-struct Opened {
-    engine: Box<dyn Engine>,
-    reader: Arc<dyn Reader>,
-    key: InstallationKey,
-}
-
 impl Store {
-    /// Opens or creates the store and starts its threads. Blocking: it repairs what the last
-    /// process left behind.
-    ///
-    /// # Errors
-    /// When another process owns the store, its disk does not keep what is written, its format
-    /// is newer than this program, or it cannot be read.
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "each stage consumes its configuration"
-    )]
-    pub fn open(
-        config: Config,
-        clock: Clock,
-        runtime: &tokio::runtime::Handle,
-    ) -> Result<Self, StoreError> {
-        let opened = embedded::open(&config, &clock)?;
-        Self::start(&config, opened, clock, runtime)
-    }
-
-    fn start(
-        config: &Config,
-        opened: Opened,
-        clock: Clock,
-        runtime: &tokio::runtime::Handle,
-    ) -> Result<Self, StoreError> {
-        let Opened {
-            mut engine,
-            reader,
-            key,
-        } = opened;
-        let intake = Arc::new(Intake::default());
-        let backlog = Arc::new(Backlog::new(config.backlog_bytes_max, Arc::clone(&intake)));
-        let policy = Policy {
-            keep: config.keep,
-            bytes_max: if config.bytes_max == 0 {
-                u64::MAX
-            } else {
-                config.bytes_max
-            },
-            low_space_bytes: config.low_space_bytes,
-        };
-        let shared = Arc::new(Shared {
-            intake,
-            backlog,
-            counts: Mutex::default(),
-            stats: Mutex::new(Stats {
-                bytes_max: config.bytes_max,
-                ..Stats::default()
-            }),
-            observer: Mutex::new(None),
-            failed: watch::Sender::new(None),
-            at_work: Mutex::new(None),
-        });
-        let cannot = |why: String| StoreError::Open {
-            path: config.path.to_string_lossy().into(),
-            why: why.into(),
-        };
-        shared.publish(engine.counts().map_err(|error| cannot(error.to_string()))?);
-        shared.stats(engine.stats());
-        let (answers, commits) = mpsc::channel(64);
-        runtime.spawn(writer::answer(commits));
-        let writer = Writer {
-            engine,
-            shared: Arc::clone(&shared),
-            answers,
-            clock: clock.clone(),
-            policy,
-            quarantined: Vec::new(),
-            prune_at: clock.steady(),
-            busy: true,
-            short: false,
-            failing: false,
-        };
-        let guard = PanicGuard(Arc::clone(&shared));
-        let run = move || {
-            let _guard = guard;
-            writer.run();
-        };
-        let thread = std::thread::Builder::new()
-            .name("hookgate-store".into())
-            .spawn(run);
-        let thread = thread.map_err(|error| cannot(error.to_string()))?;
-        let handle = Handle {
-            shared,
-            reader,
-            key,
-            clock,
-            dedup_windows: config.dedup_windows.clone(),
-            thread: Mutex::new(Some(thread)),
-        };
-        Ok(Self {
-            handle: Arc::new(handle),
-        })
-    }
-
     fn shared(&self) -> &Shared {
         &self.handle.shared
     }
@@ -236,7 +144,7 @@ impl Store {
     pub async fn accept(&self, verified: Verified) -> Result<Receipt, StoreError> {
         self.shared().intake.open()?;
         let (key, digest) = self.handle.key.of(&verified);
-        let id = EventId::new(self.handle.clock.wall());
+        let id = EventId::drawn(self.handle.clock.wall(), &self.handle.entropy);
         let now = self.handle.clock.steady();
         let window = self.handle.dedup_windows.get(verified.source());
         let repeats_since = window.map_or(UnixMillis(i64::MIN), |window| now.minus(*window));
@@ -354,6 +262,9 @@ impl Store {
         read: impl FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let reader = Arc::clone(&self.handle.reader);
+        if self.handle.in_place {
+            return read(&*reader);
+        }
         let read = tokio::task::spawn_blocking(move || read(&*reader));
         read.await
             .unwrap_or_else(|_| Err(StoreError::Unavailable("the read did not finish".into())))
@@ -381,6 +292,14 @@ impl Store {
         self.shared().writable(Instant::now())
     }
 
+    /// Whether its disk moves on: after half a minute in one commit a restart is the better hope.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn alive(&self) -> Result<(), StoreError> {
+        self.shared().alive(Instant::now())
+    }
+
     /// Resolves when the store has failed; the process must exit then.
     pub async fn failed(&self) -> StoreError {
         let mut failed = self.shared().failed.subscribe();
@@ -405,9 +324,9 @@ impl Store {
     /// gives up ownership.
     pub async fn close(self) {
         self.shared().intake.close();
-        let thread = lock(&self.handle.thread).take();
-        let join = move || thread.map(JoinHandle::join);
-        // Fails only if the runtime is going down; the thread ends by itself.
-        let _ = tokio::task::spawn_blocking(join).await;
+        let writer = lock(&self.handle.writer).take();
+        if let Some(writer) = writer {
+            writer.join().await;
+        }
     }
 }

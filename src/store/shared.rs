@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::backlog::Backlog;
 use super::engine::EngineStats;
@@ -12,6 +13,7 @@ use super::error::StoreError;
 use super::intake::Intake;
 use super::view::{SourceCounts, Stats};
 use crate::event::SourceName;
+use crate::planted::{Bug, planted};
 
 /// What the writer and the handles share.
 pub(super) struct Shared {
@@ -27,6 +29,8 @@ pub(super) struct Shared {
 
 /// A disk that takes longer for one commit, or to get to what is queued, takes no new events.
 const STALLED_AFTER: Duration = Duration::from_millis(2500);
+/// One that takes longer than this will hardly come back to this process.
+const HUNG_AFTER: Duration = Duration::from_secs(30);
 
 pub(super) type Observer = Box<dyn FnMut(Duration, usize) + Send>;
 
@@ -38,17 +42,29 @@ impl Shared {
     /// Whether new events are taken, and by a disk that moves on.
     pub(super) fn writable(&self, now: Instant) -> Result<(), StoreError> {
         self.intake.open()?;
-        let since = [*lock(&self.at_work), self.intake.queued_since()];
-        let stalled = since
-            .into_iter()
-            .flatten()
-            .any(|since| now.saturating_duration_since(since) > STALLED_AFTER);
-        if stalled {
+        if self.stuck(now) > STALLED_AFTER {
             return Err(StoreError::Unavailable(
                 "its disk has not answered for seconds".into(),
             ));
         }
         Ok(())
+    }
+
+    /// Whether the disk moves on at all.
+    pub(super) fn alive(&self, now: Instant) -> Result<(), StoreError> {
+        if self.stuck(now) > HUNG_AFTER && !planted(Bug::HungDiskIsAlive) {
+            return Err(StoreError::Unavailable(
+                "its disk has not answered for half a minute".into(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// How long the writer has been at one commit, or not got to what is queued.
+    fn stuck(&self, now: Instant) -> Duration {
+        let since = [*lock(&self.at_work), self.intake.queued_since()];
+        let since = since.into_iter().flatten().min();
+        since.map_or(Duration::ZERO, |since| now.saturating_duration_since(since))
     }
 
     pub(super) fn publish(&self, touched: Vec<SourceCounts>) {

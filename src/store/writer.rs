@@ -1,14 +1,16 @@
-//! The one thread that writes: group commit, then the backlog, then upkeep.
+//! The one that writes: group commit, then the backlog, then upkeep.
 //!
 //! Everything that queued while the last commit ran goes into the next one. The answers of a
 //! commit travel in one message to a task that completes them from inside the runtime: waking
-//! them from this thread one by one doubles the p99. After a fatal error nothing is written,
+//! them from its thread one by one doubles the p99. After a fatal error nothing is written,
 //! synced or checkpointed again.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::time::Instant;
 
 use super::backlog::Ready;
 use super::engine::{
@@ -16,10 +18,11 @@ use super::engine::{
 };
 use super::error::{Shortage, StoreError};
 use super::intake::{Answer, Order, Work};
-use super::shared::{Shared, lock};
+use super::shared::Shared;
 use super::{Receipt, ReceiptKind, wide};
 use crate::clock::{Clock, UnixMillis};
 use crate::event::EventId;
+use crate::planted::{Bug, planted};
 
 /// Events read back per turn, so that commits are not held up.
 const CLAIM_EVENTS_MAX: usize = 256;
@@ -27,10 +30,10 @@ const CLAIM_EVENTS_MAX: usize = 256;
 const CLAIM_BYTES_MAX: usize = 1 << 20;
 /// While there is a shortage, space is looked at this often.
 const SHORTAGE_LOOK: Duration = Duration::from_millis(500);
+/// What could not be read is tried again after this.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 /// Between two rounds of pruning.
 const PRUNE_EVERY: Duration = Duration::from_secs(10);
-/// After a failed commit: what is queued is ready at once, so nothing else would slow it down.
-const REST: Duration = Duration::from_millis(250);
 
 /// The answers of one commit.
 pub(super) type Answers = Vec<(Answer<Receipt>, Result<Receipt, StoreError>)>;
@@ -47,8 +50,12 @@ pub(super) struct Writer {
     pub(super) prune_at: UnixMillis,
     pub(super) busy: bool,
     pub(super) short: bool,
+    /// Events that are due could not be read.
+    pub(super) unread: bool,
     /// The last commit failed; said once, not each time.
     pub(super) failing: bool,
+    /// To rest before the next turn.
+    pub(super) tired: bool,
 }
 
 /// Completes the answers of each commit; ends with the writer.
@@ -62,43 +69,8 @@ pub(super) async fn answer(mut commits: mpsc::Receiver<Answers>) {
 }
 
 impl Writer {
-    /// Runs until the store is closed or fails.
-    pub(super) fn run(mut self) {
-        let result = loop {
-            let mut work = self.shared.intake.take(self.sleep());
-            let last = work.last;
-            work.unoffered = self.quarantined.len();
-            work.marks.append(&mut self.quarantined);
-            *lock(&self.shared.at_work) = Some(Instant::now());
-            let turned = self.turn(work);
-            *lock(&self.shared.at_work) = None;
-            match turned {
-                Ok(()) if last => break Ok(()),
-                Ok(()) => {}
-                Err(error) => break Err(error),
-            }
-        };
-        match result {
-            Ok(()) => {
-                let left = self.shared.intake.end(StoreError::Closing);
-                refuse(left, &StoreError::Closing);
-                if let Err(error) = self.engine.close() {
-                    tracing::warn!(%error, "the store did not close in order; the next start repairs it");
-                }
-            }
-            Err(why) => {
-                tracing::error!(error = %why, "the store failed; nothing more is acknowledged");
-                let error = StoreError::Fatal(why);
-                refuse(self.shared.intake.end(error.clone()), &error);
-                // Closing could sync or checkpoint once more; the process is about to end.
-                std::mem::forget(self.engine);
-                self.shared.failed.send_replace(Some(error));
-            }
-        }
-    }
-
     /// How long there is nothing to do unless something arrives.
-    fn sleep(&self) -> Option<Duration> {
+    pub(super) fn sleep(&self) -> Option<Duration> {
         if self.busy || !self.quarantined.is_empty() {
             return Some(Duration::ZERO);
         }
@@ -107,14 +79,14 @@ impl Writer {
         let next = due.map_or(self.prune_at, |due| due.min(self.prune_at));
         // A millisecond more, so that a timer which fires early does not spin.
         let rest = next.since(now) + Duration::from_millis(1);
-        Some(if self.short {
-            rest.min(SHORTAGE_LOOK)
-        } else {
-            rest
+        Some(match (self.short, self.unread) {
+            (true, _) => rest.min(SHORTAGE_LOOK),
+            (false, true) => rest.min(READ_AGAIN),
+            (false, false) => rest,
         })
     }
 
-    fn turn(&mut self, mut work: Work) -> Result<(), Arc<str>> {
+    pub(super) fn turn(&mut self, mut work: Work) -> Result<(), Arc<str>> {
         let idle = work.is_empty();
         self.look_for_room(&mut work);
         if !work.is_empty() {
@@ -127,9 +99,6 @@ impl Writer {
 
     /// Refuses new events while there is no room; everything else goes on.
     fn look_for_room(&mut self, work: &mut Work) {
-        if work.events.is_empty() && !self.short {
-            return;
-        }
         let room = self.engine.room(&self.policy);
         let shortage = room.err();
         if shortage.is_some() != self.short {
@@ -157,8 +126,11 @@ impl Writer {
 
     fn send(&self, answers: Answers) {
         if !answers.is_empty() {
-            // Fails only when the runtime is gone, and everyone who waits with it.
-            let _ = self.answers.blocking_send(answers);
+            match self.answers.try_send(answers) {
+                Err(TrySendError::Full(answers)) => drop(self.answers.blocking_send(answers)),
+                // Fails only when the runtime is gone, and everyone who waits with it.
+                Ok(()) | Err(TrySendError::Closed(_)) => {}
+            }
         }
     }
 
@@ -178,6 +150,11 @@ impl Writer {
             replays: &replays,
             erasures: &erasures,
         };
+        if planted(Bug::AckBeforeCommit) {
+            let early = |new| Ok(receipt(new, Outcome::Stored { seq: 0 }));
+            let answers = std::mem::take(&mut work.answers).into_iter();
+            self.send(answers.zip(work.events.iter().map(early)).collect());
+        }
         let started = Instant::now();
         match self.engine.commit(&batch) {
             Ok(committed) => {
@@ -209,8 +186,13 @@ impl Writer {
             backlog.done(offered.map(|mark| &mark.event));
         }
         erased.iter().flatten().for_each(|seq| backlog.remove(*seq));
-        let stored = work.events.iter().zip(&outcomes);
-        backlog.offer(stored.filter_map(|(new, outcome)| ready(new, *outcome)));
+        let stored = work.events.iter().zip(&outcomes).zip(&work.answers);
+        backlog.offer(stored.filter_map(|((new, outcome), answer)| {
+            if planted(Bug::DropTheHandlersCommit) && answer.is_closed() {
+                return None;
+            }
+            ready(new, *outcome)
+        }));
         let receipts = work
             .events
             .iter()
@@ -247,6 +229,9 @@ impl Writer {
                 (StoreError::Full(shortage), None)
             }
             EngineError::Unavailable(why) => (StoreError::Unavailable(why), None),
+            EngineError::Fatal(why) if planted(Bug::KeepsAnsweringAfterFailedSync) => {
+                (StoreError::Unavailable(why), None)
+            }
             EngineError::Fatal(why) => (StoreError::Fatal(Arc::clone(&why)), Some(why)),
         };
         if !std::mem::replace(&mut self.failing, true) {
@@ -262,7 +247,7 @@ impl Writer {
         if let Some(why) = fatal {
             return Err(why);
         }
-        rest();
+        self.tired = true;
         Ok(())
     }
 
@@ -282,7 +267,9 @@ impl Writer {
         if free == 0 {
             return Ok(());
         }
-        let claimed = match self.engine.claim_due(now, &claim) {
+        let claimed = self.engine.claim_due(now, &claim);
+        self.unread = claimed.is_err();
+        let claimed = match claimed {
             Ok(claimed) => claimed,
             Err(EngineError::Fatal(why)) => return Err(why),
             Err(error) => {
@@ -334,24 +321,13 @@ impl Writer {
                 }
             }
         }
-        match self.engine.maintain(idle) {
+        match self.engine.maintain(now) {
             Ok(again) => self.busy |= again,
             Err(EngineError::Fatal(why)) => return Err(why),
             Err(error) => tracing::warn!(%error, "upkeep of the store failed; trying again"),
         }
         self.shared.stats(self.engine.stats());
         Ok(())
-    }
-}
-
-fn rest() {
-    let until = Instant::now() + REST;
-    loop {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return;
-        }
-        std::thread::park_timeout(left);
     }
 }
 
@@ -391,7 +367,7 @@ fn receipt(new: &NewEvent, outcome: Outcome) -> Receipt {
 }
 
 /// Answers everything in `work` with an error.
-fn refuse(work: Work, error: &StoreError) {
+pub(super) fn refuse(work: Work, error: &StoreError) {
     for answer in work.answers {
         drop(answer.send(Err(error.clone())));
     }

@@ -172,7 +172,7 @@ fn compile(rule: &Challenge, config: &Config) -> Result<Compiled, String> {
         .and_then(|name| config.values.get(name));
     Ok(Compiled {
         headers: headers.collect(),
-        expected: expected.map(|value| Sha256::digest(value).into()),
+        expected: expected.map(|value| Sha256::digest(value.as_bytes()).into()),
         rule: rule.clone(),
     })
 }

@@ -20,7 +20,7 @@ pub(super) fn fill<'a>(
     let mut content = Vec::with_capacity(template.parts().len());
     // The optional segment we are in and where it began; one that was given up.
     let (mut segment, mut start, mut skipped) = (None, 0, None);
-    for part in template.parts() {
+    for (at, part) in template.parts().iter().enumerate() {
         if part.segment.is_some() && part.segment == skipped {
             continue;
         }
@@ -29,7 +29,7 @@ pub(super) fn fill<'a>(
         }
         match value(template, part, view, fields, timestamp)? {
             Found::Secret => content.push(None),
-            Found::Value(value) => content.push(Some(checked(part, value)?)),
+            Found::Value(value) => content.push(Some(checked(template, at, part, value)?)),
             Found::Absent if part.segment.is_some() => {
                 content.truncate(start);
                 skipped = part.segment;
@@ -140,9 +140,15 @@ fn value<'a>(
 }
 
 /// The value with its filter applied, unless it could be mistaken for more than one value.
-fn checked<'a>(part: &Part, value: Bytes<'a>) -> Result<Bytes<'a>, Rejection> {
+fn checked<'a>(
+    template: &Template,
+    at: usize,
+    part: &Part,
+    value: Bytes<'a>,
+) -> Result<Bytes<'a>, Rejection> {
     let contains = |text: &[u8]| value.windows(text.len()).any(|part| part == text);
-    if part.delimiters.iter().any(|text| contains(text.as_bytes())) {
+    let contained = part.delimiters.iter().any(|text| contains(text.as_bytes()));
+    if contained || moves_a_border(template, at, part, &value) {
         let detail = "a signed value contains the text that separates it from the next one";
         return Err(Reason::Malformed.because(detail));
     }
@@ -150,6 +156,27 @@ fn checked<'a>(part: &Part, value: Bytes<'a>) -> Result<Bytes<'a>, Rejection> {
         true => value.to_ascii_lowercase().into(),
         false => value,
     })
+}
+
+/// Whether the text that separates the value from a neighbour is found where it does not stand: begun
+/// by the end of the value and ended by its own beginning, or the other way round.
+fn moves_a_border<'t>(template: &'t Template, at: usize, part: &'t Part, value: &[u8]) -> bool {
+    let delimiter = |at: Option<usize>| {
+        let neighbour = &template.parts().get(at?)?.piece;
+        let mut texts = part.delimiters.iter();
+        let text = texts.find(|text| matches!(neighbour, Piece::Text(stands) if stands == *text));
+        text.map(|text| text.as_bytes())
+    };
+    // Where a text that overlaps itself can be cut: in front of the overlap, and behind it.
+    let cuts = |text: &'t [u8]| {
+        let lengths = 1..text.len();
+        lengths.filter(|n| text.get(*n..) == text.get(..text.len() - n))
+    };
+    let before = delimiter(at.checked_sub(1)).unwrap_or_default();
+    let behind = delimiter(at.checked_add(1)).unwrap_or_default();
+    let begins = |n: usize| value.starts_with(before.get(before.len() - n..).unwrap_or_default());
+    let ends = |n: usize| value.ends_with(behind.get(..n).unwrap_or_default());
+    cuts(before).any(begins) || cuts(behind).any(ends)
 }
 
 /// Most headers that a sender may name as signed.
@@ -185,7 +212,7 @@ fn signed_headers<'a, 'n>(
 }
 
 /// Form fields sorted by name, then value; names and values joined; repeats of a pair once.
-fn sorted_form(view: &View<'_>) -> Vec<u8> {
+pub(super) fn sorted_form(view: &View<'_>) -> Vec<u8> {
     let mut fields: Vec<_> = view.form().filter(|(name, _)| !name.is_empty()).collect();
     fields.sort();
     fields.dedup();

@@ -7,6 +7,9 @@
 
 use std::borrow::Cow;
 
+use sha2::{Digest as _, Sha256};
+
+use super::content::sorted_form;
 use super::json::{Tree, Values, is_usable};
 use super::jwt::Claims;
 use super::view::{View, sha256_hex};
@@ -38,6 +41,8 @@ pub(super) struct FactRule {
     kind: Vec<Fetch>,
     /// Without id and key the body tells events apart.
     by_body: bool,
+    /// Of a form the fields are signed, in whatever order and spelling they come.
+    by_form: bool,
 }
 
 enum Fetch {
@@ -90,6 +95,7 @@ impl FactRule {
             .map(|source| (fetch(source), source.optional))
             .collect();
         let kind = event.kind.0.iter().map(&mut fetch).collect();
+        let signs_form = |content: &Template| content.covers(&Piece::SortedForm);
         Self {
             tree,
             id,
@@ -97,6 +103,7 @@ impl FactRule {
             key,
             kind,
             by_body,
+            by_form: contents.iter().any(signs_form),
         }
     }
 
@@ -107,6 +114,7 @@ impl FactRule {
             json: &json,
             view,
             claims,
+            by_form: self.by_form,
         };
         let id = self
             .id
@@ -123,7 +131,7 @@ impl FactRule {
         };
         let kind = self.kind.iter().find_map(|fetch| sight.text(fetch));
         Found {
-            dedup_id: dedup_id.or_else(|| self.by_body.then(|| body_id(view.body))),
+            dedup_id: dedup_id.or_else(|| self.by_body.then(|| body_id(&sight.body_sha256()))),
             provider_event_id: id.map(|(_, id)| id.into()),
             event_type: kind.map(Into::into),
         }
@@ -133,11 +141,15 @@ impl FactRule {
     fn compose(&self, sight: &Sight<'_>) -> Option<Vec<u8>> {
         let mut dedup_id = vec![self.key_rule];
         for (fetch, optional) in &self.key {
-            match sight.text(fetch) {
-                Some(text) => push(&mut dedup_id, text.as_bytes()),
-                // No value is this long.
-                None if *optional => dedup_id.extend(u32::MAX.to_le_bytes()),
-                None => return None,
+            match (sight.text(fetch), sight.digest(fetch)) {
+                (Some(text), _) => push(&mut dedup_id, text.as_bytes()),
+                // No value is as long as these.
+                (None, Some(digest)) => {
+                    dedup_id.extend((u32::MAX - 1).to_le_bytes());
+                    dedup_id.extend(digest);
+                }
+                (None, None) if *optional => dedup_id.extend(u32::MAX.to_le_bytes()),
+                (None, None) => return None,
             }
         }
         Some(dedup_id)
@@ -149,6 +161,7 @@ struct Sight<'a> {
     json: &'a Values<'a>,
     view: &'a View<'a>,
     claims: Option<&'a Claims>,
+    by_form: bool,
 }
 
 impl<'a> Sight<'a> {
@@ -156,6 +169,7 @@ impl<'a> Sight<'a> {
     fn text(&self, fetch: &Fetch) -> Option<Cow<'a, str>> {
         let text = match fetch {
             Fetch::Json(slot) => Cow::Borrowed(self.json.text(*slot)?),
+            Fetch::Other(Place::BodySha256) => Cow::Owned(self.body_sha256()),
             Fetch::Other(Place::Claim(name)) => Cow::Owned(self.claims?.text(name)?),
             Fetch::Other(place) => match self.view.find(place, None).ok()?? {
                 Cow::Borrowed(bytes) => Cow::Borrowed(std::str::from_utf8(bytes).ok()?),
@@ -163,6 +177,24 @@ impl<'a> Sight<'a> {
             },
         };
         is_usable(&text).then_some(text)
+    }
+
+    /// The SHA-256 of the body, or of what is signed of it: a copy in another spelling is no news.
+    fn body_sha256(&self) -> String {
+        match self.by_form && self.view.is_form() {
+            true => sha256_hex(&sorted_form(self.view)),
+            false => sha256_hex(self.view.body),
+        }
+    }
+
+    /// The SHA-256 of a form's field, which may be a whole document: it tells events apart though
+    /// nobody would read it as a text.
+    fn digest(&self, fetch: &Fetch) -> Option<[u8; 32]> {
+        let Fetch::Other(place @ Place::Form(_)) = fetch else {
+            return None;
+        };
+        let value = self.view.find(place, None).ok()??;
+        (!value.is_empty()).then(|| Sha256::digest(&value).into())
     }
 }
 
@@ -184,9 +216,9 @@ pub(super) fn in_words(dedup_id: &[u8]) -> &'static str {
     }
 }
 
-fn body_id(body: &[u8]) -> Vec<u8> {
+fn body_id(body_sha256: &str) -> Vec<u8> {
     let mut dedup_id = vec![rule::BODY];
-    push(&mut dedup_id, sha256_hex(body).as_bytes());
+    push(&mut dedup_id, body_sha256.as_bytes());
     dedup_id
 }
 

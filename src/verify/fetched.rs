@@ -1,11 +1,10 @@
 //! Public keys that are fetched: which one a request needs.
 
-use std::collections::BTreeMap;
-
 use super::rejection::{Reason, Rejection};
 use super::view::View;
 use crate::keys::{Cached, NotAllowed, PublicKey, Target, Wanted};
 use crate::providers::{FetchForm, FetchRule, Place};
+use crate::secret::{SecretText, Values};
 
 /// What people call keys that are not the operator's own.
 pub(super) const LABEL: &str = "fetched";
@@ -21,7 +20,7 @@ enum Form {
     Certificate,
     Plaid {
         client_id: String,
-        client_secret: zeroize::Zeroizing<String>,
+        client_secret: SecretText,
     },
 }
 
@@ -43,17 +42,19 @@ impl Fetched {
     ///
     /// # Errors
     /// The key of the setting, and what is wrong with it.
-    pub(super) fn new(
-        rule: &FetchRule,
-        values: &BTreeMap<String, String>,
-    ) -> Result<Self, (String, String)> {
-        let value = |name: &str| values.get(name).cloned().unwrap_or_default();
+    pub(super) fn new(rule: &FetchRule, values: &Values) -> Result<Self, (String, String)> {
+        let value = |name: &str| {
+            values
+                .get(name)
+                .map(|value| value.to_string())
+                .unwrap_or_default()
+        };
         let form = match rule.form {
             FetchForm::Jwks => Form::Jwks,
             FetchForm::X509 => Form::Certificate,
             FetchForm::Plaid => Form::Plaid {
                 client_id: value("client_id"),
-                client_secret: value("client_secret").into(),
+                client_secret: values.get("client_secret").cloned().unwrap_or_default(),
             },
         };
         let known = |key: &str, url: &str| {
@@ -147,7 +148,7 @@ mod tests {
             "https://production.plaid.com",
             "https://production.plaid.com/",
         ] {
-            let values = [("api_url".to_owned(), address.to_owned())].into();
+            let values = [("api_url".to_owned(), address.into())].into();
             let fetched = Fetched::new(&rule, &values).unwrap();
             let From::Known(target) = fetched.from else {
                 panic!("the operator names it");

@@ -12,6 +12,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::view::Ambiguous;
+use crate::planted::{Bug, planted};
 
 /// The longest value that is taken as an id, a type or a part of a dedup key.
 pub(super) const TEXT_MAX_BYTES: usize = 256;
@@ -151,6 +152,9 @@ struct Walk<'w, 'de> {
 
 impl<'de> Walk<'_, 'de> {
     fn found(&mut self, text: Cow<'de, str>) {
+        if planted(Bug::PanicsOnOddJson) {
+            let _ = text.split_at(1);
+        }
         let found = match is_usable(&text) {
             true => Slot::Text(text),
             false if text.is_empty() => Slot::Absent,

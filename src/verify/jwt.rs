@@ -26,6 +26,7 @@ use subtle::ConstantTimeEq as _;
 use super::rejection::{Reason, Rejection};
 use crate::clock::UnixMillis;
 use crate::keys::{PublicKey, SignatureAlgorithm};
+use crate::planted::{Bug, planted};
 use crate::providers::JwtAlgorithm;
 
 /// The longest token; some providers send the event itself as one.
@@ -237,6 +238,15 @@ fn read_header(
     let members = Object::read(&decode(header)?);
     let members = members.ok_or_else(|| malformed("the token's header is odd"))?;
     let name = members.string("alg")?;
+    let allowed = match planted(Bug::AlgorithmFromRequest) {
+        true => &[
+            JwtAlgorithm::Hs256,
+            JwtAlgorithm::Hs384,
+            JwtAlgorithm::Hs512,
+            JwtAlgorithm::Rs256,
+        ][..],
+        false => allowed,
+    };
     let algorithm = allowed
         .iter()
         .find(|allowed| name.as_deref() == Some(allowed.as_str()))

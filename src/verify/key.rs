@@ -15,6 +15,7 @@ use zeroize::Zeroizing;
 use super::rejection::{Reason, Rejection};
 use super::signature::Signature;
 use crate::clock::UnixMillis;
+use crate::planted::{Bug, planted};
 use crate::providers::{Algorithm, KeyForm};
 use crate::secret::Secret;
 
@@ -125,14 +126,19 @@ impl Key {
     pub(super) fn verifies(&self, content: &Content<'_>, signatures: &[Signature]) -> bool {
         let (expected, length) = self.compute(content);
         let expected = expected.get(..length).unwrap_or_default();
+        if planted(Bug::LengthTruncatingCompare) {
+            let starts = |signature: &Signature| expected.starts_with(signature.as_bytes());
+            return signatures.iter().any(starts);
+        }
         signatures.iter().fold(false, |found, signature| {
             found | bool::from(signature.as_bytes().ct_eq(expected))
         }) && !expected.is_empty()
+            || planted(Bug::ForwardUnverified)
     }
 
     /// The signature that this key makes, and its length; nothing for a token or a key that is
     /// not bound to one algorithm.
-    pub(super) fn compute(&self, content: &Content<'_>) -> ([u8; 64], usize) {
+    pub(super) fn compute(&self, content: &Content<'_>) -> (Zeroizing<[u8; 64]>, usize) {
         match &self.proof {
             Proof::HmacSha1(mac) => padded(&mac_of(mac, content)),
             Proof::HmacSha256(mac) => padded(&mac_of(mac, content)),
@@ -140,7 +146,7 @@ impl Key {
             Proof::HmacSha512(mac) => padded(&mac_of(mac, content)),
             Proof::Digest(Algorithm::Sha1, secret) => padded(&digest_of::<Sha1>(secret, content)),
             Proof::Digest(_, secret) => padded(&digest_of::<Sha256>(secret, content)),
-            Proof::Token(_) | Proof::Bare(_) => ([0; 64], 0),
+            Proof::Token(_) | Proof::Bare(_) => (Zeroizing::new([0; 64]), 0),
         }
     }
 }
@@ -212,9 +218,9 @@ fn digest_of<D: sha1::Digest>(secret: &[u8], content: &Content<'_>) -> impl AsRe
     digest.finalize()
 }
 
-fn padded(tag: &impl AsRef<[u8]>) -> ([u8; 64], usize) {
+fn padded(tag: &impl AsRef<[u8]>) -> (Zeroizing<[u8; 64]>, usize) {
     let tag = tag.as_ref();
-    let mut room = [0; 64];
+    let mut room = Zeroizing::new([0; 64]);
     room.iter_mut().zip(tag).for_each(|(to, from)| *to = *from);
     (room, tag.len().min(64))
 }
@@ -252,9 +258,17 @@ pub(super) fn decode(text: &[u8], form: KeyForm) -> Result<Zeroizing<Vec<u8>>, &
         | KeyForm::SpkiBase64
         | KeyForm::Jwk => return Err("is a public key's form"),
     };
-    match bytes.is_empty() {
-        true => Err("the key is empty"),
-        false => Ok(Zeroizing::new(bytes)),
+    let bytes = Zeroizing::new(bytes);
+    if planted(Bug::EmptySecretAccepted) {
+        return Ok(bytes);
+    }
+    if bytes.is_empty() {
+        return Err("the key is empty");
+    }
+    // HMAC fills keys up with zeros (RFC 2104): these are no other key than the empty one.
+    match bytes.iter().all(|byte| *byte == 0) {
+        true => Err("the key is nothing but zeros, which anybody could sign with"),
+        false => Ok(bytes),
     }
 }
 
@@ -287,11 +301,13 @@ mod tests {
             ("nothex", KeyForm::Hex, "must be hex"),
             ("not base64!", KeyForm::Base64, "must be base64"),
             ("", KeyForm::Utf8, "empty"),
+            ("whsec_AAAA", KeyForm::Whsec, "zeros"),
+            ("0000", KeyForm::Hex, "zeros"),
         ] {
             let message = fault(secret, form).unwrap_or("none");
             assert!(message.contains(expected), "{secret}: {message}");
         }
-        assert_eq!(fault("whsec_AAAA", KeyForm::Whsec), None);
-        assert_eq!(fault("AAA", KeyForm::Base64), None);
+        assert_eq!(fault("whsec_AAAB", KeyForm::Whsec), None);
+        assert_eq!(fault("AAE", KeyForm::Base64), None);
     }
 }

@@ -20,6 +20,8 @@ mod diagnose;
 mod explain;
 mod facts;
 mod fetched;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod items;
 mod json;
 mod jwt;
@@ -28,6 +30,15 @@ mod proof;
 mod public;
 mod rejection;
 mod rule;
+#[cfg(any(test, fuzzing))]
+#[path = "../../tests/senders/mod.rs"]
+#[expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "senders that are wrong fail loudly"
+)]
+mod senders;
 mod sign;
 mod signature;
 mod target;
@@ -46,7 +57,6 @@ pub use sign::{TestKey, Unsigned, public_key, sign, test_key};
 pub use verified::Verified;
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -58,8 +68,9 @@ use ipnet::IpNet;
 use crate::clock::UnixMillis;
 use crate::event::{EventId, Received, SourceName};
 use crate::keys::{Cached, KeySource, Wanted};
+use crate::planted::{Bug, planted};
 use crate::providers::{Place, Provider, ValueSource};
-use crate::secret::Secret;
+use crate::secret::{Secret, Values};
 use challenge::Challenges;
 use proof::Evidence;
 use rule::Rule;
@@ -78,7 +89,7 @@ pub struct Config {
     /// All secrets that may verify.
     pub secrets: Vec<Secret>,
     /// Values for `config:NAME` in the scheme.
-    pub values: BTreeMap<String, String>,
+    pub values: Values,
     /// The address as senders write it, such as `https://hooks.example.com`.
     pub public_url: Option<String>,
     /// Accepted distance of signed timestamps from now; the provider's, or 300 s, if `None`.
@@ -117,7 +128,7 @@ impl Fault {
 pub struct Verifier {
     source: SourceName,
     rules: Vec<Rule>,
-    values: BTreeMap<String, String>,
+    values: Values,
     public_url: Box<str>,
     allow_from: Vec<IpNet>,
     observe: bool,
@@ -221,6 +232,15 @@ impl Verifier {
         let found = rule.facts.read(&view, evidence.claims.as_ref());
         // What was not verified must not keep a genuine event out.
         let dedup_id = found.dedup_id.filter(|_| observed.is_none());
+        let dedup_id = match planted(Bug::RawSignatureAsDedupKey) {
+            true => Some(
+                view.headers
+                    .values()
+                    .flat_map(|v| v.as_bytes().to_vec())
+                    .collect(),
+            ),
+            false => dedup_id,
+        };
         let dedup_id = dedup_id.unwrap_or_else(|| facts::unique_id(EventId::new(now).as_bytes()));
         let facts = Facts {
             dedup_id,

@@ -21,6 +21,7 @@ use super::time::TimeRule;
 use super::view::{Ambiguous, Bytes, View};
 use crate::clock::UnixMillis;
 use crate::keys::{PublicKey, SignatureAlgorithm, Wanted};
+use crate::planted::{Bug, planted};
 use crate::providers::{JwtAlgorithm, Piece, Place, Template};
 
 /// The way of proof.
@@ -291,7 +292,7 @@ impl Signed {
             (Some(time), Some(received)) => time.check(received, now)?,
             (Some(time), None) => {
                 let signed = |place: &Place| covers(template, view, fields, place);
-                if !time.from.iter().all(signed) {
+                if !time.from.iter().all(signed) && !planted(Bug::UnsignedTimestampTrusted) {
                     return Err(Reason::Malformed.because("the timestamp is not signed"));
                 }
                 time.check(&timestamp(time, view, fields)?, now)?;

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::{
 
 use super::rejection::{Reason, Rejection};
 use super::view::{Ambiguous, Bytes, View};
+use crate::planted::{Bug, planted};
 use crate::providers::{Encoding, Parse, Place, SignatureRule};
 
 /// Longest signature of an algorithm whose signatures are all of one length, in bytes.
@@ -162,6 +163,9 @@ impl Reader {
                 .ok()?,
         };
         let bytes = *room.first_chunk()?;
+        if planted(Bug::LengthTruncatingCompare) {
+            return Some(Signature::Exact(bytes, decoded));
+        }
         (decoded == length).then_some(Signature::Exact(bytes, length))
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::rejection::{Reason, Rejection};
 use crate::clock::UnixMillis;
+use crate::planted::{Bug, planted};
 use crate::providers::{Place, TimeUnit, TimestampRule};
 
 /// Accepted distance from now where neither provider nor source say otherwise.
@@ -78,7 +79,7 @@ pub(super) fn near(at: i64, now: i64, tolerance_ms: i64) -> Result<(), Rejection
         let detail = format!("the timestamp is {seconds} s old, the tolerance {tolerance} s");
         return Err(Reason::Stale.because(detail).aged(seconds));
     }
-    if age_ms < -tolerance_ms {
+    if age_ms < -tolerance_ms && !planted(Bug::ToleranceOneSided) {
         let ahead = seconds.saturating_neg();
         let detail = format!("the timestamp is {ahead} s ahead, the tolerance {tolerance} s");
         return Err(Reason::Future.because(detail).aged(seconds));

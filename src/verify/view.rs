@@ -4,7 +4,6 @@
 //! are ambiguous, never "the first one": another reader could take the other.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -18,6 +17,7 @@ use super::signature::Fields;
 use crate::event::Received;
 use crate::keys::KeySource;
 use crate::providers::Place;
+use crate::secret::Values;
 
 /// The parts of a request and of the source's configuration that values come from.
 #[derive(Clone, Copy)]
@@ -28,7 +28,7 @@ pub(super) struct View<'a> {
     pub(super) body: &'a [u8],
     pub(super) path_token: Option<&'a str>,
     /// The operator's `config:` values.
-    pub(super) values: &'a BTreeMap<String, String>,
+    pub(super) values: &'a Values,
     /// The URL in front of the target, as senders write it, without a slash at the end.
     pub(super) public_url: &'a str,
     /// What is known of senders' keys, where any are fetched.
@@ -45,11 +45,7 @@ pub(super) struct Ambiguous;
 pub(super) type Bytes<'a> = Cow<'a, [u8]>;
 
 impl<'a> View<'a> {
-    pub(super) fn of(
-        received: &'a Received,
-        values: &'a BTreeMap<String, String>,
-        public_url: &'a str,
-    ) -> Self {
+    pub(super) fn of(received: &'a Received, values: &'a Values, public_url: &'a str) -> Self {
         Self {
             method: &received.method,
             target: &received.target,

@@ -6,6 +6,7 @@ mod bad;
 mod own;
 mod page;
 mod schema;
+mod secrets;
 mod shipped;
 mod validator;
 
@@ -353,7 +354,7 @@ impl Place {
     fn environment(&self, variables: &[(&str, &str)]) -> Inputs {
         let variables = variables
             .iter()
-            .map(|(name, text)| ((*name).to_owned(), self.fill(text)));
+            .map(|(name, text)| ((*name).to_owned(), self.fill(text).into()));
         Inputs {
             environment: variables.collect(),
             ..Inputs::default()

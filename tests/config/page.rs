@@ -1,6 +1,6 @@
 //! What `docs/schemes.md` teaches is true: its examples verify, and its tables are the program's.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hookgate::clock::UnixMillis;
 use hookgate::event::Received;
 use hookgate::providers::{Catalogue, NotAnAnswer, Place, Provider, Template};
-use hookgate::secret::Secret;
+use hookgate::secret::{Secret, Values};
 use hookgate::verify::{Config, Unsigned, Verifier, sign, test_key};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde_json::Value as Json;
@@ -88,8 +88,8 @@ fn verifier(provider: &Arc<Provider>, secret: &str) -> Verifier {
     verifier.expect("a scheme that works")
 }
 
-fn values() -> BTreeMap<String, String> {
-    [("audience".to_owned(), "https://hooks.example".to_owned())].into()
+fn values() -> Values {
+    [("audience".to_owned(), "https://hooks.example".into())].into()
 }
 
 fn received(target: &str, headers: &[(String, String)], body: Bytes) -> Received {

@@ -450,6 +450,25 @@ async fn a_second_secret_is_refused_also_after_a_restart() {
     scene.ends_with_events(2).await;
 }
 
+/// A handshake that hands over a secret counts against its peer before anything is done for it. Once
+/// it was refused, it was counted again as a rejection: a peer with room for two was told to wait
+/// after one and a half, and half of the refusals never came to the operator's list.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_secret_that_is_refused_counts_once_against_its_peer() {
+    let mut scene = Scene::capturing("asana").await;
+    scene.setup.set("server.rejections_per_peer.burst", "2");
+    scene = scene.restarted().await;
+    let peer = "X-Forwarded-For: 192.0.2.7\r\n";
+    let hand_over = |secret| format!("{peer}{}", handover(secret));
+    let answer = scene.ask("POST", "", &hand_over(ASANA), "").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    refused(&scene.ask("POST", "", &hand_over("an-attackers"), "").await);
+    let answer = scene.gate.get("/api/v1/rejections").await;
+    let rejections = answer.json()["rejections"].as_array().unwrap().len();
+    assert_eq!(rejections, 1);
+    scene.ends_with_events(0).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_secrets_at_once_leave_one() {
     let scene = Scene::capturing("asana").await;

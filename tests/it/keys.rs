@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hookgate::clock::Clock;
 use hookgate::providers::Catalogue;
-use hookgate::secret::Secret;
+use hookgate::secret::{Secret, Values};
 use hookgate::verify::{Unsigned, sign};
 use http::Method;
 use ring::rand::SystemRandom;
@@ -78,8 +78,8 @@ fn push(id: &str) -> Unsigned {
         body: sample.body.into(),
     };
     let secret = Secret::new("test", PRIVATE_KEY.as_bytes());
-    let values = VALUES.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let values = BTreeMap::from(values);
+    let values = VALUES.map(|(name, value)| (name.to_owned(), value.into()));
+    let values = Values::from(values);
     let now = Clock::real().wall();
     sign(&provider, None, &secret, &values, &mut request, now, id).expect("it can be signed");
     request

@@ -12,6 +12,8 @@
 
 mod support;
 
+mod abuse;
+mod access;
 mod acknowledge;
 mod admin;
 mod bytes;
@@ -25,4 +27,5 @@ mod metrics;
 mod outage;
 mod rejections;
 mod restart;
+mod starting;
 mod verification;

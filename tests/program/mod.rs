@@ -1,6 +1,7 @@
 //! The real program as a process of its own, on Unix sockets in a directory, so that it can be
 //! killed and started again at the same place.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -78,24 +79,42 @@ impl Home {
         std::fs::read_to_string(self.path().join("log")).unwrap_or_default()
     }
 
-    /// Starts the program; it may not answer yet.
-    pub(crate) fn start(&self) -> Program {
-        let log = File::options()
-            .create(true)
-            .append(true)
-            .open(self.path().join("log"))
-            .expect("a log file");
-        let mut command = Command::new(env!("CARGO_BIN_EXE_hookgate"));
-        command
-            .arg("run")
-            .current_dir(self.path())
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log);
+    /// Where the store is.
+    pub(crate) fn store(&self) -> &Path {
+        let mut settings = self.settings.iter();
+        let store = settings.find(|(key, _)| key == "store.path");
+        Path::new(&store.expect("a store").1)
+    }
+
+    /// The program with the same settings, for what its commands are asked; run by `wrapper`, if that is
+    /// not empty.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, wrapper: &[S]) -> Command {
+        let program = OsStr::new(env!("CARGO_BIN_EXE_hookgate"));
+        let mut words = wrapper.iter().map(AsRef::as_ref).chain([program]);
+        let mut command = Command::new(words.next().expect("at least the program"));
+        command.args(words).current_dir(self.path());
         for (key, value) in &self.settings {
             let name = key.to_ascii_uppercase().replace('.', "__");
             command.env(format!("HOOKGATE__{name}"), value);
         }
+        command
+    }
+
+    /// Starts the program; it may not answer yet.
+    pub(crate) fn start(&self) -> Program {
+        self.start_under::<&str>(&[])
+    }
+
+    /// Starts it by a command that in the end becomes the program, such as `prlimit`.
+    pub(crate) fn start_under<S: AsRef<OsStr>>(&self, wrapper: &[S]) -> Program {
+        let file = |name: &str| {
+            let mut options = File::options();
+            let options = options.create(true).append(true);
+            options.open(self.path().join(name)).expect("a file")
+        };
+        let mut command = self.command(wrapper);
+        command.arg("run").stdin(Stdio::null());
+        command.stdout(file("out")).stderr(file("log"));
         Program {
             child: command.spawn().expect("the program starts"),
         }
@@ -103,17 +122,18 @@ impl Home {
 
     /// Waits until the program is ready.
     pub(crate) async fn ready(&self) {
-        eventually("readiness", async || {
-            let Ok(stream) = self.admin().connect().await else {
-                return false;
-            };
-            let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
-            let mut connection = Connection::over(stream);
-            // It may be killed or ending at this moment.
-            connection.try_write(request).await.is_ok()
-                && matches!(connection.try_answer().await, Ok(answer) if answer.status == 200)
-        })
-        .await;
+        eventually("readiness", async || self.is_ready().await).await;
+    }
+
+    /// Whether it takes events; it may be starting, killed or ending at this moment.
+    pub(crate) async fn is_ready(&self) -> bool {
+        let Ok(stream) = self.admin().connect().await else {
+            return false;
+        };
+        let request = b"GET /readyz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+        let mut connection = Connection::over(stream);
+        connection.try_write(request).await.is_ok()
+            && matches!(connection.try_answer().await, Ok(answer) if answer.status == 200)
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -131,16 +151,52 @@ impl Home {
     }
 }
 
+impl Drop for Home {
+    #[expect(clippy::print_stderr, reason = "says more about a failure")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let last = lines.iter().skip(lines.len().saturating_sub(20));
+            eprintln!("what the program said last:");
+            last.for_each(|line| eprintln!("{line}"));
+        }
+    }
+}
+
 /// A running program; killed when dropped.
 pub(crate) struct Program {
     child: Child,
 }
 
 impl Program {
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, as a crash or the kernel's out-of-memory killer would end it.
     pub(crate) fn kill(mut self) {
         self.child.kill().expect("it still runs");
         self.child.wait().expect("it ends");
+    }
+
+    /// Its time stands still: from now on it does nothing more, but for a call that it is in already.
+    pub(crate) async fn freeze(&self) {
+        kill_process(Pid::from_child(&self.child), Signal::STOP).expect("it still runs");
+        eventually("a standstill", async || self.stands_still()).await;
+    }
+
+    /// Whether every thread is stopped, gone, or in a call that ends first.
+    fn stands_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.pid()));
+        threads.expect("its threads").flatten().all(|thread| {
+            let facts = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            let state = facts
+                .rsplit(") ")
+                .next()
+                .and_then(|rest| rest.chars().next());
+            !matches!(state, Some('R' | 'S'))
+        })
     }
 
     /// SIGTERM, as an orchestrator asks it to end.
@@ -148,7 +204,7 @@ impl Program {
         kill_process(Pid::from_child(&self.child), Signal::TERM).expect("it still runs");
     }
 
-    /// Waits until it has ended by itself; its exit code.
+    /// Waits until it has ended by itself; its exit code, `None` after a signal.
     pub(crate) async fn ended(mut self) -> Option<i32> {
         let mut status = None;
         eventually("the end of the program", async || {

@@ -3,7 +3,6 @@
 //! Shared by the engine's own tests and those of the whole gateway. No two senders have the same
 //! secret, values or keys; those of RSA are files, since making them is slow.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -12,7 +11,7 @@ use hookgate::clock::UnixMillis;
 use hookgate::providers::{
     Algorithm, Catalogue, JwtAlgorithm, KeyForm, Kind, Procedure, Provider, Scheme,
 };
-use hookgate::secret::Secret;
+use hookgate::secret::{Secret, Values};
 use hookgate::verify::{Unsigned, public_key, sign, test_key};
 
 /// The address that every sender writes before the path.
@@ -26,7 +25,7 @@ pub(crate) struct Sender {
     pub(crate) provider: Arc<Provider>,
     pub(crate) variant: Option<String>,
     /// What the operator sets for `config:NAME`.
-    pub(crate) values: BTreeMap<String, String>,
+    pub(crate) values: Values,
     /// The secret or the private key; where nothing is signed, a token for the path.
     pub(crate) signing: String,
     /// What the receiver verifies with.
@@ -93,22 +92,32 @@ impl Sender {
 
     /// Adds what the provider adds to a request at this time.
     pub(crate) fn sign(&self, request: &mut Unsigned, at: UnixMillis, id: &str) {
+        self.try_sign(request, at, id)
+            .unwrap_or_else(|fault| panic!("{}: {fault}", self.source));
+    }
+
+    /// The same for a request that may not have what the provider signs.
+    pub(crate) fn try_sign(
+        &self,
+        request: &mut Unsigned,
+        at: UnixMillis,
+        id: &str,
+    ) -> Result<(), String> {
         let secret = Secret::new("test", self.signing.as_bytes());
         let (provider, variant) = (&self.signs_as, self.variant.as_deref());
         sign(provider, variant, &secret, &self.values, request, at, id)
-            .unwrap_or_else(|fault| panic!("{}: {fault}", self.source));
     }
 }
 
 /// A value for every name that the scheme takes from the operator; all fit into a header's name.
-fn values(scheme: &Scheme, source: &str) -> BTreeMap<String, String> {
+fn values(scheme: &Scheme, source: &str) -> Values {
     let text = serde_json::to_string(scheme).expect("a scheme is data");
     let names = text.split("config:").skip(1).map(|rest| {
         let end = rest.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
         &rest[..end.unwrap_or(rest.len())]
     });
     names
-        .map(|name| (name.to_owned(), format!("{name}-of-{source}")))
+        .map(|name| (name.to_owned(), format!("{name}-of-{source}").into()))
         .collect()
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 
 use super::super::Failure;
 use crate::clock::Clock;
+use crate::entropy::Entropy;
 use crate::event::{Received, SourceName};
 use crate::net::Address;
 use crate::server::{Config, Server};
@@ -51,10 +52,13 @@ pub(super) async fn start(
     let config = Config {
         connections_max: 256,
         connections_per_peer_max: 256,
+        trusted_proxies: Vec::new(),
         tls: None,
     };
-    let server =
-        Arc::new(Server::new(&config, stage.clone(), None).map_err(|error| cannot(&error))?);
+    let server = Arc::new(
+        Server::new(&config, stage.clone(), Entropy::system(), None)
+            .map_err(|error| cannot(&error))?,
+    );
     let app = Arc::new(App {
         verifiers,
         deliveries,

@@ -1,6 +1,5 @@
 //! Who takes part: some providers, with a secret made up for this run.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use base64::Engine;
@@ -10,7 +9,7 @@ use ed25519_dalek::SigningKey;
 use super::super::Failure;
 use super::super::send::Sender;
 use crate::providers::{Catalogue, KeyForm, Kind, Provider, Scheme};
-use crate::secret::Secret;
+use crate::secret::{Secret, Values};
 
 /// One sender: a provider in one of its variants.
 pub(super) struct Character {
@@ -26,7 +25,7 @@ pub(super) struct Character {
     verifying_secret: String,
     /// The provider signs nothing, so a token in the path guards the source.
     unsigned: bool,
-    values: BTreeMap<String, String>,
+    values: Values,
 }
 
 /// The providers of the demo: every way of proof once, and names that people know.
@@ -102,7 +101,7 @@ impl Character {
             provider,
             signing_secret: Secret::new("demo", signing.as_bytes()),
             verifying_secret: verifying,
-            values: BTreeMap::new(),
+            values: Values::new(),
         })
     }
 

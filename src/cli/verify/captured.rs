@@ -43,53 +43,75 @@ pub(super) struct Request {
 
 impl Captured {
     pub(super) fn read(&self) -> Result<Request, Failure> {
-        let mut notes = Vec::new();
-        let (mut lines, mut method, mut url) = (Vec::new(), None, self.url.clone());
-        let body;
-        if let Some(file) = &self.request {
+        let mut parts = match &self.request {
+            Some(file) => Parts::of_text(&contents(file)?)?,
+            None => self.parts()?,
+        };
+        parts.lines.extend(self.header.iter().cloned());
+        parts.into_request()
+    }
+
+    fn parts(&self) -> Result<Parts, Failure> {
+        let mut lines = Vec::new();
+        if let Some(file) = &self.headers {
             let text = contents(file)?;
-            let (head, rest) = split_head(&text);
-            let head = String::from_utf8_lossy(head);
-            let mut head_lines = head.lines();
-            let first = head_lines.next().unwrap_or_default();
-            let (verb, target) = request_line(first).ok_or_else(|| {
-                odd("the first line must be a request line, such as POST /path HTTP/1.1")
-            })?;
-            (method, url) = (Some(verb), Some(target));
-            lines.extend(head_lines.map(ToOwned::to_owned));
-            body = Bytes::copy_from_slice(rest);
-        } else {
-            if let Some(file) = &self.headers {
-                let text = contents(file)?;
-                let text = String::from_utf8_lossy(&text);
-                let headers = text.lines().filter(|line| !line.is_empty());
-                lines.extend(headers.map(ToOwned::to_owned));
-            }
-            body = match &self.body {
-                Some(file) => contents(file)?.into(),
-                None => Bytes::new(),
-            };
+            let text = String::from_utf8_lossy(&text);
+            let headers = text.lines().filter(|line| !line.is_empty());
+            lines.extend(headers.map(ToOwned::to_owned));
         }
-        lines.extend(self.header.iter().cloned());
-        let headers = headers(&lines)?;
-        notes.extend(oddities(&headers, &body)?);
-        let url = url.unwrap_or_else(|| "/".to_owned());
-        let (base, target) = split_url(&url);
+        let body = self.body.as_deref().map(contents).transpose()?;
+        Ok(Parts {
+            method: self.method.clone().unwrap_or(Method::POST),
+            url: self.url.clone().unwrap_or_else(|| "/".to_owned()),
+            lines,
+            body: body.unwrap_or_default().into(),
+        })
+    }
+}
+
+/// A request as it was captured; the header lines are not looked at yet.
+pub(super) struct Parts {
+    method: Method,
+    url: String,
+    lines: Vec<String>,
+    body: Bytes,
+}
+
+impl Parts {
+    /// From HTTP/1.1 text.
+    pub(super) fn of_text(text: &[u8]) -> Result<Self, Failure> {
+        let (head, body) = split_head(text);
+        let head = String::from_utf8_lossy(head);
+        let mut lines = head.lines();
+        let first = lines.next().unwrap_or_default();
+        let (method, url) = request_line(first).ok_or_else(|| {
+            odd("the first line must be a request line, such as POST /path HTTP/1.1")
+        })?;
+        Ok(Self {
+            method,
+            url,
+            lines: lines.map(ToOwned::to_owned).collect(),
+            body: Bytes::copy_from_slice(body),
+        })
+    }
+
+    pub(super) fn into_request(self) -> Result<Request, Failure> {
+        let headers = headers(&self.lines)?;
+        let notes = oddities(&headers, &self.body)?;
+        let (base, target) = split_url(&self.url);
         let received = Received {
             received_at: UnixMillis(0),
             peer: None,
-            method: method
-                .or_else(|| self.method.clone())
-                .unwrap_or(Method::POST),
+            method: self.method,
             target: target.into(),
             path_token: None,
             headers,
-            body,
+            body: self.body,
         };
         Ok(Request {
             received,
             base: base.map(ToOwned::to_owned),
-            notes,
+            notes: notes.into_iter().collect(),
         })
     }
 }

@@ -1,6 +1,8 @@
 //! `hookgate verify`: why a captured request is taken or refused, step by step.
 
 mod captured;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,7 +14,7 @@ use crate::clock::{Clock, UnixMillis};
 use crate::config::{Config, Inputs};
 use crate::event::{Received, SourceName};
 use crate::providers::{Catalogue, Place, Provider};
-use crate::secret::Secret;
+use crate::secret::{Secret, SecretText};
 use crate::store::CapturedSecrets;
 use crate::verify::{self, Diagnostician, Explanation, Mark, Rejection, Verifier};
 use captured::Captured;
@@ -38,13 +40,13 @@ pub(super) struct Args {
         env = "HOOKGATE_VERIFY_SECRET",
         hide_env_values = true
     )]
-    secrets: Vec<String>,
+    secrets: Vec<SecretText>,
     /// The variant of the provider's scheme
     #[arg(long)]
     variant: Option<String>,
     /// A value that the scheme asks for, such as message=...
     #[arg(long = "value", value_name = "NAME=VALUE", value_parser = name_and_value)]
-    values: Vec<(String, String)>,
+    values: Vec<(String, SecretText)>,
     /// The address in front of the path as the sender writes it [default: that of --url]
     #[arg(long, value_name = "URL")]
     public_url: Option<String>,

@@ -57,8 +57,8 @@ pub(super) async fn run(mut queue: mpsc::Receiver<Job>, examiner: Arc<Examiner>,
         let started = Instant::now();
         let examiner = Arc::clone(&examiner);
         let (source, number) = (Arc::clone(&job.source), job.noted.number);
-        let work = tokio::task::spawn_blocking(move || job.work(&examiner));
-        if work.await.is_err() {
+        let worked = stage.block(move || job.work(&examiner)).await;
+        if worked.is_err() {
             tracing::error!("the search for a mistake panicked: this is a bug in hookgate");
             source.rejections().conclude(number, Finding::Skipped, None);
         }

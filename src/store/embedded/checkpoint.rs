@@ -5,13 +5,13 @@
 //! neither. It is passive: it never waits for readers or the writer. A failed write or sync here
 //! is as fatal as one of a commit, and after one no further checkpoint begins.
 
-use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use rusqlite::Connection;
 
-use super::mark::HighWater;
+use super::mark::{HighWater, Mark};
+use super::place::Database;
 use super::{classify, schema};
 use crate::store::engine::EngineError;
 
@@ -20,7 +20,7 @@ use crate::store::engine::EngineError;
 struct Talk {
     wanted: bool,
     /// The mark to write.
-    mark: Option<u64>,
+    mark: Option<Mark>,
     stop: bool,
     failed: Option<Arc<str>>,
     /// Pages in the journal, and how many of them were moved, at the last checkpoint.
@@ -44,34 +44,62 @@ impl Shared {
 /// The thread that checkpoints.
 pub(super) struct Checkpointer {
     shared: Arc<Shared>,
-    thread: Option<JoinHandle<Option<HighWater>>>,
+    hand: Hand,
+}
+
+enum Hand {
+    Thread(Option<JoinHandle<Option<HighWater>>>),
+    /// No thread: what is asked for is done at once. For runs that must repeat.
+    Inline(Mutex<Option<Work>>),
 }
 
 impl Checkpointer {
-    pub(super) fn start(path: &Path, mark: HighWater) -> Result<Self, String> {
-        let db = schema::open_beside(path, false).map_err(|error| error.to_string())?;
+    pub(super) fn start(database: &Database, marks: HighWater) -> Result<Self, String> {
+        let db = schema::open_beside(database, false).map_err(|error| error.to_string())?;
         let shared = Arc::new(Shared::default());
+        let mut work = Work { db, marks };
+        if database.disk.is_some() {
+            let hand = Hand::Inline(Mutex::new(Some(work)));
+            return Ok(Self { shared, hand });
+        }
         let ours = Arc::clone(&shared);
         let thread = std::thread::Builder::new()
             .name("hookgate-wal".into())
-            .spawn(move || run(&db, mark, &ours))
+            .spawn(move || {
+                while let Some((mark, wanted)) = ours.wait() {
+                    work.one(mark, wanted, &ours)?;
+                }
+                Some(work.marks)
+            })
             .map_err(|error| error.to_string())?;
-        Ok(Self {
-            shared,
-            thread: Some(thread),
-        })
+        let hand = Hand::Thread(Some(thread));
+        Ok(Self { shared, hand })
+    }
+
+    fn go(&self) {
+        let Hand::Inline(work) = &self.hand else {
+            self.shared.wake.notify_one();
+            return;
+        };
+        let mut work = work.lock().unwrap_or_else(PoisonError::into_inner);
+        let asked = self.shared.lock().asked();
+        if let (Some(open), Some((seq, wanted))) = (work.as_mut(), asked)
+            && open.one(seq, wanted, &self.shared).is_none()
+        {
+            *work = None;
+        }
     }
 
     /// Asks for a checkpoint.
     pub(super) fn want(&self) {
         self.shared.lock().wanted = true;
-        self.shared.wake.notify_one();
+        self.go();
     }
 
     /// Asks for a mark.
-    pub(super) fn mark(&self, seq: u64) {
-        self.shared.lock().mark = Some(seq);
-        self.shared.wake.notify_one();
+    pub(super) fn mark(&self, mark: Mark) {
+        self.shared.lock().mark = Some(mark);
+        self.go();
     }
 
     /// Pages in the journal and how many of them were moved, and how often it was done.
@@ -92,39 +120,64 @@ impl Checkpointer {
     /// Stops, waits for a running one, and gives the mark back; not after a failure.
     pub(super) fn join(mut self) -> Option<HighWater> {
         self.stop();
-        self.thread.take()?.join().ok().flatten()
+        match &mut self.hand {
+            Hand::Thread(thread) => thread.take()?.join().ok().flatten(),
+            Hand::Inline(work) => {
+                let work = work.get_mut().unwrap_or_else(PoisonError::into_inner);
+                work.take().map(|work| work.marks)
+            }
+        }
     }
 }
 
 impl Drop for Checkpointer {
     fn drop(&mut self) {
         self.stop();
+        // Its connection must be closed before the file may be replaced.
+        if let Hand::Thread(thread) = &mut self.hand
+            && let Some(thread) = thread.take()
+        {
+            let _ = thread.join();
+        }
     }
 }
 
-fn run(db: &Connection, mut mark: HighWater, shared: &Shared) -> Option<HighWater> {
-    loop {
-        let mut talk = shared.lock();
+impl Talk {
+    /// A mark to write, and whether to checkpoint.
+    fn asked(&mut self) -> Option<(Option<Mark>, bool)> {
+        (!self.stop).then(|| (self.mark.take(), std::mem::take(&mut self.wanted)))
+    }
+}
+
+impl Shared {
+    /// Waits until there is something to do; `None` at the end.
+    fn wait(&self) -> Option<(Option<Mark>, bool)> {
+        let mut talk = self.lock();
         while !talk.wanted && talk.mark.is_none() && !talk.stop {
-            talk = shared
-                .wake
-                .wait(talk)
-                .unwrap_or_else(PoisonError::into_inner);
+            talk = self.wake.wait(talk).unwrap_or_else(PoisonError::into_inner);
         }
-        if talk.stop {
-            return Some(mark);
-        }
-        let (seq, wanted) = (talk.mark.take(), std::mem::take(&mut talk.wanted));
-        drop(talk);
-        let marked = seq.map_or(Ok(()), |seq| mark.write(seq));
+        talk.asked()
+    }
+}
+
+/// What the work is done with.
+struct Work {
+    db: Connection,
+    marks: HighWater,
+}
+
+impl Work {
+    /// Does what was asked for; `None` if that was the end.
+    fn one(&mut self, mark: Option<Mark>, wanted: bool, shared: &Shared) -> Option<()> {
+        let marked = mark.map_or(Ok(()), |mark| self.marks.write(mark));
         if let Err(error) = marked {
             shared.lock().failed = Some(error.to_string().into());
             return None;
         }
         if !wanted {
-            continue;
+            return Some(());
         }
-        let result = checkpoint(db, "PASSIVE");
+        let result = checkpoint(&self.db, "PASSIVE");
         let mut talk = shared.lock();
         match result {
             Ok(pages) => {
@@ -141,6 +194,7 @@ fn run(db: &Connection, mut mark: HighWater, shared: &Shared) -> Option<HighWate
                 }
             },
         }
+        Some(())
     }
 }
 

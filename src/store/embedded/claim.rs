@@ -1,24 +1,30 @@
 //! Reading back what is due: retries behind the cursor of each source, and fresh events that did
 //! not fit into memory.
 
-use rusqlite::{OptionalExtension as _, params};
+use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::record::{COLUMNS, Condition, Stored, WIDTH};
 use super::schema::PENDING;
-use super::{Embedded, classify};
+use super::{Embedded, classify, schema};
 use crate::clock::UnixMillis;
 use crate::event::{Event, EventId, HeaderList, SourceName};
+use crate::planted::{Bug, planted};
 use crate::store::backlog::Ready;
 use crate::store::engine::{Claim, Claimed, EngineError, Mark};
 use crate::store::lease::{DeadReason, Settlement};
 
 use std::collections::HashSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Due retries read from the index at once.
 const BUFFER: i64 = 64;
 /// Events looked at by one slice of the scan.
 const SCAN: u64 = if super::SMALL { 20 } else { 5_000 };
+/// An event whose record the disk does not give back is tried this often,
+const READ_TRIES: u32 = 10;
+/// this far apart, before the others of its source go on without it.
+const READ_AGAIN: Duration = Duration::from_secs(1);
 
 impl Embedded {
     pub(super) fn claim(
@@ -76,7 +82,10 @@ impl Embedded {
     /// The next event of a source: retries and fresh ones in turn.
     fn claim_one(&mut self, at: usize, now: UnixMillis) -> Result<Option<Claimed>, EngineError> {
         loop {
-            self.fill(at, now).map_err(|error| unread(&error))?;
+            if let Err(error) = self.fill(at, now) {
+                self.heed(&error);
+                return Err(unread(&error));
+            }
             let Some(source) = self.sources.at_mut(at) else {
                 return Ok(None);
             };
@@ -163,70 +172,98 @@ impl Embedded {
         let Some(source) = self.sources.at(at) else {
             return Ok(None);
         };
-        let sql = select_due(COLUMNS);
-        let read = || {
-            self.db
-                .prepare_cached(&sql)?
-                .query_row([seq.cast_signed()], |row| {
-                    let state: Option<i64> = row.get(WIDTH)?;
-                    let next_at: Option<i64> = row.get(WIDTH + 3)?;
-                    let due = match state {
-                        None => !is_retry,
-                        Some(state) => {
-                            is_retry && state == PENDING && next_at.is_none_or(|at| at <= now.0)
-                        }
-                    };
-                    if !due {
-                        return Ok(None);
-                    }
-                    let stored = Stored::read(row, source.name.clone(), self.sums)?;
-                    let attempts: Option<u32> = row.get(WIDTH + 1)?;
-                    let replay: Option<bool> = row.get(WIDTH + 2)?;
-                    let since: Option<i64> = row.get(WIDTH + 4)?;
-                    Ok(Some((stored, attempts, replay, since)))
-                })
-                .optional()
-        };
-        match read() {
-            Ok(None | Some(None)) => Ok(None),
-            Ok(Some(Some((stored, attempts, replay, since)))) => {
-                if stored.condition == Condition::Whole {
-                    return Ok(Some(Claimed::Ready(Ready {
-                        seq,
-                        pending_since: since.map_or(stored.accepted_at, UnixMillis),
-                        attempt: attempts.unwrap_or(0).saturating_add(1),
-                        replay: replay.unwrap_or(false),
-                        event: Arc::new(stored.event),
-                    })));
-                }
-                let reason = match stored.condition {
-                    Condition::Erased => DeadReason::Erased,
-                    Condition::Whole | Condition::Damaged => DeadReason::Unreadable,
-                };
-                self.damaged += u64::from(reason == DeadReason::Unreadable);
-                Ok(Some(Claimed::Damaged(Mark {
-                    seq,
-                    event: Arc::new(stored.event),
-                    settlement: Settlement::Dead {
-                        attempt: None,
-                        reason,
-                    },
-                })))
+        let name = source.name.clone();
+        let found = match self.look_up(seq, &name) {
+            Ok(found) => {
+                self.unread.remove(&seq);
+                found
             }
             // This one cannot be read; the others can, and a dead letter says so.
             Err(error) if unreadable(&error) => {
-                self.damaged += 1;
-                Ok(Some(Claimed::Damaged(Mark {
-                    seq,
-                    event: Arc::new(nameless(source.name.clone())),
-                    settlement: Settlement::Dead {
-                        attempt: None,
-                        reason: DeadReason::Unreadable,
-                    },
-                })))
+                self.place.marker.set(&error.to_string());
+                return Ok(Some(self.quarantine(seq, nameless(name))));
             }
-            Err(error) => Err(unread(&error)),
+            Err(error) if self.was_last_try(seq, &error, now) => {
+                tracing::error!(seq, %error, "an event could not be read {READ_TRIES} times");
+                return Ok(Some(self.quarantine(seq, nameless(name))));
+            }
+            Err(error) => return Err(unread(&error)),
+        };
+        let Some(Due { stored, standing }) = found else {
+            // Whoever waits has a record.
+            self.place.marker.set("an event that waits has no record");
+            return Ok(Some(self.quarantine(seq, nameless(name))));
+        };
+        let due = match &standing {
+            None => !is_retry,
+            // Where the row cannot be believed the event is rather delivered once too often.
+            Some(news) if !news.sound => {
+                self.place
+                    .marker
+                    .set("where an event stands does not match its checksum");
+                true
+            }
+            Some(news) => {
+                is_retry && news.state == PENDING && news.next_at.is_none_or(|at| at <= now.0)
+            }
+        };
+        if !due {
+            return Ok(None);
         }
+        match stored.condition {
+            Condition::Whole => Ok(Some(Claimed::Ready(ready(stored, standing)))),
+            Condition::Damaged if planted(Bug::DropOnBadChecksum) => Ok(None),
+            Condition::Damaged => Ok(Some(self.quarantine(seq, stored.event))),
+            Condition::Erased => Ok(Some(dead(seq, stored.event, DeadReason::Erased))),
+        }
+    }
+
+    fn look_up(&self, seq: u64, source: &SourceName) -> Result<Option<Due>, rusqlite::Error> {
+        let mut select = self.db.prepare_cached(&select_due(COLUMNS))?;
+        let row = |row: &Row<'_>| {
+            let standing = match row.get(WIDTH)? {
+                None => None,
+                Some(state) => {
+                    let next_at = row.get(WIDTH + 3)?;
+                    let sum = self.sums.standing(seq, state, next_at, row.get(WIDTH + 5)?);
+                    Some(Standing {
+                        state,
+                        attempts: row.get(WIDTH + 1)?,
+                        replay: row.get(WIDTH + 2)?,
+                        next_at,
+                        since: row.get::<_, Option<i64>>(WIDTH + 4)?.map(UnixMillis),
+                        sound: sum == row.get::<_, i64>(WIDTH + 6)?,
+                    })
+                }
+            };
+            let stored = Stored::read(row, source.clone(), self.sums)?;
+            Ok(Due { stored, standing })
+        };
+        select.query_row([seq.cast_signed()], row).optional()
+    }
+
+    /// A dead letter that says that it cannot be read; counted.
+    fn quarantine(&mut self, seq: u64, event: Event) -> Claimed {
+        if !planted(Bug::QuarantineSilently) {
+            self.damaged += 1;
+        }
+        dead(seq, event, DeadReason::Unreadable)
+    }
+
+    /// A read that fails may succeed later: it is tried [`READ_TRIES`] times, a second apart.
+    fn was_last_try(&mut self, seq: u64, error: &rusqlite::Error, now: UnixMillis) -> bool {
+        if !matches!(classify(error), EngineError::Fatal(_)) {
+            return false; // busy, not broken
+        }
+        let (tries, last) = self.unread.entry(seq).or_insert((0, UnixMillis(i64::MIN)));
+        if now.since(*last) >= READ_AGAIN {
+            (*tries, *last) = (*tries + 1, now);
+        }
+        let given_up = *tries >= READ_TRIES;
+        if given_up {
+            self.unread.remove(&seq);
+        }
+        given_up
     }
 
     /// Finds fresh events that are only on disk: after a start, or when a source had too many for
@@ -254,6 +291,8 @@ impl Embedded {
                 .and_then(|at| self.sources.at_mut(at))
             {
                 source.found(seq, from);
+            } else {
+                return Err(schema::corrupt("an event is of a source that has no name"));
             }
         }
         (next..=last).for_each(|gone| self.fresh.set_news(gone));
@@ -278,6 +317,48 @@ fn unread(error: &rusqlite::Error) -> EngineError {
     why
 }
 
+/// What [`Embedded::look_up`] finds.
+struct Due {
+    stored: Stored,
+    /// `None` while it is fresh.
+    standing: Option<Standing>,
+}
+
+struct Standing {
+    state: i64,
+    attempts: u32,
+    replay: bool,
+    next_at: Option<i64>,
+    since: Option<UnixMillis>,
+    /// The row matches its checksum.
+    sound: bool,
+}
+
+fn ready(stored: Stored, standing: Option<Standing>) -> Ready {
+    let since = standing.as_ref().and_then(|news| news.since);
+    Ready {
+        seq: stored.seq,
+        pending_since: since.unwrap_or(stored.accepted_at),
+        attempt: standing
+            .as_ref()
+            .map_or(0, |news| news.attempts)
+            .saturating_add(1),
+        replay: standing.is_some_and(|news| news.replay),
+        event: Arc::new(stored.event),
+    }
+}
+
+fn dead(seq: u64, event: Event, reason: DeadReason) -> Claimed {
+    Claimed::Damaged(Mark {
+        seq,
+        event: Arc::new(event),
+        settlement: Settlement::Dead {
+            attempt: None,
+            reason,
+        },
+    })
+}
+
 /// Stands for an event of which nothing can be read.
 fn nameless(source: SourceName) -> Event {
     Event {
@@ -296,7 +377,7 @@ fn nameless(source: SourceName) -> Event {
 
 fn select_due(columns: &str) -> String {
     format!(
-        "SELECT {columns}, d.state, d.attempts, d.replay, d.next_at, d.since
+        "SELECT {columns}, d.state, d.attempts, d.replay, d.next_at, d.since, d.done_at, d.sum
          FROM event e LEFT JOIN delivery d USING(seq) WHERE e.seq = ?1"
     )
 }

@@ -13,7 +13,6 @@ use crate::clock::UnixMillis;
 use crate::event::EventId;
 use crate::store::engine::{Batch, NewEvent, Outcome};
 use crate::store::keys::DedupKey;
-use crate::store::lease::DeadReason;
 use crate::store::wide;
 
 /// What a transaction will have changed.
@@ -39,6 +38,8 @@ pub(super) struct Draft {
     pub(super) replayed: Vec<bool>,
     pub(super) erased: Vec<Option<u64>>,
     pub(super) bytes: u64,
+    /// What was read and is damaged.
+    pub(super) damage: Option<String>,
 }
 
 impl Draft {
@@ -48,7 +49,7 @@ impl Draft {
             stored: Vec::with_capacity(events),
             outcomes: Vec::with_capacity(events),
             inserted: Vec::with_capacity(events),
-            packed: Vec::with_capacity(events * ids::PACKED),
+            packed: Vec::with_capacity(events * ids::PACKED + 8),
             tallies: vec![[0; 3]; sources],
             touched: vec![false; sources],
             news: Vec::new(),
@@ -57,6 +58,7 @@ impl Draft {
             replayed: Vec::new(),
             erased: Vec::new(),
             bytes: 0,
+            damage: None,
         }
     }
 
@@ -121,10 +123,12 @@ impl Tx<'_> {
             draft.outcomes.push(outcome);
         }
         if !draft.packed.is_empty() {
+            let first = draft.first.cast_signed();
+            let packed = ids::seal(first, std::mem::take(&mut draft.packed));
             self.db
                 .prepare_cached("INSERT INTO dedup(seq, at, ids) VALUES(?1, ?2, ?3)")?
-                .execute(params![draft.first.cast_signed(), self.now.0, draft.packed])?;
-            draft.bytes += wide(draft.packed.len());
+                .execute(params![first, self.now.0, packed])?;
+            draft.bytes += wide(packed.len());
         }
         Ok(())
     }
@@ -176,78 +180,6 @@ impl Tx<'_> {
         Ok(outcome)
     }
 
-    /// A repeat: suppressed, but of a dead letter, which it brings back. `None` if what it repeats
-    /// is damaged: this copy is the only whole one.
-    fn duplicate(
-        &self,
-        new: &NewEvent,
-        seq: u64,
-        draft: &mut Draft,
-    ) -> Result<Option<Outcome>, rusqlite::Error> {
-        // Before the record itself, which may be what cannot be read.
-        let reason = self
-            .db
-            .prepare_cached("SELECT reason FROM delivery WHERE seq = ?1 AND state = 2")?
-            .query_row([seq.cast_signed()], |row| row.get::<_, Option<String>>(0))
-            .optional()?
-            .flatten();
-        if reason.as_deref() == Some(DeadReason::Unreadable.as_str()) {
-            return Ok(None);
-        }
-        let first = self.db
-            .prepare_cached("SELECT e.id, d.state FROM event e LEFT JOIN delivery d USING(seq) WHERE e.seq = ?1")?
-            .query_row([seq.cast_signed()], |row| Ok((row.get(0)?, row.get::<_, Option<i64>>(1)?)))
-            .optional()?;
-        let Some((id, state)) = first else {
-            // Its record is gone; the id lives longer.
-            return Ok(Some(Outcome::Duplicate { of: new.event.id }));
-        };
-        if state == Some(DEAD) {
-            self.revive(seq, false, draft)?;
-        }
-        Ok(Some(Outcome::Duplicate {
-            of: EventId::from_bytes(id),
-        }))
-    }
-
-    /// Makes an event due now, whatever became of it; `false` if there is nothing left to deliver.
-    pub(super) fn revive(
-        &self,
-        seq: u64,
-        replay: bool,
-        draft: &mut Draft,
-    ) -> Result<bool, rusqlite::Error> {
-        let row = self
-            .db
-            .prepare_cached(
-                "SELECT e.source, e.body IS NOT NULL, d.state
-                 FROM event e LEFT JOIN delivery d USING(seq) WHERE e.seq = ?1",
-            )?
-            .query_row([seq.cast_signed()], |row| {
-                Ok((row.get(0)?, row.get(1)?, row.get::<_, Option<i64>>(2)?))
-            })
-            .optional()?;
-        let Some((source, true, state)) = row else {
-            return Ok(false);
-        };
-        let Some(state) = state else {
-            // Fresh: it is on its way already.
-            return Ok(true);
-        };
-        self.db
-            .prepare_cached(
-                "UPDATE delivery SET state = 0, attempts = 0, next_at = ?2, since = ?2,
-                   replay = ?3, done_at = NULL, reason = NULL WHERE seq = ?1",
-            )?
-            .execute(params![seq.cast_signed(), self.now.0, replay])?;
-        if let Some(source) = self.sources.by_id(source) {
-            draft.tally(source, state, -1);
-            draft.tally(source, PENDING, 1);
-            draft.due.push((source, self.now.0, seq));
-        }
-        Ok(true)
-    }
-
     /// Erases headers and body; a pending event becomes a dead letter.
     pub(super) fn erase(&self, seq: u64, draft: &mut Draft) -> Result<(), rusqlite::Error> {
         let (source, head, state): (i64, i64, Option<i64>) = self
@@ -278,11 +210,17 @@ impl Tx<'_> {
         }
         self.db
             .prepare_cached(
-                "INSERT INTO delivery(seq, source, state, attempts, tries, replay, done_at, reason)
-                 VALUES(?1, ?2, 2, 0, 0, 0, ?3, 'erased')
-                 ON CONFLICT(seq) DO UPDATE SET state = 2, next_at = NULL, done_at = ?3, reason = 'erased'",
+                "INSERT INTO delivery(seq, source, state, attempts, tries, replay, done_at, reason, sum)
+                 VALUES(?1, ?2, 2, 0, 0, 0, ?3, 'erased', ?4)
+                 ON CONFLICT(seq) DO UPDATE SET
+                   state = 2, next_at = NULL, done_at = ?3, reason = 'erased', sum = ?4",
             )?
-            .execute(params![seq.cast_signed(), source, self.now.0])?;
+            .execute(params![
+                seq.cast_signed(),
+                source,
+                self.now.0,
+                self.sums.standing(seq, DEAD, None, Some(self.now.0))
+            ])?;
         draft.settled.push(seq);
         if let Some(source) = self.sources.by_id(source) {
             draft.tally(source, PENDING, -1);

@@ -1,11 +1,13 @@
 //! The seam: what the shared writer asks of this engine.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::commit::Draft;
+use super::mark::Mark;
 use super::{Embedded, PAGE, checkpoint, classify, schema, sources};
 use crate::clock::UnixMillis;
 use crate::event::SourceName;
+use crate::planted::{Bug, planted};
 use crate::store::engine::{
     Batch, Claim, Claimed, Committed, Engine, EngineError, EngineStats, Policy, Pruned,
 };
@@ -14,12 +16,14 @@ use crate::store::view::SourceCounts;
 use crate::store::wide;
 
 /// The journal is checkpointed in the background from this size on,
-const WAL_SOFT: u64 = 2 << 20;
+const WAL_SOFT: u64 = if super::SMALL { 96 << 10 } else { 2 << 20 };
 /// and the rest by the writer itself from this size on: a journal that starts over is much
 /// cheaper to write than one that grows.
-const WAL_HARD: u64 = 48 << 20;
+const WAL_HARD: u64 = if super::SMALL { 384 << 10 } else { 48 << 20 };
 /// Between two high-water marks.
 const MARK_EVERY: Duration = Duration::from_secs(1);
+/// Where nothing new was stored, only the time has to be marked.
+const MARK_IDLE: Duration = Duration::from_secs(60);
 
 impl Engine for Embedded {
     fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, EngineError> {
@@ -30,7 +34,7 @@ impl Engine for Embedded {
         }
         let mut draft = Draft::new(self.high + 1, self.sources.len(), batch.events.len());
         let written = self.write(batch, &places, &mut draft);
-        if written.is_err() {
+        if written.is_err() && !planted(Bug::ClaimBeforeStore) {
             for (key, before) in draft.inserted.drain(..).rev() {
                 self.ids.retract(key, before);
             }
@@ -75,7 +79,14 @@ impl Engine for Embedded {
     }
 
     fn room(&mut self, policy: &Policy) -> Result<(), Shortage> {
-        if let Some(free) = self.place.free_bytes() {
+        if self.place.displaced() && !planted(Bug::DisplacedFilesUnnoticed) {
+            return Err(Shortage::Displaced);
+        }
+        if let Some(free) = self
+            .place
+            .free_bytes()
+            .filter(|_| !planted(Bug::LowSpaceIgnored))
+        {
             let needed = policy.low_space_bytes.max(
                 self.wal_bytes
                     .saturating_mul(2)
@@ -100,13 +111,25 @@ impl Engine for Embedded {
         Ok(())
     }
 
-    fn maintain(&mut self, _idle: bool) -> Result<bool, EngineError> {
+    fn maintain(&mut self, now: UnixMillis) -> Result<bool, EngineError> {
         let scanned = self.scan();
+        if !self.counted {
+            let counted = self.count_once();
+            self.checked(counted)?;
+        }
         let sealed = self.ids.maintain(&self.db);
         let more = self.checked(scanned)? | self.checked(sealed)?;
-        if self.marked.0 != self.high && self.marked.1.elapsed() >= MARK_EVERY {
-            self.marked = (self.high, Instant::now());
-            self.checkpointer.mark(self.high);
+        let every = if self.marked.0 == self.high {
+            MARK_IDLE
+        } else {
+            MARK_EVERY
+        };
+        if now.since(self.marked.1) >= every {
+            self.marked = (self.high, now);
+            self.checkpointer.mark(Mark {
+                seq: self.high,
+                time: self.clock.reading(),
+            });
         }
         let ((journal, moved), done) = self.checkpointer.pages()?;
         if done != self.checkpoints {
@@ -145,9 +168,14 @@ impl Engine for Embedded {
             fresh,
             high,
             place,
+            clock,
             ..
         } = *self;
-        let mark = checkpointer.join();
+        let marks = checkpointer.join();
+        let last = Mark {
+            seq: high,
+            time: clock.reading(),
+        };
         let floor = fresh.floor();
         let text = |error: rusqlite::Error| classify(&error);
         db.execute(
@@ -156,11 +184,18 @@ impl Engine for Embedded {
         )
         .map_err(text)?;
         checkpoint::checkpoint(&db, "TRUNCATE").map_err(text)?;
-        if let Some(Err(error)) = mark.map(|mut mark| mark.write(high)) {
+        if let Some(Err(error)) = marks.map(|mut marks| marks.write(last)) {
             return Err(EngineError::Fatal(error.to_string().into()));
         }
         drop(db);
         drop(place);
         Ok(())
+    }
+
+    fn abandon(self: Box<Self>) {
+        match self.place.disk() {
+            None => std::mem::forget(self),
+            Some(disk) => disk.bury(self),
+        }
     }
 }

@@ -1,68 +1,123 @@
-//! The highest sequence number that was acknowledged, kept apart from the database.
+//! The highest sequence number that was acknowledged, and the time, kept apart from the database.
 //!
 //! A flipped bit in the middle of the journal makes SQLite drop everything behind it in silence.
 //! This small file, synced about once a second, remembers how far it had come: a start that finds
-//! less says so. It lags, so it can miss the very last events, and it never holds up a commit.
+//! less says so. It lags, so it can miss the very last events, and it never holds up a commit. The
+//! time lets steady time go on in the next process.
 
-use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind};
-use std::os::unix::fs::FileExt as _;
-use std::path::Path;
 
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// Number and checksum.
-const SLOT: usize = 16;
+use super::place::Place;
+use crate::clock::{Reading, UnixMillis};
+use crate::store::disk::DiskFile;
+
+/// Three numbers and their checksum.
+const SLOT: usize = 32;
 /// Zeros are not a valid slot. Not the installation's key: that is in the database, which may be
 /// what is missing.
 const SALT: u64 = 0x6869_6768;
 
+/// What a process was last known to have come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Mark {
+    pub(super) seq: u64,
+    pub(super) time: Reading,
+}
+
+impl Mark {
+    fn to_bytes(self) -> [u8; SLOT] {
+        let Self { seq, time } = self;
+        let numbers = [
+            seq,
+            time.wall.0.cast_unsigned(),
+            time.steady.0.cast_unsigned(),
+        ];
+        let [a, b, c] = numbers.map(u64::to_le_bytes);
+        let sum = xxh3_64_with_seed([a, b, c].as_flattened(), SALT);
+        let mut slot = [0; SLOT];
+        slot.copy_from_slice([a, b, c, sum.to_le_bytes()].as_flattened());
+        slot
+    }
+
+    fn from_bytes(slot: &[u8; SLOT]) -> Option<Self> {
+        let number = |at: usize| {
+            slot.as_chunks::<8>()
+                .0
+                .get(at)
+                .copied()
+                .map(u64::from_le_bytes)
+        };
+        let at = |at| Some(UnixMillis(number(at)?.cast_signed()));
+        let mark = Self {
+            seq: number(0)?,
+            time: Reading {
+                wall: at(1)?,
+                steady: at(2)?,
+            },
+        };
+        (mark.to_bytes() == *slot).then_some(mark)
+    }
+}
+
+/// What a start finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// There was no such file.
+    New,
+    /// The process before did not come to its first mark.
+    Nothing,
+    Damaged,
+    Mark(Mark),
+}
+
 /// The file: two slots, written in turn, so that a torn write leaves the other one.
 pub(super) struct HighWater {
-    file: File,
+    file: Box<dyn DiskFile>,
     second: bool,
 }
 
 impl HighWater {
     /// Opens it; returns the mark of the last process.
-    pub(super) fn open(directory: &Path) -> std::io::Result<(Self, u64)> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(directory.join("high-water"))?;
+    pub(super) fn open(place: &Place) -> std::io::Result<(Self, Found)> {
+        let mut file = place.open("high-water")?;
         let mut slots = [0; 2 * SLOT];
+        let size = file.size()?;
         match file.read_exact_at(&mut slots, 0) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
-                // New: take the space now, a full disk later must not matter.
+                // Take the space now, a full disk later must not matter.
+                slots = [0; 2 * SLOT];
                 file.write_all_at(&slots, 0)?;
-                file.sync_all()?;
+                file.sync()?;
             }
             Err(error) => return Err(error),
         }
-        let valid = |slot: &[u8; SLOT]| {
-            let (number, sum) = slot.split_at(8);
-            let sum = u64::from_le_bytes(sum.try_into().ok()?);
-            let valid = xxh3_64_with_seed(number, SALT) == sum;
-            valid.then_some(u64::from_le_bytes(number.try_into().ok()?))
+        let [first, second] = [0, 1].map(|at| {
+            let slot = slots.as_chunks::<SLOT>().0.get(at)?;
+            Mark::from_bytes(slot)
+        });
+        let newest = [first, second]
+            .into_iter()
+            .flatten()
+            .max_by_key(|mark| (mark.seq, mark.time.steady));
+        let found = match newest {
+            Some(mark) => Found::Mark(mark),
+            None if size == 0 => Found::New,
+            None if size != 64 || slots != [0; 2 * SLOT] => Found::Damaged,
+            None => Found::Nothing,
         };
-        let slots = slots.as_chunks::<SLOT>().0;
-        let mark = slots.iter().filter_map(valid).max().unwrap_or(0);
         // The next write must spare the newer one.
-        let second = slots.first().and_then(valid) == Some(mark);
-        Ok((Self { file, second }, mark))
+        let second = newest.is_some() && first == newest;
+        Ok((Self { file, second }, found))
     }
 
-    /// Remembers a number durably.
-    pub(super) fn write(&mut self, seq: u64) -> Result<(), Error> {
-        let number = seq.to_le_bytes();
-        let sum = xxh3_64_with_seed(&number, SALT).to_le_bytes();
-        let offset = if self.second { 16 } else { 0 };
-        self.file
-            .write_all_at([number, sum].as_flattened(), offset)?;
-        self.file.sync_data()?;
+    /// Remembers a mark durably.
+    pub(super) fn write(&mut self, mark: Mark) -> Result<(), Error> {
+        let offset = if self.second { 32 } else { 0 };
+        self.file.write_all_at(&mark.to_bytes(), offset)?;
+        self.file.sync()?;
         self.second = !self.second;
         Ok(())
     }
@@ -71,19 +126,49 @@ impl HighWater {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::Clock;
+    use crate::store::tests::config;
+
+    fn mark(seq: u64) -> Mark {
+        let at = UnixMillis(seq.cast_signed());
+        Mark {
+            seq,
+            time: Reading {
+                wall: at,
+                steady: at,
+            },
+        }
+    }
 
     #[test]
     fn a_torn_write_leaves_the_mark_before() {
         let dir = tempfile::tempdir().unwrap();
-        let (mut mark, before) = HighWater::open(dir.path()).unwrap();
-        assert_eq!(before, 0);
-        mark.write(7).unwrap();
-        mark.write(9).unwrap();
-        assert_eq!(HighWater::open(dir.path()).unwrap().1, 9);
-        mark.file.write_all_at(&[1, 2, 3], 16).unwrap();
-        let (mut mark, before) = HighWater::open(dir.path()).unwrap();
-        assert_eq!(before, 7);
-        mark.write(11).unwrap();
-        assert_eq!(HighWater::open(dir.path()).unwrap().1, 11);
+        let place = Place::take(&config(dir.path()), &Clock::real()).unwrap();
+        let (mut file, before) = HighWater::open(&place).unwrap();
+        assert_eq!(before, Found::New);
+        assert_eq!(HighWater::open(&place).unwrap().1, Found::Nothing);
+        file.write(mark(7)).unwrap();
+        file.write(mark(9)).unwrap();
+        assert_eq!(HighWater::open(&place).unwrap().1, Found::Mark(mark(9)));
+        file.file.write_all_at(&[1, 2, 3], 32).unwrap();
+        let (mut file, before) = HighWater::open(&place).unwrap();
+        assert_eq!(before, Found::Mark(mark(7)));
+        file.write(mark(11)).unwrap();
+        assert_eq!(HighWater::open(&place).unwrap().1, Found::Mark(mark(11)));
+    }
+
+    #[test]
+    fn a_file_of_which_nothing_holds_is_damaged_not_new() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::take(&config(dir.path()), &Clock::real()).unwrap();
+        let (mut file, _) = HighWater::open(&place).unwrap();
+        file.write(mark(7)).unwrap();
+        let written = std::fs::File::options()
+            .write(true)
+            .open(dir.path().join("high-water"));
+        written.unwrap().set_len(10).unwrap();
+        assert_eq!(HighWater::open(&place).unwrap().1, Found::Damaged);
+        file.file.write_all_at(&[1], 5).unwrap();
+        assert_eq!(HighWater::open(&place).unwrap().1, Found::Damaged);
     }
 }

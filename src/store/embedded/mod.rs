@@ -1,45 +1,52 @@
 //! The embedded engine: SQLite in one file, written by one thread.
 //!
 //! - A commit is one transaction in WAL mode with `synchronous = FULL`: durable when it returns.
-//! - The journal that a start finds is first moved into the file and synced: after a failed sync
-//!   it may sit in the page cache only, and duplicates must not be answered from there.
+//! - The journal that a start finds is first written again and synced, then moved into the file:
+//!   after a failed sync it may sit in the page cache only, and duplicates must not be answered
+//!   from there.
 //! - Ids, tallies and queues in memory follow the transaction, never lead it.
 //!
 //! It deliberately does not batch, wait, retry or answer anybody: that is the writer's.
 
+mod census;
 mod checkpoint;
 mod claim;
 mod commit;
 mod engine;
 mod filter;
 mod fresh;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod ids;
 mod mark;
+mod marker;
+mod open;
 mod place;
 mod prune;
 mod read;
 mod record;
+mod repeat;
+mod salvage;
 mod schema;
 mod settle;
 mod sources;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::Instant;
 
 use rusqlite::{Connection, ErrorCode};
 
+use super::Keep;
 use super::engine::{Batch, Committed, EngineError};
-use super::error::StoreError;
 use super::view::SourceCounts;
-use super::{Config, Keep, Opened};
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
+use crate::planted::{Bug, planted};
 
 use checkpoint::Checkpointer;
 use commit::{Draft, Tx};
 use fresh::Fresh;
 use ids::Ids;
-use mark::HighWater;
+pub(super) use open::open;
 use place::Place;
 use record::Sums;
 use sources::Sources;
@@ -58,6 +65,7 @@ const FLOOR_STEP: u64 = 1024;
 /// The write side.
 struct Embedded {
     db: Connection,
+    clock: Clock,
     checkpointer: Checkpointer,
     /// Checkpoints seen.
     checkpoints: u64,
@@ -79,109 +87,17 @@ struct Embedded {
     unmeasured: u64,
     wal_bytes: u64,
     damaged: u64,
+    /// The events that wait were compared with the tallies.
+    counted: bool,
+    /// Events that the disk did not give back: how often they were tried, and when last.
+    unread: HashMap<u64, (u32, UnixMillis)>,
     /// The high-water mark that was last asked for, and when.
-    marked: (u64, Instant),
+    marked: (u64, UnixMillis),
     /// Declared last: given up when all else is closed.
-    place: Place,
-}
-
-/// Opens or creates the store.
-pub(super) fn open(config: &Config, clock: &Clock) -> Result<Opened, StoreError> {
-    let place = Place::take(&config.path, config.allow_volatile, clock)?;
-    let path = place.database();
-    let refuse = |why: String| StoreError::Open {
-        path: place::text(&path),
-        why: why.into(),
-    };
-    let cannot = |error: rusqlite::Error| refuse(error.to_string());
-    let db = schema::open(&path)?;
-    let (journal, moved) = checkpoint::checkpoint(&db, "TRUNCATE").map_err(cannot)?;
-    if journal != moved {
-        return Err(refuse(
-            "another program is reading it; close that and start again".into(),
-        ));
-    }
-    let mark = HighWater::open(&place.path).map_err(|error| refuse(error.to_string()))?;
-    place.sync().map_err(|error| refuse(error.to_string()))?;
-    if !place.durable {
-        tracing::warn!(path = %path.display(), "the store is on a file system that does not keep what is acknowledged");
-    }
-    let key = schema::key(&db).map_err(cannot)?;
-    let mut engine = Embedded::load(db, &key, config.keep, place, mark).map_err(refuse)?;
-    engine.measure().map_err(cannot)?;
-    let reader = read::Connections::open(&path, Sums::new(&key)).map_err(cannot)?;
-    Ok(Opened {
-        engine: Box::new(engine),
-        reader: Arc::new(reader),
-        key,
-    })
+    place: Arc<Place>,
 }
 
 impl Embedded {
-    fn load(
-        db: Connection,
-        key: &super::keys::InstallationKey,
-        keep: Keep,
-        place: Place,
-        (mark, marked): (HighWater, u64),
-    ) -> Result<Self, String> {
-        let text = |error: rusqlite::Error| error.to_string();
-        let sources = Sources::load(&db).map_err(text)?;
-        let stored: Option<i64> = db
-            .query_row("SELECT max(seq) FROM event", [], |row| row.get(0))
-            .map_err(text)?;
-        let high = schema::counter(&db, schema::HIGH)
-            .map_err(text)?
-            .max(stored.unwrap_or(0));
-        let floor = schema::counter(&db, schema::FLOOR)
-            .map_err(text)?
-            .max(1)
-            .cast_unsigned();
-        let high = high.cast_unsigned();
-        let missing = marked.saturating_sub(high);
-        if missing > 0 {
-            tracing::error!(
-                missing,
-                "the store has lost acknowledged events: it had been further than its files say"
-            );
-        }
-        // A number is never given out twice.
-        let high = high.max(marked);
-        let ids = Ids::load(&db, RUN_SIZE).map_err(text)?;
-        let mut engine = Self {
-            checkpointer: Checkpointer::start(&place.database(), mark)?,
-            checkpoints: 0,
-            sums: Sums::new(key),
-            sources,
-            fresh: Fresh::new(floor),
-            ids,
-            keep,
-            high,
-            floor_written: floor,
-            claimed: HashSet::new(),
-            turn: 0,
-            retry_turn: false,
-            rounds: prune::Rounds::default(),
-            used_bytes: 0,
-            unmeasured: 0,
-            wal_bytes: 0,
-            damaged: missing,
-            marked: (high, Instant::now()),
-            place,
-            db,
-        };
-        for source in engine.sources.iter_mut() {
-            let pending = source.tally.first().is_some_and(|pending| *pending > 0);
-            source.rest_from = (pending && floor <= high).then_some(floor);
-        }
-        // The first slice at once: a store of ordinary size is then complete.
-        engine.scan().map_err(text)?;
-        for source in engine.sources.iter_mut() {
-            source.look_up_oldest(&engine.db).map_err(text)?;
-        }
-        Ok(engine)
-    }
-
     fn write(
         &mut self,
         batch: &Batch<'_>,
@@ -225,6 +141,9 @@ impl Embedded {
         }
         work.counters(draft, floor)?;
         tx.commit()?;
+        if let Some(why) = &draft.damage {
+            self.place.marker.set(why);
+        }
         self.floor_written = floor.unwrap_or(self.floor_written);
         Ok(())
     }
@@ -292,9 +211,17 @@ impl Embedded {
         Ok(())
     }
 
+    /// Remembers damage.
+    fn heed(&self, error: &rusqlite::Error) {
+        if schema::is_damage(error) {
+            self.place.marker.set(&error.to_string());
+        }
+    }
+
     /// After a fatal error no checkpoint may begin.
     fn checked<T>(&self, result: Result<T, rusqlite::Error>) -> Result<T, EngineError> {
         result.map_err(|error| {
+            self.heed(&error);
             let error = classify(&error);
             if matches!(error, EngineError::Fatal(_)) {
                 self.checkpointer.stop();
@@ -316,6 +243,7 @@ fn classify(error: &rusqlite::Error) -> EngineError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::OutOfMemory) => {
             EngineError::Unavailable(why())
         }
+        _ if planted(Bug::RetrySync) => EngineError::Unavailable(why()),
         _ => EngineError::Fatal(why()),
     }
 }

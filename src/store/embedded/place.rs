@@ -2,31 +2,49 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{ErrorKind, Read as _, Seek as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use rustix::fs::{FlockOperation, fstatfs, fstatvfs};
+use rusqlite::{Connection, OpenFlags};
+use rustix::fs::{FlockOperation, fstat, fstatfs, fstatvfs, major, minor};
 
+use super::marker::Marker;
 use crate::clock::Clock;
-use crate::store::StoreError;
+use crate::planted::{Bug, planted};
+use crate::store::disk::{Disk, DiskFile};
+use crate::store::{Config, StoreError, wide};
+
+/// Bytes of a file that are held in memory to write them again.
+const PART: usize = 256 << 10;
 
 /// A directory that this process owns until it is dropped.
 pub(super) struct Place {
     pub(super) path: PathBuf,
-    directory: File,
+    directory: Directory,
     /// Holds the lock; the system releases it however the process ends.
-    _owner: File,
+    _owner: Box<dyn DiskFile>,
     /// The file system keeps what was synced.
     pub(super) durable: bool,
+    /// The files that are written, as they were when they were opened.
+    opened: OnceLock<Vec<(PathBuf, Identity)>>,
+    pub(super) marker: Marker,
 }
+
+enum Directory {
+    System(File),
+    Simulated(Arc<dyn Disk>),
+}
+/// Device and inode.
+type Identity = (u64, u64);
 
 impl Place {
     /// Creates the directory if needed and takes ownership, before anything in it is read.
-    pub(super) fn take(
-        path: &Path,
-        allow_volatile: bool,
-        clock: &Clock,
-    ) -> Result<Self, StoreError> {
+    pub(super) fn take(config: &Config, clock: &Clock) -> Result<Self, StoreError> {
+        if let Some(disk) = &config.disk {
+            return Self::simulated(&config.path, disk);
+        }
+        let path = config.path.as_path();
         let cannot = |error: std::io::Error| cannot_open(path, &error);
         let whole = std::path::absolute(path).map_err(cannot)?;
         let created = whole.ancestors().take_while(|path| !path.exists()).count();
@@ -36,7 +54,7 @@ impl Place {
         sync_parents(&path, created).map_err(cannot)?;
         let volatile = volatile(&directory).map_err(cannot)?;
         if let Some(kind) = volatile
-            && !allow_volatile
+            && !config.allow_volatile
         {
             return Err(StoreError::Volatile {
                 path: text(&path),
@@ -45,27 +63,183 @@ impl Place {
         }
         let owner = own(&path, clock)?;
         Ok(Self {
+            marker: Marker::of(&path),
             path,
-            directory,
-            _owner: owner,
+            directory: Directory::System(directory),
+            _owner: Box::new(owner),
             durable: volatile.is_none(),
+            opened: OnceLock::new(),
         })
+    }
+
+    /// Remembers which files they are, once they are open.
+    pub(super) fn note_files(&self) -> std::io::Result<()> {
+        if let Directory::Simulated(_) = self.directory {
+            return Ok(());
+        }
+        let mut opened = Vec::new();
+        for name in ["hookgate.db", "hookgate.db-wal"] {
+            let path = self.path.join(name);
+            let identity = identity(&path)?;
+            opened.push((path, identity));
+        }
+        self.opened.get_or_init(|| opened);
+        Ok(())
+    }
+
+    /// Whether a file that is written is no longer what its name stands for.
+    pub(super) fn displaced(&self) -> bool {
+        let mut opened = self.opened.get().into_iter().flatten();
+        opened.any(|(path, then)| match identity(path) {
+            Ok(now) => now != *then,
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        })
+    }
+
+    fn simulated(path: &Path, disk: &Arc<dyn Disk>) -> Result<Self, StoreError> {
+        let owner = disk.own().map_err(|error| cannot_open(path, &error))?;
+        let owner = owner.ok_or_else(|| StoreError::Owned {
+            path: text(path),
+            owner: "another store".into(),
+        })?;
+        Ok(Self {
+            marker: Marker::nowhere(),
+            path: path.to_path_buf(),
+            directory: Directory::Simulated(Arc::clone(disk)),
+            _owner: owner,
+            durable: true,
+            opened: OnceLock::new(),
+        })
+    }
+
+    /// Opens or creates a small file in it.
+    pub(super) fn open(&self, name: &str) -> std::io::Result<Box<dyn DiskFile>> {
+        self.file(name, true)
+    }
+
+    fn file(&self, name: &str, create: bool) -> std::io::Result<Box<dyn DiskFile>> {
+        match &self.directory {
+            Directory::System(_) => {
+                let mut options = OpenOptions::new();
+                options
+                    .read(true)
+                    .write(true)
+                    .create(create)
+                    .truncate(false);
+                Ok(Box::new(options.open(self.path.join(name))?))
+            }
+            Directory::Simulated(disk) => disk.open(name, create),
+        }
+    }
+
+    /// Makes durable what reads of a file show, if there is one: writes it once more as it is, and
+    /// syncs it. After a failed sync it may be in the page cache only and count as clean there;
+    /// another sync alone would then do nothing and say that all is well.
+    pub(super) fn renew(&self, name: &str) -> std::io::Result<()> {
+        let mut file = match self.file(name, false) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            file => file?,
+        };
+        let (mut at, size) = (0, file.size()?);
+        let mut part = vec![0; PART.min(usize::try_from(size).unwrap_or(PART))];
+        while at < size {
+            part.truncate(usize::try_from(size - at).unwrap_or(PART));
+            file.read_exact_at(&mut part, at)?;
+            file.write_all_at(&part, at)?;
+            at += wide(part.len());
+        }
+        file.sync()
     }
 
     /// Makes the names of new files durable.
     pub(super) fn sync(&self) -> std::io::Result<()> {
-        self.directory.sync_all()
+        if planted(Bug::NoDirectorySync) {
+            return Ok(());
+        }
+        match &self.directory {
+            Directory::System(directory) => directory.sync_all(),
+            Directory::Simulated(disk) => disk.sync_directory(),
+        }
     }
 
     /// Bytes free on its disk; `None` if the system does not say.
     pub(super) fn free_bytes(&self) -> Option<u64> {
-        let facts = fstatvfs(&self.directory).ok()?;
+        let directory = match &self.directory {
+            Directory::System(directory) => directory,
+            Directory::Simulated(disk) => return Some(disk.free_bytes()),
+        };
+        let facts = fstatvfs(directory).ok()?;
         Some(facts.f_bavail.saturating_mul(facts.f_frsize))
     }
 
-    pub(super) fn database(&self) -> PathBuf {
-        self.path.join("hookgate.db")
+    /// Whether there was a database and is none now. A journal without one would be deleted by SQLite.
+    pub(super) fn database_is_gone(&self) -> std::io::Result<bool> {
+        if let Directory::Simulated(_) = self.directory {
+            return Ok(false);
+        }
+        let database = self.database().path;
+        let size = |path: &Path| std::fs::metadata(path).map_or(0, |facts| facts.len());
+        if size(&database) > 0 || !self.path.join("high-water").exists() {
+            return Ok(false);
+        }
+        tracing::error!(path = %database.display(), "the store's database is gone; an empty one takes its place");
+        let journal = self.path.join("hookgate.db-wal");
+        if size(&journal) > 0 {
+            let kept = self.path.join("hookgate.db-wal.damaged");
+            std::fs::rename(journal, &kept)?;
+            tracing::error!(path = %kept.display(), "its journal was kept");
+        }
+        Ok(true)
     }
+
+    pub(super) fn database(&self) -> Database {
+        Database {
+            path: self.path.join("hookgate.db"),
+            disk: self.disk(),
+        }
+    }
+
+    /// The disk, if it is a simulated one.
+    pub(super) fn disk(&self) -> Option<Arc<dyn Disk>> {
+        match &self.directory {
+            Directory::System(_) => None,
+            Directory::Simulated(disk) => Some(Arc::clone(disk)),
+        }
+    }
+}
+
+/// Where the database is.
+pub(super) struct Database {
+    pub(super) path: PathBuf,
+    /// Set if the disk is a simulated one.
+    pub(super) disk: Option<Arc<dyn Disk>>,
+}
+
+impl Database {
+    pub(super) fn connect(&self, more: OpenFlags) -> Result<Connection, rusqlite::Error> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX | more;
+        match &self.disk {
+            None => Connection::open_with_flags(&self.path, flags),
+            Some(disk) => Connection::open_with_flags_and_vfs(&self.path, flags, disk.vfs()),
+        }
+    }
+
+    /// 32 bytes from the operating system's generator, by way of the ids' random parts.
+    pub(super) fn new_key(&self) -> [u8; 32] {
+        if let Some(disk) = &self.disk {
+            return disk.key();
+        }
+        let mut hasher = blake3::Hasher::new();
+        for _ in 0..8 {
+            hasher.update(uuid::Uuid::now_v7().as_bytes());
+        }
+        *hasher.finalize().as_bytes()
+    }
+}
+
+fn identity(path: &Path) -> std::io::Result<Identity> {
+    let facts = std::fs::metadata(path)?;
+    Ok((facts.dev(), facts.ino()))
 }
 
 /// Makes the names of new directories durable: without this a power cut can take them with all
@@ -149,23 +323,76 @@ fn volatile(directory: &File) -> std::io::Result<Option<&'static str>> {
     ];
     let facts = fstatfs(directory)?;
     let kind = facts.f_type & 0xffff_ffff;
+    if kind == 0x794c_7630 && ignores_syncs(directory)? {
+        return Ok(Some("overlayfs mounted with `volatile`"));
+    }
     let found = REFUSED.iter().find(|(number, _)| *number == kind);
     Ok(found.map(|(_, name)| *name))
+}
+
+/// Whether an overlay was mounted so that it leaves out every sync. Only the list of mounts says so.
+fn ignores_syncs(directory: &File) -> std::io::Result<bool> {
+    let device = fstat(directory)?.st_dev;
+    let device = format!("{}:{}", major(device), minor(device));
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    Ok(mounts
+        .lines()
+        .any(|mount| is_volatile_mount(mount, &device)))
+}
+
+/// One line: number, parent, device, ..., "-", type, source, options of the file system.
+fn is_volatile_mount(mount: &str, device: &str) -> bool {
+    let options = mount
+        .split_once(" - ")
+        .and_then(|(_, end)| end.split(' ').nth(2));
+    mount.split(' ').nth(2) == Some(device)
+        && options.is_some_and(|options| {
+            let mut options = options.split(',');
+            // The kernel has two spellings, by its age.
+            options.any(|option| option == "volatile" || option == "fsync=volatile")
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::tests::config;
+
+    fn take(path: &Path) -> Result<Place, StoreError> {
+        Place::take(&config(path), &Clock::real())
+    }
 
     #[test]
     fn a_second_owner_is_refused_and_told_who_has_it() {
         let dir = tempfile::tempdir().unwrap();
-        let first = Place::take(dir.path(), true, &Clock::real()).unwrap();
-        let second = Place::take(dir.path(), true, &Clock::real()).err().unwrap();
+        let first = take(dir.path()).unwrap();
+        let second = take(dir.path()).err().unwrap();
         let pid = format!("pid {}", std::process::id());
         assert!(second.to_string().contains(&pid), "{second}");
         drop(first);
-        Place::take(dir.path(), true, &Clock::real()).unwrap();
+        take(dir.path()).unwrap();
+    }
+
+    /// The store went on to acknowledge events into files that no restart would find.
+    #[test]
+    fn a_file_that_was_deleted_moved_or_replaced_is_noticed() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = take(dir.path()).unwrap();
+        let journal = place.path.join("hookgate.db-wal");
+        for file in [&place.database().path, &journal] {
+            std::fs::write(file, "here").unwrap();
+        }
+        place.note_files().unwrap();
+        assert!(!place.displaced());
+        let elsewhere = dir.path().join("elsewhere");
+        std::fs::rename(&journal, &elsewhere).unwrap();
+        assert!(place.displaced());
+        std::fs::copy(&elsewhere, &journal).unwrap();
+        assert!(place.displaced());
+        std::fs::rename(&elsewhere, &journal).unwrap();
+        assert!(!place.displaced());
+        std::fs::remove_file(place.database().path).unwrap();
+        assert!(place.displaced());
     }
 
     /// Only the last directory's name was made durable; a power cut could take those above it.
@@ -173,8 +400,65 @@ mod tests {
     fn directories_above_it_are_made_too() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("a/b/c");
-        let place = Place::take(&path, true, &Clock::real()).unwrap();
+        let place = take(&path).unwrap();
         assert_eq!(place.path, path.canonicalize().unwrap());
+    }
+
+    /// Containers can have such a root: it says that it synced and did not.
+    #[test]
+    fn an_overlay_that_leaves_out_syncs_is_refused_unless_allowed() {
+        let dir = tempfile::tempdir().unwrap();
+        let [lower, upper, work, merged] = ["lower", "upper", "work", "merged"].map(|name| {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            dir.path().join(name).display().to_string()
+        });
+        for volatile in ["", ",volatile"] {
+            let options = format!("lowerdir={lower},upperdir={upper},workdir={work}{volatile}");
+            let mount = std::process::Command::new("mount")
+                .args(["-t", "overlay", "overlay", "-o", &options, &merged])
+                .output();
+            if !mount.is_ok_and(|mounted| mounted.status.success()) {
+                println!("skipped: an overlay cannot be mounted here");
+                return;
+            }
+            let path = Path::new(&merged).join("store");
+            let mut strict = config(&path);
+            strict.allow_volatile = false;
+            let taken = Place::take(&strict, &Clock::real()).map(drop);
+            let durable = take(&path).map(|place| place.durable);
+            let unmount = std::process::Command::new("umount")
+                .args(["-l", &merged])
+                .status();
+            assert!(unmount.unwrap().success());
+            if volatile.is_empty() {
+                assert!(taken.is_ok());
+            } else {
+                assert!(matches!(taken, Err(StoreError::Volatile { .. })));
+                assert!(!durable.unwrap());
+            }
+        }
+    }
+
+    #[test]
+    fn a_mount_is_told_by_its_device_and_its_own_options() {
+        let line =
+            "48 31 0:44 / /data rw,relatime shared:1 - overlay overlay rw,upperdir=/u,volatile";
+        assert!(is_volatile_mount(line, "0:44"));
+        assert!(is_volatile_mount(
+            &line.replace(",vol", ",fsync=vol"),
+            "0:44"
+        ));
+        assert!(!is_volatile_mount(line, "0:45"));
+        assert!(!is_volatile_mount(
+            &line.replace(",volatile", ",index=off"),
+            "0:44"
+        ));
+        assert!(!is_volatile_mount(
+            &line
+                .replace("relatime", "volatile")
+                .replace(",volatile", ""),
+            "0:44"
+        ));
     }
 
     #[test]
@@ -182,12 +466,10 @@ mod tests {
         let Ok(dir) = tempfile::tempdir_in("/dev/shm") else {
             return; // no tmpfs here
         };
-        let refused = Place::take(dir.path(), false, &Clock::real());
+        let mut strict = config(dir.path());
+        strict.allow_volatile = false;
+        let refused = Place::take(&strict, &Clock::real());
         assert!(matches!(refused, Err(StoreError::Volatile { .. })));
-        assert!(
-            !Place::take(dir.path(), true, &Clock::real())
-                .unwrap()
-                .durable
-        );
+        assert!(!take(dir.path()).unwrap().durable);
     }
 }

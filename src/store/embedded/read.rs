@@ -4,7 +4,6 @@
 //! is one statement, and a list looks at a bounded number of events per call.
 
 use std::fmt::Write as _;
-use std::path::Path;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -12,6 +11,8 @@ use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
 
+use super::marker::Marker;
+use super::place::Database;
 use super::record::{COLUMNS, Condition, HEAD_COLUMNS, Stored, Sums, WIDTH};
 use super::schema::{self, DEAD, DELIVERED};
 use crate::clock::UnixMillis;
@@ -38,16 +39,22 @@ pub(super) struct Connections {
     free: Mutex<Vec<Connection>>,
     returned: Condvar,
     sums: Sums,
+    marker: Marker,
 }
 
 impl Connections {
-    pub(super) fn open(path: &Path, sums: Sums) -> Result<Self, rusqlite::Error> {
-        let open = (0..CONNECTIONS).map(|_| schema::open_beside(path, true));
+    pub(super) fn open(
+        database: &Database,
+        sums: Sums,
+        marker: Marker,
+    ) -> Result<Self, rusqlite::Error> {
+        let open = (0..CONNECTIONS).map(|_| schema::open_beside(database, true));
         let free = Mutex::new(open.collect::<Result<_, _>>()?);
         Ok(Self {
             free,
             returned: Condvar::new(),
             sums,
+            marker,
         })
     }
 
@@ -72,7 +79,12 @@ impl Connections {
             .unwrap_or_else(PoisonError::into_inner)
             .push(db);
         self.returned.notify_one();
-        result.map_err(|error| StoreError::Unavailable(error.to_string().into()))
+        result.map_err(|error| {
+            if schema::is_damage(&error) {
+                self.marker.set(&error.to_string());
+            }
+            StoreError::Unavailable(error.to_string().into())
+        })
     }
 
     fn summary(

@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use crate::clock::UnixMillis;
 use crate::event::{Event, EventId, HeaderList, SourceName};
+use crate::planted::{Bug, planted};
 use crate::store::keys::InstallationKey;
 
 /// The columns that [`Stored::read`] expects first, in order.
@@ -52,10 +53,30 @@ impl Sums {
     }
 
     fn whole(head: u64, event: &Event) -> u64 {
+        if planted(Bug::RecordChecksumSkipsHeaders) {
+            return xxh3_64_with_seed(&event.body, head);
+        }
         xxh3_64_with_seed(
             &event.body,
             xxh3_64_with_seed(event.headers.as_bytes(), head),
         )
+    }
+
+    /// Checksum of where an event stands; without it a flipped bit could call it delivered.
+    pub(super) fn standing(
+        self,
+        seq: u64,
+        state: i64,
+        next_at: Option<i64>,
+        done_at: Option<i64>,
+    ) -> i64 {
+        let numbers = [seq.cast_signed(), state]
+            .into_iter()
+            .chain([next_at, done_at].map(|at| at.unwrap_or(i64::MIN)));
+        let sum = numbers.fold(self.0, |sum, number| {
+            xxh3_64_with_seed(&number.to_le_bytes(), sum)
+        });
+        sum.cast_signed()
     }
 
     /// What `sum` is once headers and body are erased.
@@ -119,13 +140,13 @@ impl Stored {
         let headers = row.get_ref(11)?.as_blob_or_null().ok().flatten();
         let body = row.get_ref(12)?.as_blob_or_null().ok().flatten();
         let seq = row.get::<_, i64>(0)?.cast_unsigned();
-        let accepted_at = UnixMillis(row.get(2)?);
+        let accepted_at = UnixMillis(row.get(2).unwrap_or_default());
         // A field that is not even of its type cannot pass the checksum either.
         let method: String = row.get(7).unwrap_or_default();
         let event = Event {
             id: EventId::from_bytes(row.get(1).unwrap_or_default()),
             source,
-            received_at: UnixMillis(row.get(3)?),
+            received_at: UnixMillis(row.get(3).unwrap_or_default()),
             provider_event_id: row.get(4).unwrap_or_default(),
             event_type: row.get(5).unwrap_or_default(),
             verified: row.get(6).unwrap_or_default(),
@@ -135,19 +156,15 @@ impl Stored {
             body: Bytes::copy_from_slice(body.unwrap_or_default()),
         };
         let head = sums.head(seq, accepted_at, &event);
-        let (head_sum, sum): (i64, i64) = (row.get(9)?, row.get(10)?);
-        let condition = if head_sum != head.cast_signed() {
-            Condition::Damaged
-        } else if headers.is_some() && body.is_some() {
-            if sum == Sums::whole(head, &event).cast_signed() {
-                Condition::Whole
-            } else {
-                Condition::Damaged
-            }
-        } else if headers.is_none() && body.is_none() && sum == Sums::erased(head_sum) {
-            Condition::Erased
-        } else {
-            Condition::Damaged
+        let head_sum: i64 = row.get(9).unwrap_or_default();
+        let sum: i64 = row.get(10).unwrap_or_default();
+        let whole = Sums::whole(head, &event).cast_signed();
+        let condition = match (headers, body) {
+            _ if planted(Bug::SkipChecksumOnRead) => Condition::Whole,
+            _ if head_sum != head.cast_signed() => Condition::Damaged,
+            (Some(_), Some(_)) if sum == whole => Condition::Whole,
+            (None, None) if sum == Sums::erased(head_sum) => Condition::Erased,
+            _ => Condition::Damaged,
         };
         Ok(Self {
             seq,
@@ -170,7 +187,7 @@ impl Stored {
         sums: Sums,
     ) -> Result<Self, rusqlite::Error> {
         let mut stored = Self::read(row, source, sums)?;
-        let head: i64 = row.get(9)?;
+        let head: i64 = row.get(9).unwrap_or_default();
         let intact = head
             == sums
                 .head(stored.seq, stored.accepted_at, &stored.event)

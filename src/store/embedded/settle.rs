@@ -39,6 +39,11 @@ impl<'a> News<'a> {
             attempt,
         }
     }
+
+    fn sum(&self, tx: &Tx<'_>, seq: u64) -> i64 {
+        tx.sums
+            .standing(seq, self.state, self.next_at, self.done_at)
+    }
 }
 
 impl Tx<'_> {
@@ -97,8 +102,8 @@ impl Tx<'_> {
         self.db
             .prepare_cached(
                 "INSERT INTO delivery(seq, source, state, attempts, tries, next_at, replay, done_at,
-                   reason, at, took, outcome, status, answer, error)
-                 VALUES(?1, ?2, ?3, ?4, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+                   reason, at, took, outcome, status, answer, error, sum)
+                 VALUES(?1, ?2, ?3, ?4, ?4, ?5, 0, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
             )?
             .execute(params![
                 seq.cast_signed(),
@@ -114,6 +119,7 @@ impl Tx<'_> {
                 attempt.and_then(|attempt| attempt.status),
                 answer,
                 attempt.and_then(|attempt| attempt.error.as_deref()),
+                news.sum(self, seq),
             ])?;
         Ok(())
     }
@@ -121,7 +127,7 @@ impl Tx<'_> {
     fn update(&self, seq: u64, news: &News<'_>) -> Result<(), rusqlite::Error> {
         self.db
             .prepare_cached(
-                "UPDATE delivery SET state = ?2, next_at = ?3, done_at = ?4, reason = ?5 WHERE seq = ?1",
+                "UPDATE delivery SET state = ?2, next_at = ?3, done_at = ?4, reason = ?5, sum = ?6 WHERE seq = ?1",
             )?
             .execute(params![
                 seq.cast_signed(),
@@ -129,6 +135,7 @@ impl Tx<'_> {
                 news.next_at,
                 news.done_at,
                 news.reason.map(DeadReason::as_str),
+                news.sum(self, seq),
             ])?;
         let Some(attempt) = news.attempt else {
             return Ok(());

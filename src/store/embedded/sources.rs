@@ -5,7 +5,7 @@
 //! that wait; those from `rest_from` on are found by a scan once there is room. Retries are found through the
 //! `delivery_due` index behind a cursor; what the cursor passed is claimed or in `buffered`.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 
 use rusqlite::{Connection, OptionalExtension as _};
 
@@ -17,6 +17,9 @@ use crate::store::view::SourceCounts;
 
 /// Sequence numbers of waiting fresh events kept in memory per source, 8 bytes each.
 pub(super) const FRESH_MAX: usize = if super::SMALL { 50 } else { 100_000 };
+
+const NAMES: &str = "SELECT id, name FROM source NOT INDEXED";
+const NAMES_BY_INDEX: &str = "SELECT id, name FROM source INDEXED BY sqlite_autoindex_source_1";
 
 /// All sources that were ever seen.
 #[derive(Default)]
@@ -133,6 +136,11 @@ impl Source {
         self.rest_from.filter(|_| self.unclaimed() <= FRESH_MAX / 2)
     }
 
+    pub(super) fn tally(&self, state: i64) -> i64 {
+        let state = usize::try_from(state).unwrap_or(usize::MAX);
+        self.tally.get(state).copied().unwrap_or(0)
+    }
+
     /// Fresh events wait to be claimed.
     pub(super) fn waits(&self) -> bool {
         self.has_fresh() || self.rest_from.is_some()
@@ -199,15 +207,23 @@ impl Source {
     }
 }
 
+fn names(db: &Connection, sql: &str) -> Result<BTreeMap<i64, String>, rusqlite::Error> {
+    let mut select = db.prepare(sql)?;
+    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    rows.collect()
+}
+
 impl Sources {
     pub(super) fn load(db: &Connection) -> Result<Self, rusqlite::Error> {
         let mut sources = Self::default();
-        let mut names = db.prepare("SELECT id, name FROM source ORDER BY id")?;
-        let rows = names.query_map([], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, String>(1)?))
-        })?;
-        for row in rows {
-            let (id, name) = row?;
+        let [names, again] = [NAMES, NAMES_BY_INDEX].map(|sql| names(db, sql));
+        let names = names?;
+        // An event knows its source by name only through its checksum: a wrong name would make
+        // every event of the source unreadable.
+        if names != again? {
+            return Err(schema::corrupt("two records of the sources' names differ"));
+        }
+        for (id, name) in names {
             let mut source = Source::new(id, SourceName::from(name.as_str()));
             for (state, tally) in (0i64..).zip(&mut source.tally) {
                 *tally = schema::counter(db, id * 4 + state)?;

@@ -2,6 +2,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::mark::HighWater;
+use super::open::Around;
 use super::*;
 use crate::clock::UnixMillis;
 use crate::event::{Event, EventId, HeaderList};
@@ -10,17 +12,23 @@ use crate::store::keys::{DedupKey, Digest};
 use crate::store::lease::{DeadReason, Settlement};
 
 fn engine(dir: &std::path::Path) -> Embedded {
-    let place = Place::take(dir, true, &Clock::real()).unwrap();
+    let config = crate::store::tests::config(dir);
+    let place = Place::take(&config, &Clock::real()).unwrap();
     let db = schema::open(&place.database()).unwrap();
     let key = schema::key(&db).unwrap();
-    let mark = HighWater::open(dir).unwrap();
+    let (file, _) = HighWater::open(&place).unwrap();
+    let around = Around {
+        checkpointer: Checkpointer::start(&place.database(), file).unwrap(),
+        place: Arc::new(place),
+        clock: Clock::manual(UnixMillis(0)),
+    };
     let day = std::time::Duration::from_hours(24);
     let keep = Keep {
         delivered: day,
         dead: day,
         ids: day,
     };
-    Embedded::load(db, &key, keep, place, mark).unwrap()
+    Embedded::load(db, &key, keep, around, 0).unwrap()
 }
 
 fn event(n: u8, size: usize) -> NewEvent {
@@ -102,7 +110,7 @@ fn a_database_that_another_program_has_locked_is_tried_again() {
     let mut engine = engine(dir.path());
     commit(&mut engine, &[event(1, 10)]).unwrap();
     engine.db.busy_timeout(std::time::Duration::ZERO).unwrap();
-    let other = Connection::open(engine.place.database()).unwrap();
+    let other = Connection::open(engine.place.database().path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     assert!(matches!(
         commit(&mut engine, &[event(2, 10)]),
@@ -163,6 +171,57 @@ fn pruning_that_fails_leaves_the_counts_as_they_were() {
     assert_eq!(pruned.touched[0].dead, 0);
 }
 
+fn hide(engine: &Embedded, seq: u64) {
+    // A row that cannot be read for a reason other than damage.
+    let view = format!(
+        "CREATE TEMP VIEW event AS SELECT seq, id, source,
+           CASE seq WHEN {seq} THEN abs(-9223372036854775807 - 1) ELSE accepted_at END AS accepted_at,
+           received_at, provider_id, type, verified, method, target, headers, body, head_sum, sum
+         FROM main.event"
+    );
+    engine.db.execute_batch(&view).unwrap();
+}
+
+/// What is claimed, and whether it can be read.
+fn claim(engine: &mut Embedded, now: UnixMillis) -> Result<Vec<(u64, bool)>, EngineError> {
+    let all = Claim {
+        events_max: 10,
+        bytes_max: 1000,
+        full: &[],
+    };
+    let claimed = engine.claim_due(now, &all)?;
+    let seqs = claimed.into_iter().map(|claimed| match claimed {
+        Claimed::Ready(ready) => (ready.seq, true),
+        Claimed::Damaged(mark) => (mark.seq, false),
+    });
+    Ok(seqs.collect())
+}
+
+/// An event that the disk does not give back was tried for ever, and its source waited behind it.
+#[test]
+fn an_event_that_the_disk_never_gives_back_is_set_aside_after_ten_tries() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut engine = engine(dir.path());
+    commit(&mut engine, &[event(1, 10), event(2, 10), event(3, 10)]).unwrap();
+    hide(&engine, 2);
+    assert_eq!(claim(&mut engine, UnixMillis(0)).unwrap(), [(1, true)]);
+    for second in 0..9 {
+        // However often it is asked within a second.
+        for _ in 0..3 {
+            let failed = claim(&mut engine, UnixMillis(second * 1000));
+            assert!(
+                matches!(failed, Err(EngineError::Unavailable(_))),
+                "{failed:?}"
+            );
+        }
+    }
+    assert_eq!(
+        claim(&mut engine, UnixMillis(9000)).unwrap(),
+        [(2, false), (3, true)]
+    );
+    assert_eq!(engine.stats().damaged, 1);
+}
+
 /// An error in the middle of a claim dropped what had been claimed before it: pending, but known
 /// as claimed, so nobody got it until a restart. And a read that failed in passing made its event
 /// a dead letter.
@@ -173,35 +232,14 @@ fn a_read_that_fails_in_passing_strands_no_event() {
     let mut other = event(1, 10);
     Arc::get_mut(&mut other.event).unwrap().source = "github".into();
     commit(&mut engine, &[other, event(2, 10), event(3, 10)]).unwrap();
-    // A row that cannot be read for a reason other than damage.
-    engine
-        .db
-        .execute_batch(
-            "CREATE TEMP VIEW event AS SELECT seq, id, source,
-               CASE seq WHEN 2 THEN abs(-9223372036854775807 - 1) ELSE accepted_at END AS accepted_at,
-               received_at, provider_id, type, verified, method, target, headers, body, head_sum, sum
-             FROM main.event",
-        )
-        .unwrap();
-    let claim = |engine: &mut Embedded| {
-        let all = Claim {
-            events_max: 10,
-            bytes_max: 1000,
-            full: &[],
-        };
-        let claimed = engine.claim_due(UnixMillis(0), &all)?;
-        let seqs = claimed.into_iter().map(|claimed| match claimed {
-            Claimed::Ready(ready) => ready.seq,
-            Claimed::Damaged(mark) => panic!("{} is not damaged", mark.seq),
-        });
-        Ok::<Vec<u64>, EngineError>(seqs.collect())
-    };
-    assert_eq!(claim(&mut engine).unwrap(), [1]);
-    let failed = claim(&mut engine);
+    hide(&engine, 2);
+    let now = UnixMillis(0);
+    assert_eq!(claim(&mut engine, now).unwrap(), [(1, true)]);
+    let failed = claim(&mut engine, now);
     assert!(
         matches!(failed, Err(EngineError::Unavailable(_))),
         "{failed:?}"
     );
     engine.db.execute_batch("DROP VIEW temp.event").unwrap();
-    assert_eq!(claim(&mut engine).unwrap(), [2, 3]);
+    assert_eq!(claim(&mut engine, now).unwrap(), [(2, true), (3, true)]);
 }

@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::support::*;
 use crate::clock::{Clock, UnixMillis};
@@ -64,8 +66,8 @@ impl Engine for Faulty {
             None => self.inner.room(policy),
         }
     }
-    fn maintain(&mut self, idle: bool) -> Result<bool, EngineError> {
-        self.inner.maintain(idle)
+    fn maintain(&mut self, now: UnixMillis) -> Result<bool, EngineError> {
+        self.inner.maintain(now)
     }
     fn counts(&mut self) -> Result<Vec<SourceCounts>, EngineError> {
         self.inner.counts()
@@ -196,6 +198,30 @@ async fn a_disk_that_hangs_is_not_writable() {
     });
     accepted.unwrap();
     while in_seconds(3).is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// `/livez` said yes for ever while a sync hung: nobody restarted the process, and senders got 503 until
+/// somebody looked.
+#[tokio::test]
+async fn a_disk_that_hangs_for_half_a_minute_is_not_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    let in_seconds = |seconds| {
+        let then = Instant::now() + Duration::from_secs(seconds);
+        store.shared().alive(then)
+    };
+    let (accepted, ()) = tokio::join!(store.accept(event("stripe", "a")), async {
+        let stuck = weather.stuck.lock().unwrap();
+        while in_seconds(31).is_ok() {
+            std::thread::yield_now();
+        }
+        in_seconds(25).unwrap();
+        drop(stuck);
+    });
+    accepted.unwrap();
+    while in_seconds(31).is_err() {
         tokio::task::yield_now().await;
     }
 }

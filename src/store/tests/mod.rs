@@ -2,10 +2,16 @@
 //! or fill one.
 
 mod damage;
+mod damages;
 mod dedup;
 mod delivery;
+mod disk;
 mod failure;
 mod measure;
 mod model;
 mod reading;
+mod salvage;
 mod support;
+mod time;
+
+pub(in crate::store) use support::config;

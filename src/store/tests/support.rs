@@ -20,7 +20,7 @@ pub(super) struct Fixture {
     pub(super) store: Store,
 }
 
-pub(super) fn config(path: &std::path::Path) -> Config {
+pub(in crate::store) fn config(path: &std::path::Path) -> Config {
     let day = Duration::from_secs(86_400);
     Config {
         dedup_windows: std::collections::HashMap::new(),
@@ -34,6 +34,7 @@ pub(super) fn config(path: &std::path::Path) -> Config {
         allow_volatile: true,
         low_space_bytes: 0,
         backlog_bytes_max: 8 << 20,
+        disk: None,
     }
 }
 
@@ -88,7 +89,7 @@ impl Fixture {
         let mut config = self.config.clone();
         config.path = dir.path().join("data");
         std::fs::create_dir(&config.path).unwrap();
-        for name in ["hookgate.db", "hookgate.db-wal"] {
+        for name in ["hookgate.db", "hookgate.db-wal", "high-water"] {
             std::fs::copy(self.config.path.join(name), config.path.join(name)).unwrap();
         }
         let clock = self.clock.clone();
@@ -127,14 +128,46 @@ impl Fixture {
     /// Nothing is ready to be leased once everything queued is written.
     pub(super) async fn nothing_due(&self) -> bool {
         self.store.flush().await.unwrap();
-        let lease = tokio::time::timeout(Duration::from_millis(30), self.store.lease());
-        lease.await.is_err()
+        next_due(&self.store).await.is_none()
     }
 
     pub(super) fn counts(&self, source: &str) -> (u64, u64, u64) {
         let counts = self.store.counts().of(&SourceName::from(source));
         (counts.pending, counts.delivered, counts.dead)
     }
+}
+
+/// How much a harness does.
+pub(super) fn number_from_environment(name: &str) -> Option<u64> {
+    #[expect(clippy::disallowed_methods, reason = "not the program's configuration")]
+    let text = std::env::var(name).ok()?;
+    Some(text.replace('_', "").parse().unwrap())
+}
+
+/// A failed store keeps its lock until the process ends; here its files go on in another place.
+pub(super) fn move_on(config: &mut Config, to: &std::path::Path) {
+    assert!(config.path.join("hookgate.db").exists());
+    for name in ["hookgate.db", "hookgate.db-wal", "high-water", "damaged"] {
+        let copied = std::fs::copy(config.path.join(name), to.join(name));
+        assert!(copied.is_ok() || !config.path.join(name).exists());
+    }
+    config.path = to.to_path_buf();
+}
+
+/// What is due now, one lease after the other; `None` when the writer has read back all there is, or
+/// failed. No timer decides: a flush is answered by one turn of the writer, which also scans,
+/// claims and prunes a slice.
+pub(super) async fn next_due(store: &Store) -> Option<Lease> {
+    // A turn scans 20 events in tests: enough for two thousand.
+    for _ in 0..100 {
+        tokio::select! {
+            biased;
+            lease = store.lease() => return Some(lease),
+            () = std::future::ready(()) => {}
+        }
+        store.flush().await.ok()?;
+    }
+    None
 }
 
 pub(super) fn event(source: &str, id: &str) -> Verified {

@@ -20,7 +20,6 @@ mod texts;
 pub(super) use sign::sign;
 pub(super) use sns::{TOPIC, subscribe_url};
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -40,6 +39,7 @@ use super::{Config, Fault};
 use crate::clock::UnixMillis;
 use crate::keys::{PublicKey, Wanted};
 use crate::providers::{Algorithm, CodeShape, Encoding, Piece, Place, Procedure as Name, Template};
+use crate::secret::Values;
 
 /// One way of signing.
 trait Procedure: Send + Sync {
@@ -109,10 +109,7 @@ enum Keys {
 }
 
 /// The procedure that a scheme names; `None` if it lacks a field that it needs.
-fn procedure(
-    shape: &CodeShape<'_>,
-    values: &BTreeMap<String, String>,
-) -> Option<Box<dyn Procedure>> {
+fn procedure(shape: &CodeShape<'_>, values: &Values) -> Option<Box<dyn Procedure>> {
     Some(match shape.procedure {
         Name::Sns => Box::new(sns::Sns),
         Name::PlivoV3 => Box::new(plivo::PlivoV3),
@@ -120,7 +117,7 @@ fn procedure(
         Name::SegmentBatch => Box::new(segment::SegmentBatch),
         Name::Keygen => Box::new(keygen::Keygen),
         Name::DetachedJws => {
-            let value = |name: &str| values.get(name).cloned();
+            let value = |name: &str| values.get(name).map(|value| value.to_string());
             let reader = Reader::new(shape.signature?, None, value);
             Box::new(detached::DetachedJws(reader))
         }
@@ -129,7 +126,7 @@ fn procedure(
 
 /// Whether the procedure needs to know the URL as the sender writes it.
 pub(super) fn signs_url(shape: &CodeShape<'_>) -> bool {
-    let procedure = procedure(shape, &BTreeMap::new());
+    let procedure = procedure(shape, &Values::new());
     let covers = procedure.and_then(|procedure| procedure.about().covers.parse().ok());
     covers.is_some_and(|template: Template| template.covers(&Piece::Url))
 }

@@ -1,11 +1,9 @@
 //! Signing as these providers do, for `hookgate send` and tests.
 
-use std::collections::BTreeMap;
-
 use super::procedure;
 use crate::clock::UnixMillis;
 use crate::providers::CodeShape;
-use crate::secret::Secret;
+use crate::secret::{Secret, Values};
 use crate::verify::sign::{Unsigned, sign_content};
 use crate::verify::signature::LONG_MAX_BYTES;
 
@@ -14,7 +12,7 @@ use crate::verify::signature::LONG_MAX_BYTES;
 pub(in crate::verify) fn sign(
     shape: &CodeShape<'_>,
     secret: &Secret,
-    values: &BTreeMap<String, String>,
+    values: &Values,
     request: &mut Unsigned,
     at: UnixMillis,
 ) -> Result<(), String> {

@@ -101,7 +101,7 @@ fn objection(message: &Message, view: &View<'_>) -> Result<Option<Rejection>, Re
         }
     }
     let pinned = view.values.get(TOPIC);
-    let other = pinned.is_some_and(|topic| topic != message.field("TopicArn"));
+    let other = pinned.is_some_and(|topic| **topic != *message.field("TopicArn"));
     Ok(other.then(|| Reason::Check.because("the message is of another topic than topic_arn")))
 }
 

@@ -15,7 +15,7 @@ mod token;
 pub use private::{TestKey, public_key, test_key};
 pub use request::Unsigned;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -35,7 +35,7 @@ use crate::providers::{
     Algorithm, Check, KeyForm, Part, Piece, Place, Provider, Scheme, Shape, SignatureRule,
     SignedShape, Template, TimeUnit,
 };
-use crate::secret::Secret;
+use crate::secret::{Secret, Values};
 use private::PrivateKey;
 use request::Spot;
 
@@ -50,7 +50,7 @@ pub fn sign(
     provider: &Provider,
     variant: Option<&str>,
     secret: &Secret,
-    values: &BTreeMap<String, String>,
+    values: &Values,
     request: &mut Unsigned,
     at: UnixMillis,
     id: &str,
@@ -75,7 +75,7 @@ pub fn sign(
 struct Signer<'a> {
     provider: &'a Provider,
     secret: &'a Secret,
-    values: &'a BTreeMap<String, String>,
+    values: &'a Values,
     at: UnixMillis,
     id: &'a str,
 }
@@ -248,7 +248,9 @@ impl Signer<'_> {
             Shape::Jwt(shape) => (shape.signature, self.jwt(shape, checks, request)?),
         };
         let place = rule.from.0.first().map(|from| &from.place);
-        let place = place.and_then(|place| place.named(|name| self.values.get(name).cloned()));
+        let place = place.and_then(|place| {
+            place.named(|name| self.values.get(name).map(|value| value.to_string()))
+        });
         let place = place.ok_or("the signature's place has no name that fits into a request")?;
         let spot = Spot {
             place: &place,
@@ -278,7 +280,7 @@ impl Signer<'_> {
         element: Option<&[Box<str>]>,
         request: &Unsigned,
     ) -> Result<String, String> {
-        let value = |name: &str| self.values.get(name).cloned();
+        let value = |name: &str| self.values.get(name).map(|value| value.to_string());
         let reader = Reader::new(shape.signature, shape.algorithm.signature_bytes(), value);
         let fields = self.fields(shape, request);
         let draft = reader.write(&[], &fields);

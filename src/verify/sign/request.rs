@@ -1,7 +1,5 @@
 //! A request that is being made: values go in where a scheme looks for them.
 
-use std::collections::BTreeMap;
-
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
@@ -10,6 +8,7 @@ use super::super::target::without_tokens;
 use super::super::view::{View, decodes_to};
 use super::json;
 use crate::providers::Place;
+use crate::secret::Values;
 
 /// A request before it is signed. It has no `Debug`, since it may hold a token afterwards.
 #[derive(Clone)]
@@ -130,7 +129,7 @@ impl Unsigned {
         if !self.has_header(CONTENT_TYPE.as_str()) {
             self.set_header(CONTENT_TYPE.as_str(), "application/x-www-form-urlencoded");
         }
-        if !self.view(&BTreeMap::new(), &[], |view: &View<'_>| view.is_form())? {
+        if !self.view(&Values::new(), &[], |view: &View<'_>| view.is_form())? {
             return Err(format!("the body must be a form, for its field {name}"));
         }
         let is_other = |pair: &&[u8]| !pair.is_empty() && !decodes_to(before_equals(pair), name);
@@ -147,7 +146,7 @@ impl Unsigned {
     /// The request as the verifier sees it; `item` is the element that is being looked at.
     pub(in crate::verify) fn view<T>(
         &self,
-        values: &BTreeMap<String, String>,
+        values: &Values,
         item: &[u8],
         look: impl FnOnce(&View<'_>) -> T,
     ) -> Result<T, String> {

@@ -84,7 +84,7 @@ fn the_functions_use_the_secret_as_the_scheme_decodes_it() {
             "{CONTENT}key = '{key}'\n[[challenge]]\nmethod = 'GET'\nwhen = 'query:c'\nbody = '{answer}'"
         ));
         let verifier = verifier(Config {
-            values: [("public_key".to_owned(), "a_public_key".to_owned())].into(),
+            values: [("public_key".to_owned(), "a_public_key".into())].into(),
             ..config(provider, &[secret])
         });
         let target = format!("/?c={value}");

@@ -7,8 +7,6 @@ mod events;
 mod explanations;
 mod forgeries;
 mod schemes;
-#[path = "../../../tests/senders/mod.rs"]
-mod senders;
 mod signing;
 mod sources;
 mod unsigned;
@@ -20,9 +18,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::senders::{PUBLIC_URL, Sender};
 use super::*;
 use crate::providers::{Catalogue, Kind, Sample};
-use senders::{PUBLIC_URL, Sender};
 
 /// Wall time of the tests: 2025-01-01T00:00:00Z.
 const NOW: UnixMillis = UnixMillis(1_735_689_600_000);
@@ -154,7 +152,7 @@ fn signed(provider: &Provider, secret: &str, url: &str, headers: &[(&str, &str)]
             .collect(),
         body: BODY.into(),
     };
-    let values = [("name".to_owned(), "value".to_owned())].into();
+    let values = [("name".to_owned(), "value".into())].into();
     let secret = Secret::new("secret", secret);
     sign(provider, None, &secret, &values, &mut request, NOW, "msg_1").unwrap();
     request

@@ -33,7 +33,7 @@ fn schemes_of_ones_own_sign_and_verify() {
         let provider = own_scheme(&overrides);
         let url = "https://hooks.example.com/in?x=1";
         let verifier = verifier(Config {
-            values: [("name".to_owned(), "value".to_owned())].into(),
+            values: [("name".to_owned(), "value".into())].into(),
             public_url: Some("https://hooks.example.com/".to_owned()),
             ..config(Arc::clone(&provider), &["user:s3cret"])
         });
@@ -168,4 +168,24 @@ fn a_check_without_a_text_asks_only_that_the_value_is_there() {
     let mut without = request(&[("x-kind", "any")]);
     without.headers.retain(|(name, _)| name != "x-kind");
     assert_eq!(reason(&verifier, without), Some(Reason::NoHeader));
+}
+
+/// A text of several characters between two values can overlap itself: `x-` and `b` around `--`
+/// made the same content as `x` and `-b`, so that whoever had a request of the first kind could
+/// send the second under its signature.
+#[test]
+fn the_border_between_two_signed_values_cannot_be_moved() {
+    let template = "{header:x-a}--{header:x-b}".parse().unwrap();
+    let content = |a: &str, b: &str| {
+        let received = received("/", &[("x-a", a), ("x-b", b)], "");
+        let values = BTreeMap::new();
+        let view = View::of(&received, &values, "");
+        let filled = content::fill(&template, &view, None, None);
+        filled.map(|content| key::joined(&content)).ok()
+    };
+    assert_eq!(content("x", "b").as_deref(), Some(&b"x--b"[..]));
+    assert_eq!(content("x-y", "b-").as_deref(), Some(&b"x-y--b-"[..]));
+    for (a, b) in [("x-", "b"), ("x", "-b"), ("x--y", "b")] {
+        assert_eq!(content(a, b), None, "{a} {b}");
+    }
 }

@@ -81,14 +81,14 @@ impl Case {
     }
 }
 
-fn values() -> BTreeMap<String, String> {
+fn values() -> Values {
     let values = [
         ("name", "value"),
         ("header", "X-Named"),
         ("parameter", "named"),
     ];
     values
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .map(|(name, value)| (name.to_owned(), value.into()))
         .into()
 }
 

@@ -46,7 +46,7 @@ fn faults_name_the_key_and_the_way_out() {
         (config(provider("stripe"), &[]), "secret: is missing"),
         (config(provider("stripe"), &[""]), "secrets[0]: is empty"),
         (
-            config(provider("svix"), &["whsec_AAAA", "whsec_!"]),
+            config(provider("svix"), &["whsec_AAAB", "whsec_!"]),
             "secrets[1]: must be base64",
         ),
         (
@@ -65,7 +65,7 @@ fn faults_name_the_key_and_the_way_out() {
         (
             Config {
                 variant: Some("v2".into()),
-                ..config(standard(), &["whsec_AAAA"])
+                ..config(standard(), &["whsec_AAAB"])
             },
             "variant: `v2` is not a variant; use one of v1, v1a",
         ),
@@ -215,7 +215,7 @@ fn observe_mode_lets_failures_through_where_they_match_nothing() {
 fn check_says_what_protects_a_source() {
     let protection = |id, secrets: &[&str]| verifier(config(provider(id), secrets)).protection();
     assert_eq!(
-        protection("svix", &["AAAA"]),
+        protection("svix", &["AAAB"]),
         "hmac-sha256 over timestamp and body"
     );
     assert_eq!(

@@ -203,6 +203,30 @@ fn a_list_of_signed_headers_is_signed_itself() {
 }
 
 #[test]
+fn a_timestamp_that_the_sender_did_not_sign_counts_for_nothing() {
+    let sender = Sender::new("contentful");
+    let verifier = sender.verifier();
+    let names = "content-type,x-contentful-signed-headers";
+    let mut request = sender.request(sender.sample(), NOW, ID);
+    for (name, value) in &mut request.headers {
+        if name.eq_ignore_ascii_case("x-contentful-signed-headers") {
+            names.clone_into(value);
+        }
+    }
+    sender.sign(&mut request, NOW, ID);
+    let unsigned = request.headers.iter().any(|(name, value)| {
+        name.eq_ignore_ascii_case("x-contentful-signed-headers") && value == names
+    });
+    assert!(unsigned, "{:?}", request.headers);
+    let rejection = verifier.verify(request.into(), NOW).err().unwrap();
+    assert_eq!(rejection.reason, Reason::Malformed);
+    assert!(
+        rejection.detail.contains("timestamp is not signed"),
+        "{rejection}"
+    );
+}
+
+#[test]
 fn a_nonce_does_not_take_the_end_of_a_form() {
     let sender = Sender::new("plivo");
     let verifier = sender.verifier();
@@ -229,7 +253,7 @@ fn a_nonce_does_not_take_the_end_of_a_form() {
 #[test]
 fn a_source_confirms_subscriptions_of_its_own_topic_only() {
     let sender = Sender::new("aws-sns");
-    let confirming = |values: BTreeMap<String, String>| Config {
+    let confirming = |values: Values| Config {
         values,
         confirm: true,
         ..sender.config()
@@ -240,10 +264,7 @@ fn a_source_confirms_subscriptions_of_its_own_topic_only() {
         faults[0].starts_with("values.topic_arn: is missing"),
         "{faults:?}"
     );
-    let topic = (
-        "topic_arn".to_owned(),
-        "arn:aws:sns:us-east-1:1:t".to_owned(),
-    );
+    let topic = ("topic_arn".to_owned(), "arn:aws:sns:us-east-1:1:t".into());
     verifier(confirming([topic].into()));
 }
 

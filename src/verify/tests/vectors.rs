@@ -48,7 +48,11 @@ fn outcome(vector: &Vector) -> Result<Verified, Rejection> {
     let (base, _) = vector.url.split_at(path.unwrap_or(vector.url.len()));
     let verifier = verifier(Config {
         variant: vector.scheme_variant.clone(),
-        values: vector.config.clone(),
+        values: vector
+            .config
+            .iter()
+            .map(|(name, value)| (name.clone(), value.as_str().into()))
+            .collect(),
         public_url: Some(base.to_owned()),
         ..config(provider(&vector.provider), &secrets)
     });

@@ -106,7 +106,10 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) async fn start(config: Config) -> Self {
         let gateway = Gateway::start(config, Clock::real(), Metrics::new()).await;
-        let gateway = gateway.unwrap_or_else(|error| panic!("{error}"));
+        Self::of(gateway.unwrap_or_else(|error| panic!("{error}")))
+    }
+
+    pub(crate) fn of(gateway: Gateway) -> Self {
         Self {
             address: gateway.listening()[0].clone(),
             admin: gateway.admin_listening()[0].clone(),

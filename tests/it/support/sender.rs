@@ -41,7 +41,7 @@ impl Sender {
             settings.push((key("variant"), variant.clone()));
         }
         for (name, value) in &self.values {
-            settings.push((key(&format!("values.{name}")), value.clone()));
+            settings.push((key(&format!("values.{name}")), value.to_string()));
         }
         settings
     }

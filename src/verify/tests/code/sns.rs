@@ -79,10 +79,7 @@ fn genuine_message(fields: &[(&str, String)]) -> Map<String, Value> {
 }
 
 fn verified(headers: &[(&str, &str)], body: impl Into<Bytes>) -> Result<Verified, Rejection> {
-    let values = [(
-        "topic_arn".to_owned(),
-        "arn:aws:sns:us-east-1:1:t".to_owned(),
-    )];
+    let values = [("topic_arn".to_owned(), "arn:aws:sns:us-east-1:1:t".into())];
     let verifier = verifier(Config {
         values: values.into(),
         ..config(scheme("sns"), &[&public_pem()])

@@ -111,7 +111,7 @@ fn of_code(scheme: &Scheme, code: Procedure) -> (Place, String, Spelling) {
 fn of_rule(sender: &Sender, scheme: &Scheme) -> (Place, String, Spelling) {
     let inner = scheme.inner.as_deref().unwrap_or(scheme);
     let rule = inner.signature.as_ref().unwrap();
-    let value = |name: &str| sender.values.get(name).cloned();
+    let value = |name: &str| sender.values.get(name).map(|value| value.to_string());
     let place = rule.from.0[0].place.named(value).unwrap();
     let place = if let Place::Headers(prefix) = &place {
         header_named(&format!("{prefix}1"))

@@ -4,7 +4,7 @@ use super::credential::Spelling;
 use super::*;
 
 #[test]
-fn no_bit_of_a_signature_can_be_flipped() {
+pub(super) fn no_bit_of_a_signature_can_be_flipped() {
     let mut tally = Tally::default();
     for prover in provers() {
         let Some(bytes) = prover.credential.bytes() else {
@@ -24,8 +24,60 @@ fn no_bit_of_a_signature_can_be_flipped() {
     tally.assert_none(50_000);
 }
 
+/// Signatures of this many other bytes are tried for each source.
+const OTHER_BYTES: usize = 1_100;
+
 #[test]
-fn no_letter_of_a_token_can_be_changed() {
+pub(super) fn no_byte_of_a_signature_can_be_replaced() {
+    let mut tally = Tally::default();
+    // Single bits have been flipped above.
+    let masks = (1..=u8::MAX).filter(|mask| mask.count_ones() > 1);
+    let masks: Vec<_> = masks.step_by(4).collect();
+    for prover in provers() {
+        let Some(bytes) = prover.credential.bytes() else {
+            continue;
+        };
+        let each = OTHER_BYTES.div_ceil(bytes.len()).min(masks.len());
+        for at in 0..bytes.len() {
+            // Others at each place, so that all come up.
+            for mask in masks.iter().cycle().skip(at).take(each) {
+                let mut other = bytes.clone();
+                other[at] ^= mask;
+                let spelled = prover.credential.spelled(&other);
+                let what = format_args!("byte {at} with {mask}");
+                tally.count(prover, prover.with_credential(&spelled), what);
+            }
+        }
+    }
+    tally.assert_none(180_000);
+}
+
+#[test]
+pub(super) fn no_signature_is_right_in_part() {
+    let mut tally = Tally::default();
+    for prover in provers() {
+        let Some(bytes) = prover.credential.bytes() else {
+            continue;
+        };
+        let length = bytes.len();
+        let reversed = bytes.iter().rev().copied().collect();
+        let mut others = vec![vec![0; length], vec![0xff; length], reversed];
+        for kept in (0..length).step_by(length.div_ceil(32)) {
+            let (front, back) = bytes.split_at(kept);
+            others.push([front, &vec![0; length - kept]].concat());
+            others.push([&vec![0; kept], back].concat());
+            others.push([back, front].concat());
+        }
+        for other in others.iter().filter(|other| **other != bytes) {
+            let spelled = prover.credential.spelled(other);
+            tally.count(prover, prover.with_credential(&spelled), hex::encode(other));
+        }
+    }
+    tally.assert_none(10_000);
+}
+
+#[test]
+pub(super) fn no_letter_of_a_token_can_be_changed() {
     let mut tally = Tally::default();
     for prover in provers() {
         let is_text = matches!(prover.credential.spelling, Spelling::Text | Spelling::Token);
@@ -40,7 +92,7 @@ fn no_letter_of_a_token_can_be_changed() {
 }
 
 #[test]
-fn no_signature_can_be_cut_or_grown() {
+pub(super) fn no_signature_can_be_cut_or_grown() {
     let mut tally = Tally::default();
     for prover in provers() {
         let text = &prover.credential.text;
@@ -62,7 +114,7 @@ fn no_signature_can_be_cut_or_grown() {
 }
 
 #[test]
-fn base64_is_strict() {
+pub(super) fn base64_is_strict() {
     let mut tally = Tally::default();
     for prover in provers() {
         let text = &prover.credential.text;
@@ -99,8 +151,37 @@ fn next_letter(letter: &str) -> char {
     alphabet.chars().nth(at + 1).unwrap()
 }
 
+/// What tells the event of a request from others; it has to be accepted.
+fn dedup_id(prover: &Prover, request: Unsigned) -> Vec<u8> {
+    let verified = prover.verifier.verify(request.into(), NOW);
+    let verified = verified.unwrap_or_else(|why| panic!("{}: {why}", prover.sender.source));
+    verified.dedup_id().to_vec()
+}
+
 #[test]
-fn hex_takes_both_cases_and_nothing_else() {
+fn another_spelling_of_a_signature_makes_no_new_event_of_a_repeat() {
+    let mut respelled = 0;
+    let hex = |prover: &&Prover| prover.credential.spelling == Spelling::Hex;
+    for prover in provers().iter().filter(hex) {
+        let known = dedup_id(prover, prover.request.clone());
+        // Some events are told from others by nothing, and are new each time.
+        if known != dedup_id(prover, prover.request.clone()) {
+            continue;
+        }
+        let upper = prover.with_credential(&prover.credential.text.to_uppercase());
+        let mut more = prover.request.clone();
+        more.headers
+            .push(("x-forwarded-id".to_owned(), "an ingress's".to_owned()));
+        for other in [upper, more] {
+            assert_eq!(known, dedup_id(prover, other), "{}", prover.sender.source);
+            respelled += 1;
+        }
+    }
+    assert!(respelled >= 100, "{respelled}");
+}
+
+#[test]
+pub(super) fn hex_takes_both_cases_and_nothing_else() {
     let mut tally = Tally::default();
     let hex = |prover: &&Prover| prover.credential.spelling == Spelling::Hex;
     for prover in provers().iter().filter(hex) {

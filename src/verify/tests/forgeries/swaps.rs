@@ -1,9 +1,10 @@
 //! Genuine requests where they do not belong, without their credential, or with two of them.
 
 use super::*;
+use crate::providers::KeyForm;
 
 #[test]
-fn no_sender_is_taken_for_another() {
+pub(super) fn no_sender_is_taken_for_another() {
     let mut tally = Tally::default();
     for prover in provers() {
         for other in provers() {
@@ -15,6 +16,52 @@ fn no_sender_is_taken_for_another() {
     }
     let count = provers().len();
     tally.assert_none(count * (count - 1));
+}
+
+/// Secrets that are nearly this one: cut, grown, in another case, or what stands for none.
+fn nearly(secret: &str) -> Vec<String> {
+    let cuts = (1..secret.len()).filter(|at| secret.is_char_boundary(*at));
+    let cuts = cuts.flat_map(|at| [secret[..at].to_owned(), secret[at..].to_owned()]);
+    let grown = [" ", "\n", "\0", "=", "0"].into_iter();
+    let grown = grown.flat_map(|more| [format!("{secret}{more}"), format!("{more}{secret}")]);
+    let others = [
+        secret.to_uppercase(),
+        secret.chars().rev().collect(),
+        secret.repeat(2),
+        "secret".to_owned(),
+        "null".to_owned(),
+        "undefined".to_owned(),
+    ];
+    cuts.chain(grown)
+        .chain(others)
+        .filter(|other| other != secret)
+        .collect()
+}
+
+#[test]
+pub(super) fn nearly_the_secret_is_another_one() {
+    let mut tally = Tally::default();
+    for prover in provers() {
+        let sender = &prover.sender;
+        // Another spelling of a key that is decoded may well be the same key.
+        let (scheme, text) = (sender.scheme(), &sender.signing);
+        let signs = matches!(scheme.kind, Kind::Mac | Kind::Hash | Kind::Jwt);
+        let as_it_is = scheme.key.unwrap_or_default() == KeyForm::Utf8;
+        if !signs || !as_it_is || *text != sender.verifying {
+            continue;
+        }
+        for other in nearly(text) {
+            // A null byte at the end of a key is padding to HMAC (RFC 2104), and so no other key.
+            if other.trim_end_matches('\0') == text {
+                continue;
+            }
+            let mut forger = sender.clone();
+            forger.signing.clone_from(&other);
+            let forged = forger.request(sender.sample(), NOW, ID);
+            tally.count(prover, forged, format_args!("{other:?}"));
+        }
+    }
+    tally.assert_none(5_000);
 }
 
 #[test]
@@ -103,7 +150,7 @@ fn doubled(prover: &Prover) -> Option<[Unsigned; 2]> {
 }
 
 #[test]
-fn two_different_credentials_of_one_name_are_refused() {
+pub(super) fn two_different_credentials_of_one_name_are_refused() {
     let mut tally = Tally::default();
     // DocuSign numbers its headers, one for each key: any of them may be the right one.
     let single = |prover: &&Prover| prover.sender.source != "docusign";

@@ -51,7 +51,7 @@ impl Prover {
 }
 
 #[test]
-fn no_digit_of_a_signed_timestamp_can_be_changed() {
+pub(super) fn no_digit_of_a_signed_timestamp_can_be_changed() {
     let (mut tally, mut signed) = (Tally::default(), 0);
     for prover in provers() {
         let Some(place) = prover.stamp_place() else {
@@ -154,7 +154,7 @@ impl Prover {
 }
 
 #[test]
-fn no_signed_header_can_be_changed_left_out_or_shifted_over_its_delimiter() {
+pub(super) fn no_signed_header_can_be_changed_left_out_or_shifted_over_its_delimiter() {
     let (mut tally, mut signed) = (Tally::default(), 0);
     for prover in provers() {
         for name in prover.signed_headers() {

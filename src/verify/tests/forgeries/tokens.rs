@@ -23,7 +23,7 @@ fn part(text: &str) -> String {
 }
 
 #[test]
-fn unsigned_tokens_are_refused() {
+pub(super) fn unsigned_tokens_are_refused() {
     let mut tally = Tally::default();
     for (prover, claims) in tokens() {
         let (signed, signature) = prover.credential.text.rsplit_once('.').unwrap();
@@ -46,7 +46,7 @@ fn unsigned_tokens_are_refused() {
 }
 
 #[test]
-fn a_public_key_is_never_taken_for_a_secret() {
+pub(super) fn a_public_key_is_never_taken_for_a_secret() {
     let (mut tally, mut public) = (Tally::default(), 0);
     for (prover, claims) in tokens() {
         let secret = prover.sender.verifying.as_bytes();
@@ -76,7 +76,7 @@ fn a_public_key_is_never_taken_for_a_secret() {
 }
 
 #[test]
-fn the_algorithm_of_a_genuine_token_cannot_be_renamed() {
+pub(super) fn the_algorithm_of_a_genuine_token_cannot_be_renamed() {
     let mut tally = Tally::default();
     for (prover, _) in tokens() {
         let (_, rest) = prover.credential.text.split_once('.').unwrap();
@@ -105,7 +105,7 @@ fn the_algorithm_of_a_genuine_token_cannot_be_renamed() {
 }
 
 #[test]
-fn claims_cannot_be_exchanged() {
+pub(super) fn claims_cannot_be_exchanged() {
     let mut tally = Tally::default();
     for (prover, claims) in tokens() {
         let mut parts = prover.credential.text.split('.');

@@ -1,8 +1,11 @@
 //! Addresses: where to listen and whom to connect to, over TCP or a Unix socket.
 
+#[doc(hidden)]
+pub mod simulated;
+
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
@@ -10,6 +13,8 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+
+use simulated::{Simulated, Wire};
 
 /// A TCP host and port, or the path of a Unix socket.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -23,6 +28,9 @@ pub enum Address {
     },
     /// Path of the socket file.
     Unix(PathBuf),
+    /// Not outside this process: the network of a simulation.
+    #[doc(hidden)]
+    Simulated(Simulated),
 }
 
 impl Address {
@@ -30,7 +38,7 @@ impl Address {
     #[must_use]
     pub fn is_local(&self) -> bool {
         match self {
-            Self::Unix(_) => true,
+            Self::Unix(_) | Self::Simulated(_) => true,
             Self::Tcp { host, .. } => {
                 &**host == "localhost"
                     || host
@@ -59,7 +67,7 @@ impl Address {
                 let host = one == other || any(one) || any(other) || by_name;
                 host && port == same && *port != 0
             }
-            (Self::Unix(_), Self::Tcp { .. }) | (Self::Tcp { .. }, Self::Unix(_)) => false,
+            _ => false,
         }
     }
 
@@ -67,7 +75,7 @@ impl Address {
     #[must_use]
     pub fn authority(&self) -> String {
         match self {
-            Self::Unix(_) => "localhost".to_owned(),
+            Self::Unix(_) | Self::Simulated(_) => "localhost".to_owned(),
             Self::Tcp { .. } => self.to_string(),
         }
     }
@@ -84,6 +92,7 @@ impl Address {
                 stream.set_nodelay(true)?;
                 Ok(Stream::Tcp(stream))
             }
+            Self::Simulated(network) => network.connect().await.map(Stream::Simulated),
         }
     }
 
@@ -100,6 +109,7 @@ impl Address {
                 remove_stale_socket(path).await?;
                 UnixListener::bind(path).map(|listener| Listener::Unix(listener, path.clone()))
             }
+            Self::Simulated(network) => Ok(Listener::Simulated(network.clone())),
         }
     }
 }
@@ -171,7 +181,28 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Simulated(_) => f.write_str("simulated"),
         }
+    }
+}
+
+/// Who counts as one where senders share something that is limited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Party(IpAddr);
+
+impl Party {
+    /// An IPv4 address, or an IPv6 /64, which whoever has one address of it usually has whole. Over
+    /// loopback and Unix sockets a proxy of this machine speaks for everybody, so nobody is counted.
+    #[must_use]
+    pub fn of(peer: Option<IpAddr>) -> Option<Self> {
+        let peer = peer.filter(|peer| !peer.is_loopback())?;
+        Some(Self(match peer {
+            IpAddr::V4(_) => peer,
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                IpAddr::V6(Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0))
+            }
+        }))
     }
 }
 
@@ -181,6 +212,9 @@ pub enum Listener {
     Tcp(TcpListener),
     /// A Unix socket and its path.
     Unix(UnixListener, PathBuf),
+    /// Of a simulation.
+    #[doc(hidden)]
+    Simulated(Simulated),
 }
 
 impl Listener {
@@ -200,6 +234,10 @@ impl Listener {
                 .accept()
                 .await
                 .map(|(stream, _)| (Stream::Unix(stream), None)),
+            Self::Simulated(network) => {
+                let (stream, peer) = network.accept().await?;
+                Ok((Stream::Simulated(stream), peer))
+            }
         }
     }
 
@@ -217,6 +255,7 @@ impl Listener {
                 })
             }
             Self::Unix(_, path) => Ok(Address::Unix(path.clone())),
+            Self::Simulated(network) => Ok(Address::Simulated(network.clone())),
         }
     }
 }
@@ -236,6 +275,9 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A Unix socket.
     Unix(UnixStream),
+    /// Of a simulation.
+    #[doc(hidden)]
+    Simulated(Box<dyn Wire>),
 }
 
 impl AsyncRead for Stream {
@@ -247,6 +289,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Simulated(wire) => Pin::new(wire).poll_read(cx, buf),
         }
     }
 }
@@ -260,6 +303,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write(cx, buf),
             Self::Unix(stream) => Pin::new(stream).poll_write(cx, buf),
+            Self::Simulated(wire) => Pin::new(wire).poll_write(cx, buf),
         }
     }
 
@@ -271,6 +315,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
             Self::Unix(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+            Self::Simulated(wire) => Pin::new(wire).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -282,6 +327,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_flush(cx),
             Self::Unix(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Simulated(wire) => Pin::new(wire).poll_flush(cx),
         }
     }
 
@@ -289,6 +335,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Simulated(wire) => Pin::new(wire).poll_shutdown(cx),
         }
     }
 }

@@ -2,17 +2,18 @@
 //!
 //! The newest are exact in memory, and in the file as one `dedup` row per commit. When there are
 //! [`RunSize::ids`] of them they become a run: sorted by key, cut into buckets, one row each, found
-//! through the key's first bits; the [`Filter`] says which runs to look into. A run is written in
-//! slices between commits and counts from the moment its `id_run` row is there; until then memory
-//! answers. Runs are dropped whole when their newest id is out of time, or when there are more than
-//! [`IDS_MAX`] ids. Memory: about 12 MiB, and 1.5 bytes per id.
+//! through the key's first bits; the [`Filter`] says which runs to look into. Here is the looking
+//! up; `runs` writes runs and drops them. Memory: about 12 MiB, and 1.5 bytes per id.
+
+mod runs;
 
 use std::collections::{HashMap, VecDeque};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::filter::{self, Filter};
-use super::signed;
+use super::schema;
 use crate::store::keys::{DedupKey, Digest};
 
 /// What is known of an id.
@@ -50,22 +51,23 @@ impl RunSize {
         max: IDS_MAX,
     };
 
+    /// Rows of a complete run.
+    pub(super) fn buckets(self) -> usize {
+        1 << self.bits
+    }
+
     fn bucket(self, key: DedupKey) -> i64 {
         let [first, second, ..] = key.0;
         i64::from(u16::from_be_bytes([first, second]) >> (16 - self.bits))
     }
 }
 
-/// Buckets written in one slice.
-const BUCKETS_PER_SLICE: i64 = 256;
-/// Rows deleted in one slice.
-const ROWS_PER_SLICE: i64 = 500;
 /// `id_bucket.k` is the run times this plus the bucket.
-const BUCKETS_MAX: i64 = 1 << 13;
+pub(super) const BUCKETS_MAX: i64 = 1 << 13;
 /// Bytes per id in a `dedup` row,
 pub(super) const PACKED: usize = 32;
 /// and in a bucket.
-const PACKED_OLD: usize = 40;
+pub(super) const PACKED_OLD: usize = 40;
 
 /// The index.
 pub(super) struct Ids {
@@ -104,8 +106,27 @@ pub(super) fn pack(into: &mut Vec<u8>, key: DedupKey, digest: Digest) {
     into.extend_from_slice(&digest.0);
 }
 
-fn unpack(seq: u64, ids: &[u8]) -> impl Iterator<Item = (DedupKey, Known)> {
-    (seq..)
+/// Puts the checksum behind what is saved under `key`: a bit that is lost here would forget an id in
+/// silence, or take one event for another.
+pub(super) fn seal(key: i64, mut bytes: Vec<u8>) -> Vec<u8> {
+    let sum = xxh3_64_with_seed(&bytes, key.cast_unsigned());
+    bytes.extend_from_slice(&sum.to_le_bytes());
+    bytes
+}
+
+/// What was sealed, if it is as it was.
+pub(super) fn unseal(key: i64, sealed: &[u8]) -> Result<&[u8], rusqlite::Error> {
+    let opened = sealed.split_last_chunk().filter(|(bytes, sum)| {
+        xxh3_64_with_seed(bytes, key.cast_unsigned()) == u64::from_le_bytes(**sum)
+    });
+    match opened {
+        Some((bytes, _)) => Ok(bytes),
+        None => Err(schema::corrupt("some ids do not match their checksum")),
+    }
+}
+
+fn unpack(seq: i64, ids: &[u8]) -> impl Iterator<Item = (DedupKey, Known)> {
+    (seq.cast_unsigned()..)
         .zip(ids.as_chunks::<PACKED>().0)
         .filter_map(|(seq, id)| {
             let (key, digest) = id.split_at(16);
@@ -146,8 +167,9 @@ impl Ids {
         let mut rows = db.prepare("SELECT seq, ids FROM dedup WHERE seq > ?1 ORDER BY seq")?;
         let mut rows = rows.query([ids.covered])?;
         while let Some(row) = rows.next()? {
-            let seq = row.get::<_, i64>(0)?.cast_unsigned();
-            ids.recent.extend(unpack(seq, row.get_ref(1)?.as_blob()?));
+            let seq = row.get(0)?;
+            let sealed = row.get_ref(1)?.as_blob()?;
+            ids.recent.extend(unpack(seq, unseal(seq, sealed)?));
         }
         Ok(ids)
     }
@@ -160,8 +182,11 @@ impl Ids {
             let run: i64 = row.get(0)?;
             self.covered = self.covered.max(row.get(1)?);
             let column = self.filter.add();
-            if !self.filter.load(column, row.get_ref(4)?.as_blob()?) {
-                self.refill(db, run, column)?;
+            // A damaged one can be made again.
+            let saved = row.get_ref(4)?.as_blob().unwrap_or_default();
+            match unseal(run, saved) {
+                Ok(bits) if self.filter.load(column, bits) => {}
+                Ok(_) | Err(_) => self.refill(db, run, column)?,
             }
             let ids = usize::try_from(row.get::<_, i64>(3)?).unwrap_or(0);
             self.runs.push_back(Run {
@@ -186,10 +211,11 @@ impl Ids {
 
     /// Makes a filter again from the ids.
     fn refill(&mut self, db: &Connection, run: i64, column: usize) -> Result<(), rusqlite::Error> {
-        let mut rows = db.prepare("SELECT ids FROM id_bucket WHERE k BETWEEN ?1 AND ?2")?;
+        let mut rows = db.prepare("SELECT k, ids FROM id_bucket WHERE k BETWEEN ?1 AND ?2")?;
         let mut rows = rows.query([run * BUCKETS_MAX, (run + 1) * BUCKETS_MAX - 1])?;
         while let Some(row) = rows.next()? {
-            for id in row.get_ref(0)?.as_blob()?.as_chunks::<PACKED_OLD>().0 {
+            let ids = unseal(row.get(0)?, row.get_ref(1)?.as_blob()?)?;
+            for id in ids.as_chunks::<PACKED_OLD>().0 {
                 let (key, _) = id.split_at(16);
                 self.filter
                     .set(column, DedupKey(key.try_into().unwrap_or_default()));
@@ -247,11 +273,13 @@ impl Ids {
         key: DedupKey,
     ) -> Result<Option<Known>, rusqlite::Error> {
         let mut select = db.prepare_cached("SELECT ids FROM id_bucket WHERE k = ?1")?;
-        let mut rows = select.query([run * BUCKETS_MAX + self.size.bucket(key)])?;
+        let bucket = run * BUCKETS_MAX + self.size.bucket(key);
+        let mut rows = select.query([bucket])?;
         let Some(row) = rows.next()? else {
             return Ok(None);
         };
-        let ids = row.get_ref(0)?.as_blob()?.as_chunks::<PACKED_OLD>().0;
+        let ids = unseal(bucket, row.get_ref(0)?.as_blob()?)?;
+        let ids = ids.as_chunks::<PACKED_OLD>().0;
         let Some(id) = ids.iter().find(|id| id.starts_with(&key.0)) else {
             return Ok(None);
         };
@@ -275,179 +303,9 @@ impl Ids {
         };
     }
 
-    /// Moves on, one slice, whatever is under way; `true` if there is more. Between commits only.
-    pub(super) fn maintain(&mut self, db: &Connection) -> Result<bool, rusqlite::Error> {
-        if self.recent.len() >= self.size.ids {
-            while self.sealing.is_some() {
-                self.seal_slice(db)?; // ids arrive faster than they were written
-            }
-            self.begin_run();
-        }
-        if self.len() > self.size.max && self.drop_oldest(db)? {
-            tracing::warn!(
-                max = self.size.max,
-                "more ids than are remembered; the oldest are forgotten before their time"
-            );
-        }
-        if self.sealing.is_some() {
-            self.seal_slice(db)?;
-        } else if self.uncovered {
-            self.delete_covered(db)?;
-        } else if let Some(run) = self.dropped.last().copied() {
-            self.delete_buckets(db, run)?;
-        }
-        Ok(self.sealing.is_some() || self.uncovered || !self.dropped.is_empty())
-    }
-
-    fn begin_run(&mut self) {
-        let fresh = HashMap::with_capacity(self.size.ids);
-        let mut sorted: Vec<_> = std::mem::replace(&mut self.recent, fresh)
-            .into_iter()
-            .collect();
-        sorted.sort_unstable_by_key(|(key, _)| *key);
-        let column = self.filter.add();
-        sorted
-            .iter()
-            .for_each(|(key, _)| self.filter.set(column, *key));
-        let last_seq = sorted
-            .iter()
-            .map(|(_, known)| known.seq)
-            .max()
-            .unwrap_or(0)
-            .cast_signed();
-        let run = Run {
-            run: self.next_run,
-            newest_at: i64::MAX,
-            ids: sorted.len(),
-            column,
-        };
-        self.next_run += 1;
-        self.sealing = Some(Sealing {
-            run,
-            last_seq,
-            sorted,
-            next_bucket: 0,
-        });
-    }
-
-    fn seal_slice(&mut self, db: &Connection) -> Result<(), rusqlite::Error> {
-        let Some(sealing) = &mut self.sealing else {
-            return Ok(());
-        };
-        let size = self.size;
-        let tx = db.unchecked_transaction()?;
-        let end = (sealing.next_bucket + BUCKETS_PER_SLICE).min(1 << size.bits);
-        let mut row = Vec::with_capacity(2048);
-        for bucket in sealing.next_bucket..end {
-            let from = sealing
-                .sorted
-                .partition_point(|(key, _)| size.bucket(*key) < bucket);
-            row.clear();
-            for (key, known) in sealing
-                .sorted
-                .iter()
-                .skip(from)
-                .take_while(|(key, _)| size.bucket(*key) == bucket)
-            {
-                pack(&mut row, *key, known.digest);
-                row.extend_from_slice(&known.seq.to_le_bytes());
-            }
-            tx.prepare_cached("INSERT OR REPLACE INTO id_bucket(k, ids) VALUES(?1, ?2)")?
-                .execute(params![sealing.run.run * BUCKETS_MAX + bucket, row])?;
-        }
-        let complete = end == 1 << size.bits;
-        if complete {
-            sealing.run.newest_at = tx.query_row(
-                "SELECT coalesce(max(at), 0) FROM (SELECT at FROM dedup WHERE seq <= ?1 ORDER BY seq DESC LIMIT 1)",
-                [sealing.last_seq],
-                |row| row.get(0),
-            )?;
-            tx.execute(
-                "INSERT INTO id_run(run, last_seq, newest_at, ids, filter) VALUES(?1, ?2, ?3, ?4, ?5)",
-                params![
-                    sealing.run.run,
-                    sealing.last_seq,
-                    sealing.run.newest_at,
-                    signed(sealing.run.ids),
-                    self.filter.save(sealing.run.column)
-                ],
-            )?;
-        }
-        tx.commit()?;
-        sealing.next_bucket = end;
-        if complete && let Some(sealed) = self.sealing.take() {
-            self.covered = sealed.last_seq;
-            self.uncovered = true;
-            self.runs.push_back(sealed.run);
-        }
-        Ok(())
-    }
-
-    fn delete_covered(&mut self, db: &Connection) -> Result<(), rusqlite::Error> {
-        let gone = db
-            .prepare_cached("DELETE FROM dedup WHERE seq IN (SELECT seq FROM dedup WHERE seq <= ?1 ORDER BY seq LIMIT ?2)")?
-            .execute([self.covered, ROWS_PER_SLICE])?;
-        self.uncovered = signed(gone) == ROWS_PER_SLICE;
-        Ok(())
-    }
-
-    fn delete_buckets(&mut self, db: &Connection, run: i64) -> Result<(), rusqlite::Error> {
-        let gone = db
-            .prepare_cached(
-                "DELETE FROM id_bucket WHERE k IN
-                   (SELECT k FROM id_bucket WHERE k BETWEEN ?1 AND ?2 ORDER BY k LIMIT ?3)",
-            )?
-            .execute([
-                run * BUCKETS_MAX,
-                (run + 1) * BUCKETS_MAX - 1,
-                ROWS_PER_SLICE,
-            ])?;
-        if signed(gone) < ROWS_PER_SLICE {
-            self.dropped.pop();
-        }
-        Ok(())
-    }
-
-    fn drop_oldest(&mut self, db: &Connection) -> Result<bool, rusqlite::Error> {
-        let Some(oldest) = self.runs.front() else {
-            return Ok(false);
-        };
-        db.execute("DELETE FROM id_run WHERE run = ?1", [oldest.run])?;
-        if let Some(gone) = self.runs.pop_front() {
-            self.filter.remove(gone.column);
-            self.dropped.push(gone.run);
-        }
-        Ok(true)
-    }
-
-    /// Forgets ids last seen before `before`; `true` if there may be more.
-    pub(super) fn prune(&mut self, db: &Connection, before: i64) -> Result<bool, rusqlite::Error> {
-        if self.runs.front().is_some_and(|run| run.newest_at < before) {
-            return self.drop_oldest(db);
-        }
-        if self.sealing.is_some() || self.uncovered {
-            return Ok(false); // first the rows of a run, then those of no run
-        }
-        let mut old =
-            db.prepare_cached("SELECT seq, ids FROM dedup WHERE at < ?1 ORDER BY seq LIMIT ?2")?;
-        let rows = old.query_map([before, ROWS_PER_SLICE], |row| {
-            Ok((row.get::<_, i64>(0)?, row.get::<_, Vec<u8>>(1)?))
-        })?;
-        let rows: Vec<_> = rows.collect::<Result<_, _>>()?;
-        let Some((last, _)) = rows.last() else {
-            return Ok(false);
-        };
-        db.prepare_cached("DELETE FROM dedup WHERE seq <= ?1 AND at < ?2")?
-            .execute([*last, before])?;
-        for (seq, ids) in &rows {
-            for (key, known) in unpack(seq.cast_unsigned(), ids) {
-                // It may have been seen again since.
-                if self.recent.get(&key) == Some(&known) {
-                    self.recent.remove(&key);
-                }
-            }
-        }
-        Ok(signed(rows.len()) == ROWS_PER_SLICE)
+    /// Recent ids up to here are not read: they are in runs.
+    pub(super) fn covered(&self) -> i64 {
+        self.covered
     }
 
     pub(super) fn len(&self) -> usize {
@@ -460,5 +318,4 @@ impl Ids {
 }
 
 #[cfg(test)]
-#[path = "ids_tests.rs"]
 mod tests;

@@ -1,3 +1,5 @@
+use rusqlite::params;
+
 use super::*;
 use crate::store::embedded::schema;
 
@@ -31,7 +33,7 @@ fn store(db: &Connection, ids: &mut Ids, range: std::ops::Range<u64>, per_commit
         let first = commit[0].cast_signed();
         db.prepare_cached("INSERT INTO dedup(seq, at, ids) VALUES(?1, ?1, ?2)")
             .unwrap()
-            .execute(params![first, packed])
+            .execute(params![first, seal(first, packed)])
             .unwrap();
         ids.maintain(db).unwrap();
     }
@@ -54,7 +56,7 @@ fn known(db: &Connection, ids: &Ids, n: u64) -> bool {
 
 fn database() -> Connection {
     let db = Connection::open_in_memory().unwrap();
-    schema::create(&db).unwrap();
+    schema::create(&db, &crate::store::keys::InstallationKey([7; 32])).unwrap();
     db.execute_batch("PRAGMA synchronous = OFF").unwrap();
     db
 }
@@ -163,7 +165,11 @@ fn ten_million_ids_in_little_memory() {
             .to_owned()
     };
     let dir = tempfile::tempdir().unwrap();
-    let db = schema::open(&dir.path().join("ids.db")).unwrap();
+    let database = super::super::place::Database {
+        path: dir.path().join("ids.db"),
+        disk: None,
+    };
+    let db = schema::open(&database).unwrap();
     db.execute_batch("PRAGMA synchronous = OFF; PRAGMA wal_autocheckpoint = 2000")
         .unwrap();
     let mut ids = Ids::load(&db, RunSize::FULL).unwrap();

@@ -1,0 +1,227 @@
+//! Starting, in two steps: the addresses, then the store behind them.
+//!
+//! A large store, or a damaged one, takes its time to open. Meanwhile senders are answered 503 with
+//! `Retry-After`, which providers understand, rather than not at all; `/livez` says yes, so that nobody
+//! kills the process over it, and `/readyz` no.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use super::{Gateway, StartError, store_metrics};
+use crate::admin::{self, Admin, Health};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::entropy::Entropy;
+use crate::forward::{self, Forwarder};
+use crate::ingress::{self, Gate};
+use crate::keys::{self, KeySource};
+use crate::metrics::Metrics;
+use crate::net::{Address, Listener};
+use crate::server::{self, Server};
+use crate::shutdown::Stage;
+use crate::store::{CapturedSecrets, Store, StoreError};
+
+/// Connections that the admin listener takes; apart from the senders', so that they cannot shut
+/// the operator out.
+const ADMIN_CONNECTIONS_MAX: usize = 64;
+/// So that one address cannot shut out probes and scrapers.
+const ADMIN_CONNECTIONS_PER_PEER_MAX: usize = 16;
+
+/// A gateway that listens, and whose store is not open yet.
+pub struct Opening {
+    config: Config,
+    clock: Clock,
+    metrics: Metrics,
+    intake: Stage,
+    forwarding: Stage,
+    admin: Stage,
+    gate: Arc<OnceLock<Arc<Gate>>>,
+    routes: Arc<OnceLock<axum::Router>>,
+    listening: Vec<Address>,
+    admin_listening: Vec<Address>,
+}
+
+impl Opening {
+    /// Opens the addresses: what is wrong with them shows before the store is touched.
+    ///
+    /// # Errors
+    /// When the TLS files or an address cannot be used.
+    pub async fn listen(
+        config: Config,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, StartError> {
+        let (intake, admin) = (Stage::default(), Stage::default());
+        let listeners = bind(&config.listen, "server.listen").await?;
+        let admin_listeners = bind(&config.admin.listen, "admin.listen").await?;
+        let server = Arc::new(Server::new(
+            &config.server,
+            intake.clone(),
+            Entropy::system(),
+            Some(server::Metrics::new(&metrics)),
+        )?);
+        let admin_config = server::Config {
+            connections_max: ADMIN_CONNECTIONS_MAX,
+            connections_per_peer_max: ADMIN_CONNECTIONS_PER_PEER_MAX,
+            trusted_proxies: Vec::new(),
+            tls: None,
+        };
+        let admin_server = Arc::new(Server::new(
+            &admin_config,
+            admin.clone(),
+            Entropy::system(),
+            None,
+        )?);
+        let opening = Self {
+            config,
+            clock,
+            metrics,
+            intake,
+            forwarding: Stage::default(),
+            admin,
+            gate: Arc::default(),
+            routes: Arc::default(),
+            listening: addresses(&listeners),
+            admin_listening: addresses(&admin_listeners),
+        };
+        for listener in admin_listeners {
+            let routes = Arc::clone(&opening.routes);
+            admin_server.serve(listener, admin::when_open(routes, opening.metrics.clone()));
+        }
+        for listener in listeners {
+            server.serve(listener, ingress::stack(Arc::clone(&opening.gate)));
+        }
+        Ok(opening)
+    }
+
+    /// Where senders reach it, with the ports that the system chose.
+    #[must_use]
+    pub fn listening(&self) -> &[Address] {
+        &self.listening
+    }
+
+    /// Where operators reach it.
+    #[must_use]
+    pub fn admin_listening(&self) -> &[Address] {
+        &self.admin_listening
+    }
+
+    /// Opens the store and starts all that needs it; on return, events are taken.
+    ///
+    /// # Errors
+    /// When the store cannot be used; nobody listens any more then.
+    pub async fn open(self) -> Result<Gateway, StartError> {
+        let (intake, admin) = (self.intake.clone(), self.admin.clone());
+        let opened = self.fill().await;
+        if opened.is_err() {
+            intake.stop(Duration::ZERO).await;
+            admin.stop(Duration::ZERO).await;
+        }
+        opened
+    }
+
+    async fn fill(self) -> Result<Gateway, StartError> {
+        let Self {
+            config,
+            clock,
+            metrics,
+            intake,
+            forwarding,
+            ..
+        } = self;
+        let captured = CapturedSecrets::beside(&config.store.path);
+        tracing::info!("opening the store");
+        let store = open_store(config.store, clock.clone()).await?;
+        let sources = config.ingress.sources.iter();
+        let names: Vec<_> = sources.map(|source| source.name.clone()).collect();
+        store_metrics::register(&metrics, &store, names.clone());
+        let credential_headers = credential_headers(&config.ingress.sources);
+        let key_metrics = keys::Metrics::new(&metrics);
+        let keys = KeySource::new(config.keys, clock.clone(), key_metrics, intake.clone());
+        let gate = Arc::new(Gate::start(
+            config.ingress,
+            store.clone(),
+            captured,
+            clock.clone(),
+            ingress::Metrics::new(&metrics),
+            keys,
+            &intake,
+        ));
+        restore_captured(&gate).await?;
+        Forwarder::start(
+            config.forward,
+            store.clone(),
+            clock.clone(),
+            Entropy::system(),
+            forward::Metrics::new(&metrics, names.into_iter()),
+            &forwarding,
+        );
+        let routes = admin::router(Admin {
+            store: store.clone(),
+            clock,
+            metrics,
+            health: Health {
+                intake: intake.clone(),
+            },
+            token: config.admin.token,
+            credential_headers,
+            gate: Arc::clone(&gate),
+        });
+        // From here on; both were empty, since nobody else fills them.
+        drop(self.routes.set(routes));
+        drop(self.gate.set(Arc::clone(&gate)));
+        Ok(Gateway {
+            gate,
+            store,
+            intake,
+            forwarding,
+            admin: self.admin,
+            grace: config.grace,
+            listening: self.listening,
+            admin_listening: self.admin_listening,
+        })
+    }
+}
+
+async fn bind(addresses: &[Address], key: &'static str) -> Result<Vec<Listener>, StartError> {
+    let mut listeners = Vec::with_capacity(addresses.len());
+    for address in addresses {
+        let bound = address.bind().await;
+        listeners.push(bound.map_err(|source| StartError::Listen {
+            key,
+            address: address.clone(),
+            source,
+        })?);
+    }
+    Ok(listeners)
+}
+
+fn addresses(listeners: &[Listener]) -> Vec<Address> {
+    listeners
+        .iter()
+        .filter_map(|listener| listener.address().ok())
+        .collect()
+}
+
+/// Headers that carry a source's credentials.
+fn credential_headers(sources: &[ingress::SourceConfig]) -> Vec<http::HeaderName> {
+    let headers = sources
+        .iter()
+        .flat_map(|source| source.verifier.credential_headers());
+    headers.cloned().collect()
+}
+
+/// Opening reads the disk, so it happens on a thread that may block.
+async fn open_store(config: crate::store::Config, clock: Clock) -> Result<Store, StoreError> {
+    let runtime = tokio::runtime::Handle::current();
+    let opened = tokio::task::spawn_blocking(move || Store::open(config, clock, &runtime)).await;
+    opened.unwrap_or_else(|panic| Err(StoreError::Fatal(panic.to_string().into())))
+}
+
+/// Reading files happens on a thread that may block.
+async fn restore_captured(gate: &Arc<Gate>) -> Result<(), StartError> {
+    let gate = Arc::clone(gate);
+    let restored = tokio::task::spawn_blocking(move || gate.restore_captured()).await;
+    restored.map_err(|panic| StoreError::Fatal(panic.to_string().into()))??;
+    Ok(())
+}
