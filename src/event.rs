@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::clock::UnixMillis;
 use crate::entropy::Entropy;
+use crate::planted::{Bug, planted};
 
 /// Name of a configured source, as in `[sources.NAME]`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,7 +180,8 @@ pub(crate) fn claims_to_be_ours(name: &str) -> bool {
     ) else {
         return false;
     };
-    start.eq_ignore_ascii_case(ours) && matches!(next, b'-' | b'_')
+    let hyphen = *next == b'-' || (*next == b'_' && !planted(Bug::PretendedHeadersUnderscore));
+    start.eq_ignore_ascii_case(ours) && hyphen
 }
 
 /// Headers in order, repeats kept, as the bytes of an HTTP/1.1 head: `name: value\r\n` per line.

@@ -12,6 +12,17 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) enum Bug {
     /// The answer leaves before the commit has been synced.
     AckBeforeSync,
+    /// A bare line feed ends a line, as hyper's parser has it.
+    AcceptBareLf,
+    /// A length beside chunks is passed over, as hyper does; a proxy that goes by the length then
+    /// sees other requests.
+    TeAndClBoth,
+    /// Trailers, which nothing signs, are taken for more of the body.
+    TrailersMerged,
+    /// `Hookgate_Event_Id` passes for a header of the sender's own.
+    PretendedHeadersUnderscore,
+    /// A request's head may take as long as a connection.
+    NoHeadDeadline,
     /// A new file's name is not made durable: who knows `open` and `fsync` but not directories.
     NoDirectorySync,
     /// A connection that ends keeps its slot: thirty-five leaked sockets a day, and after five weeks

@@ -45,7 +45,7 @@ pub(super) enum Taken {
 /// Answers senders. It can be closed, after which it refuses with 503.
 pub struct Gate {
     pub(super) sources: Sources,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     recorder: Recorder,
     rejections: Rejections,
     pub(super) keys: KeySource,

@@ -82,6 +82,7 @@ pub struct Metrics {
     malformed: IntCounter,
     not_found: IntCounter,
     method: IntCounter,
+    pub(super) panics: IntCounter,
 }
 
 impl Metrics {
@@ -97,6 +98,10 @@ impl Metrics {
             malformed: unrouted.with_label_values(&["malformed"]),
             not_found: unrouted.with_label_values(&["not_found"]),
             method: unrouted.with_label_values(&["method"]),
+            panics: metrics.counter(
+                "hookgate_panics_total",
+                "Requests answered 500 because of a bug in hookgate",
+            ),
             unrouted,
             requests: metrics.counters(
                 "hookgate_requests_total",

@@ -83,6 +83,40 @@ pub fn stack(
 > + Clone
 + Send
 + 'static {
+    let counted = Arc::clone(&gate);
+    let count = move || {
+        if let Some(gate) = counted.get() {
+            gate.metrics.panics.inc();
+        }
+    };
+    // Method, path, limits, verification, store: in this order, each step on the next's input.
+    around(count, move |request| {
+        let gate = Arc::clone(&gate);
+        async move {
+            match gate.get() {
+                Some(gate) => gate.answer(request).await,
+                None => ack::refused(&Refusal::Unavailable("starting")),
+            }
+        }
+    })
+}
+
+/// What lies around the gate.
+fn around<F, A>(
+    count_panic: impl Fn() + Clone + Send + 'static,
+    answer: F,
+) -> impl Service<
+    Request<Incoming>,
+    Response = Response<impl http_body::Body<Data = bytes::Bytes, Error = BoxError> + Send>,
+    Error = Infallible,
+    Future: Send,
+> + Clone
++ Send
++ 'static
+where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + 'static,
+    A: Future<Output = Response<Full<bytes::Bytes>>> + Send + 'static,
+{
     ServiceBuilder::new()
         // First, so that a sender cannot choose our request id: `Hookgate-*` is ours alone.
         .map_request(strict::without_pretended_headers)
@@ -93,16 +127,56 @@ pub fn stack(
         ))
         .layer(PropagateRequestIdLayer::new(REQUEST_ID))
         // Innermost but one: a panic becomes a 500 with its id, and the connection lives on.
-        .layer(CatchPanicLayer::custom(after_panic))
-        // Method, path, limits, verification, store: in this order, each step on the next's input.
-        .service(tower::service_fn(move |request| {
-            let gate = Arc::clone(&gate);
-            async move {
-                let answer = match gate.get() {
-                    Some(gate) => gate.answer(request).await,
-                    None => ack::refused(&Refusal::Unavailable("starting")),
-                };
-                Ok::<Response<Full<bytes::Bytes>>, Infallible>(answer)
-            }
+        .layer(CatchPanicLayer::custom(move |panic| {
+            count_panic();
+            after_panic(panic)
         }))
+        .service(tower::service_fn(move |request| {
+            let answer = answer(request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        }))
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::server::conn::http1;
+    use hyper_util::rt::TokioIo;
+    use hyper_util::service::TowerToHyperService;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::shutdown::Stage;
+
+    #[tokio::test]
+    async fn a_panic_is_a_500_that_is_counted_and_the_connection_lives_on() {
+        let panics = crate::metrics::Metrics::new().counter("hookgate_panics_total", "x");
+        let counter = panics.clone();
+        let service = around(
+            move || counter.inc(),
+            |request| async move {
+                assert_ne!(request.uri().path(), "/panic");
+                Response::default()
+            },
+        );
+        let (mut sender, gate) = tokio::io::duplex(64 * 1024);
+        let service = TowerToHyperService::new(service);
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(gate), service);
+        let served = Stage::default().spawn(connection);
+
+        for (path, status) in [("/panic", "500"), ("/", "200"), ("/panic", "500")] {
+            let request = format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n");
+            sender.write_all(request.as_bytes()).await.unwrap();
+            let mut answer = vec![0; 1000];
+            let length = sender.read(&mut answer).await.unwrap();
+            let answer = String::from_utf8_lossy(&answer[..length]);
+            assert!(
+                answer.starts_with(&format!("HTTP/1.1 {status} ")),
+                "{answer}"
+            );
+        }
+
+        assert_eq!(panics.get(), 2);
+        drop(sender);
+        served.await.unwrap().unwrap();
+    }
 }

@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::ack::Refusal;
 use super::bodies::{BodyShare, NoRoom};
+use crate::planted::{Bug, planted};
 
 /// How long a body may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +66,9 @@ pub(crate) async fn body<B: Body>(
             Ok(Some(Ok(frame))) => frame,
         };
         let Ok(mut data) = frame.into_data() else {
+            if planted(Bug::TrailersMerged) {
+                whole.extend_from_slice(b"x-trailer: a");
+            }
             continue;
         };
         let bytes = data.remaining();

@@ -7,6 +7,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -17,13 +18,16 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tower::{BoxError, Service};
 
 use super::Peer;
+use super::frames::Frames;
 use super::framing::Framing;
 use super::guarded::{Guarded, Watch};
 use crate::entropy::Entropy;
+use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
 
 /// The client's first bytes of an HTTP/2 connection (RFC 9113 §3.4).
@@ -34,8 +38,10 @@ const HTTP2_PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Limits {
     /// From accepting to the bytes that tell the protocol.
     first_bytes: Duration,
-    /// From the first byte of a head to its end; also how long a connection may idle.
+    /// To the end of a head, from the end of the last request: an idle connection is one, too.
     head: Duration,
+    /// How long an HTTP/2 connection may be without a request, whatever else comes.
+    idle: Duration,
     /// A write that makes no progress for this long ends the connection.
     write: Duration,
     /// After this age the connection is asked to end, so that load spreads and memory returns.
@@ -48,18 +54,22 @@ pub(super) struct Limits {
     headers_max: usize,
     /// How long open requests may take once the connection has been asked to end.
     last_requests: Duration,
+    /// The same when there was none, for one that was on its way.
+    farewell: Duration,
 }
 
 impl Limits {
     pub(super) const DEFAULT: Self = Self {
         first_bytes: Duration::from_secs(10),
         head: Duration::from_secs(10),
+        idle: Duration::from_secs(10),
         write: Duration::from_secs(10),
         age: Duration::from_secs(300),
         age_jitter: Duration::from_secs(30),
         head_bytes_max: 32 * 1024,
         headers_max: 64,
         last_requests: Duration::from_secs(35),
+        farewell: Duration::from_secs(5),
     };
 }
 
@@ -94,29 +104,44 @@ impl Connection {
         let Ok(Ok(first)) = read else { return };
         let is_http2 = first.starts_with(HTTP2_PREFACE);
         let watch = if is_http2 {
-            Watch::Http2
+            Watch::Http2(Frames::new())
         } else {
             Watch::Http1(Framing::default())
         };
         let io = Guarded::new(first.freeze(), io, watch, self.limits.write);
         let io = TokioIo::new(io);
         let peer = self.peer;
+        let open = OpenRequests::default();
+        let opened = open.clone();
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             request.extensions_mut().insert(peer);
-            tower::ServiceExt::oneshot(service.clone(), request)
+            let open = opened.one_more();
+            let answer = tower::ServiceExt::oneshot(service.clone(), request);
+            async move {
+                let _open = open;
+                answer.await
+            }
         });
         if is_http2 {
-            self.drive(self.http2().serve_connection(io, service)).await;
+            let idle = open.none_for(self.limits.idle);
+            let connection = self.http2().serve_connection(io, service);
+            self.drive(connection, idle).await;
         } else {
-            self.drive(self.http1().serve_connection(io, service)).await;
+            // hyper itself counts the time to the end of the next head.
+            let connection = self.http1().serve_connection(io, service);
+            self.drive(connection, std::future::pending()).await;
         }
     }
 
     fn http1(&self) -> http1::Builder {
+        let mut head = self.limits.head;
+        if planted(Bug::NoHeadDeadline) {
+            head = self.limits.age;
+        }
         let mut builder = http1::Builder::new();
         builder
             .timer(TokioTimer::new())
-            .header_read_timeout(self.limits.head)
+            .header_read_timeout(head)
             .max_headers(self.limits.headers_max)
             .max_header_size(self.limits.head_bytes_max)
             .max_buf_size(self.limits.head_bytes_max * 2)
@@ -143,20 +168,59 @@ impl Connection {
         builder
     }
 
-    /// Runs a hyper connection to its end; past its age, or when the stage stops, it finishes the
-    /// requests under way and takes no more.
-    async fn drive<C: GracefulConnection>(&self, connection: C) {
+    /// Runs a hyper connection to its end; past its age, when it is idle, or when the stage stops,
+    /// it finishes the requests under way and takes no more.
+    async fn drive<C: GracefulConnection>(&self, connection: C, idle: impl Future<Output = ()>) {
         let mut connection = pin!(connection);
         let jitter = self.limits.age_jitter.mul_f64(self.entropy.share());
-        tokio::select! {
+        let patience = tokio::select! {
             biased;
             _ = connection.as_mut() => return,
-            () = self.stage.stopping() => {}
-            () = sleep(self.limits.age + jitter) => {}
-        }
+            () = self.stage.stopping() => self.limits.last_requests,
+            () = sleep(self.limits.age + jitter) => self.limits.last_requests,
+            () = idle => self.limits.farewell,
+        };
         connection.as_mut().graceful_shutdown();
         // Whatever the outcome, the connection is over.
-        let _ = timeout(self.limits.last_requests, connection).await;
+        let _ = timeout(patience, connection).await;
+    }
+}
+
+/// How many requests of a connection have no answer yet.
+#[derive(Clone)]
+struct OpenRequests(Arc<watch::Sender<usize>>);
+
+impl Default for OpenRequests {
+    fn default() -> Self {
+        Self(Arc::new(watch::Sender::new(0)))
+    }
+}
+
+impl OpenRequests {
+    /// Counts a request until what is returned is dropped.
+    fn one_more(&self) -> OpenRequest {
+        self.0.send_modify(|open| *open += 1);
+        OpenRequest(self.clone())
+    }
+
+    /// Resolves once there has been none for this long.
+    async fn none_for(self, time: Duration) {
+        let mut open = self.0.subscribe();
+        loop {
+            // Neither fails, since `self` has the sender.
+            let _ = open.wait_for(|open| *open == 0).await;
+            if timeout(time, open.changed()).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+struct OpenRequest(OpenRequests);
+
+impl Drop for OpenRequest {
+    fn drop(&mut self) {
+        (self.0).0.send_modify(|open| *open -= 1);
     }
 }
 

@@ -9,6 +9,8 @@
 //! place of the byte, which it answers with 400, and then nothing more. Everything else is left to
 //! hyper. Heads and chunk sizes are looked at line by line; bodies are skipped by their length.
 
+use crate::planted::{Bug, planted};
+
 /// Largest length and chunk size: what fits into everybody's integers, signed ones too.
 const SIZE_MAX: u64 = u64::MAX >> 1;
 /// Longest line, in bytes. hyper gives up on a head, a chunk size or trailers long before.
@@ -119,7 +121,11 @@ impl Framing {
     }
 
     fn ended(&mut self, line: &[u8]) -> Result<(), Broken> {
-        let line = line.strip_suffix(b"\r\n").ok_or(Broken)?;
+        let bare = || {
+            line.strip_suffix(b"\n")
+                .filter(|_| planted(Bug::AcceptBareLf))
+        };
+        let line = line.strip_suffix(b"\r\n").or_else(bare).ok_or(Broken)?;
         if line.contains(&b'\r') {
             return Err(Broken);
         }
@@ -195,8 +201,8 @@ impl Head {
     /// What follows the empty line.
     fn body(self) -> Result<Next, Broken> {
         match (self.length, self.chunked) {
-            (Some(_), true) => Err(Broken),
-            (None, true) => Ok(Next::ChunkSize),
+            (Some(_), true) if !planted(Bug::TeAndClBoth) => Err(Broken),
+            (_, true) => Ok(Next::ChunkSize),
             (None | Some(0), false) => Ok(Next::RequestLine),
             (Some(length), false) => Ok(Next::Body(length)),
         }
@@ -219,4 +225,50 @@ fn plain_number(digits: &[u8]) -> Option<u64> {
     }
     let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
     (number <= SIZE_MAX).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What passes of this text when it comes in two pieces.
+    fn passed(text: &str, cut: usize) -> Vec<u8> {
+        let (mut framing, mut passed) = (Framing::default(), Vec::new());
+        let (first, second) = text.as_bytes().split_at(cut);
+        for piece in [first, second] {
+            if !framing.is_broken() {
+                let mut piece = piece.to_vec();
+                let length = framing.pass(&mut piece);
+                piece.truncate(length);
+                passed.extend(piece);
+            }
+        }
+        passed
+    }
+
+    const GOOD: &str = "POST /a HTTP/1.1\r\nContent-Length: 3\r\n\r\n\n\r\nPOST /b HTTP/1.1\r\n\
+        Transfer-Encoding: chunked\r\n\r\n2;x=y\r\n\n\n\r\n0\r\nx: y\r\n\r\nGET /c HTTP/1.1\r\n\r\n";
+
+    #[test]
+    fn requests_pass_as_they_are_wherever_they_are_cut() {
+        for cut in 0..GOOD.len() {
+            assert_eq!(passed(GOOD, cut), GOOD.as_bytes(), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn nothing_passes_behind_the_byte_that_breaks_a_rule_wherever_it_is_cut() {
+        let bare = format!("{GOOD}GET /d HTTP/1.1\nHost: a\r\n\r\n");
+        let both = format!(
+            "{GOOD}POST /d HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\nabc"
+        );
+        for (text, end) in [(&bare, "1.1\n"), (&both, "ked\r\n\r\n")] {
+            let end = text.rfind(end).unwrap() + end.len() - 1;
+            for cut in 0..text.len() {
+                let passed = passed(text, cut);
+                assert_eq!(passed[..end], text.as_bytes()[..end], "cut at {cut}");
+                assert_eq!(passed[end..], [0], "cut at {cut}");
+            }
+        }
+    }
 }

@@ -11,12 +11,13 @@ use bytes::{Buf, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
+use super::frames::Frames;
 use super::framing::Framing;
 
 /// Looks at what comes, by protocol.
 pub(super) enum Watch {
     Http1(Framing),
-    Http2,
+    Http2(Frames),
 }
 
 pub(super) struct Guarded<IO> {
@@ -69,7 +70,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
         let come = buf.filled_mut().get_mut(before..).unwrap_or_default();
         let passed = match &mut self.watch {
             Watch::Http1(framing) => framing.pass(come),
-            Watch::Http2 => come.len(),
+            Watch::Http2(frames) => frames.pass(come).map(|()| come.len())?,
         };
         buf.set_filled(before + passed);
         Poll::Ready(Ok(()))

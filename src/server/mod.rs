@@ -5,7 +5,9 @@
 //! has its own deadlines, in `ingress::receive`, where the source is known.
 
 mod accept;
+pub mod bench;
 mod connection;
+mod frames;
 mod framing;
 mod guarded;
 mod slots;

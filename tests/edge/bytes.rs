@@ -13,8 +13,9 @@ use hookgate::verify::Unsigned;
 /// | `<chunks>` | the body as one chunk and the end |
 /// | `<len>` `<size>` | the length of the body in decimal and in hex |
 /// | `<good>` | the whole request |
+/// | `<fields>` | the head as HTTP/2 has it; `<pseudo>` and `<signed>` are its two halves |
 /// | `<x:80 ff>` | bytes in hex |
-/// | `<3*abc>` | `abcabcabc` |
+/// | `<3*abc>` `<3*x:80>` | `abcabcabc`, three bytes |
 pub(crate) struct Parts<'a> {
     event: &'a Unsigned,
 }
@@ -43,7 +44,7 @@ impl<'a> Parts<'a> {
         let text = match name {
             "post" => format!("POST {} HTTP/1.1\r\n", self.event.url),
             "host" => "Host: hooks.example.com\r\n".to_owned(),
-            "sign" => self.headers(),
+            "sign" => self.lines("\r\n", str::to_owned) + "\r\n",
             "length" => format!("Content-Length: {}\r\n", body.len()),
             "chunked" => "Transfer-Encoding: chunked\r\n".to_owned(),
             "len" => body.len().to_string(),
@@ -51,17 +52,22 @@ impl<'a> Parts<'a> {
             "head" => return bytes.extend(self.fill("<post><host><sign><length>")),
             "good" => return bytes.extend(self.fill("<head>\r\n<body>")),
             "chunks" => return bytes.extend(self.fill("<size>\r\n<body>\r\n0\r\n\r\n")),
+            "fields" => return bytes.extend(self.fill("<pseudo> | <signed>")),
+            "pseudo" => format!(
+                ":method: POST | :scheme: http | :path: {} | :authority: hooks.example.com",
+                self.event.url
+            ),
+            "signed" => self.lines(" | ", str::to_ascii_lowercase),
             "body" => return bytes.extend_from_slice(body),
             other => return special(other, bytes),
         };
         bytes.extend_from_slice(text.as_bytes());
     }
 
-    fn headers(&self) -> String {
+    fn lines(&self, between: &str, spelled: impl Fn(&str) -> String) -> String {
         let headers = self.event.headers.iter();
-        headers
-            .map(|(name, value)| format!("{name}: {value}\r\n"))
-            .collect()
+        let lines = headers.map(|(name, value)| format!("{}: {value}", spelled(name)));
+        lines.collect::<Vec<_>>().join(between)
     }
 }
 
@@ -71,7 +77,12 @@ fn special(text: &str, bytes: &mut Vec<u8>) {
         bytes.extend(hex::decode(digits.replace(' ', "")).expect("hex"));
     } else if let Some((count, text)) = text.split_once('*') {
         let count = count.parse().expect("a count");
-        bytes.extend(std::iter::repeat_n(text.as_bytes(), count).flatten());
+        let mut once = text.as_bytes().to_vec();
+        if text.starts_with("x:") {
+            once.clear();
+            special(text, &mut once);
+        }
+        bytes.extend(once.repeat(count));
     } else {
         panic!("<{text}> means nothing");
     }

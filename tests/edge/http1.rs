@@ -147,7 +147,7 @@ async fn run(
     Ok(())
 }
 
-async fn obey(instruction: &str, wire: &mut Wire) -> Result<(), String> {
+pub(crate) async fn obey(instruction: &str, wire: &mut Wire) -> Result<(), String> {
     let (word, time) = instruction.split_once(' ').unwrap_or((instruction, ""));
     let seconds = || Duration::from_secs(time.trim_end_matches('s').parse().expect("seconds"));
     let came = |wire: &Wire| wire.seen().bytes.len();

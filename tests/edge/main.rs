@@ -15,8 +15,11 @@
 
 mod bytes;
 mod cases;
+mod frames;
 mod http1;
+mod http2;
 mod scene;
+mod stalls;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the integration tests")]
 mod support;

@@ -51,11 +51,18 @@ pub(crate) struct Scene {
 
 impl Scene {
     pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         let sender = Sender::new("stripe");
         let (mut setup, app) = Setup::scene(&[&sender]).await;
         let socket = Address::Unix(setup.file("gate.sock"));
         setup.set("server.listen", &socket.to_string());
         setup.set("sources.stripe.body_max", "64KiB");
+        for (key, value) in settings {
+            setup.set(key, value);
+        }
         let gate = setup.start().await;
         Self {
             sender,
@@ -77,6 +84,17 @@ impl Scene {
         self.sender.event(&format!("evt_{}", self.events))
     }
 
+    /// How many connections of senders are open.
+    pub(crate) async fn connections(&self) -> usize {
+        self.metric("hookgate_connections").await
+    }
+
+    async fn metric(&self, series: &str) -> usize {
+        let value = in_real_time(self.gate.metric(series)).await.flatten();
+        let value = value.map(|value| value.to_string());
+        value.and_then(|value| value.parse().ok()).unwrap_or(0)
+    }
+
     /// Says what is wrong with the gate, if anything: it answers a good request on a connection of
     /// its own, and has stored what it should have.
     pub(crate) async fn check(&mut self) -> Result<(), String> {
@@ -90,9 +108,7 @@ impl Scene {
         }
         self.stored += 1;
         let series = r#"hookgate_requests_total{outcome="stored",source="stripe"}"#;
-        let stored = in_real_time(self.gate.metric(series)).await.flatten();
-        let stored = stored.map(|count| count.to_string());
-        let stored = stored.and_then(|count| count.parse().ok()).unwrap_or(0);
+        let stored = self.metric(series).await;
         let expected = std::mem::replace(&mut self.stored, stored);
         if stored == expected {
             Ok(())

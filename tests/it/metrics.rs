@@ -7,7 +7,7 @@ use crate::support::http::Connection;
 use crate::support::sender::Sender;
 
 /// The families that dashboards and alerts are made of, and their types.
-const FAMILIES: [(&str, &str); 23] = [
+const FAMILIES: [(&str, &str); 24] = [
     ("hookgate_requests_total", "counter"),
     ("hookgate_rejections_total", "counter"),
     ("hookgate_diagnoses_total", "counter"),
@@ -30,6 +30,7 @@ const FAMILIES: [(&str, &str); 23] = [
     ("hookgate_connections", "gauge"),
     ("hookgate_connections_refused_total", "counter"),
     ("hookgate_accept_errors_total", "counter"),
+    ("hookgate_panics_total", "counter"),
     ("process_open_fds", "gauge"),
 ];
 

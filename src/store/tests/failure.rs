@@ -1,7 +1,7 @@
 //! When the disk is full, slow or broken.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -24,6 +24,8 @@ struct Weather {
     stuck: Mutex<()>,
     /// Commits that were tried.
     tried: AtomicUsize,
+    /// A commit panics.
+    bug: AtomicBool,
 }
 
 /// The embedded engine in bad weather.
@@ -35,6 +37,7 @@ struct Faulty {
 impl Engine for Faulty {
     fn commit(&mut self, batch: &Batch<'_>) -> Result<Committed, EngineError> {
         self.weather.tried.fetch_add(1, Ordering::Relaxed);
+        assert!(!self.weather.bug.load(Ordering::Relaxed), "a bug");
         drop(self.weather.stuck.lock().unwrap());
         match self.weather.commits.lock().unwrap().pop_front() {
             Some(error) => Err(error),
@@ -88,6 +91,19 @@ fn in_weather(dir: &tempfile::TempDir) -> (Store, Arc<Weather>) {
     });
     let store = Store::start(&config, opened, clock, &tokio::runtime::Handle::current()).unwrap();
     (store, weather)
+}
+
+/// The program ends when the store has failed: what the writer left behind is unknown.
+#[tokio::test]
+async fn a_writer_that_panics_has_failed_and_nobody_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    weather.bug.store(true, Ordering::Relaxed);
+    let refused = store.accept(event("stripe", "a")).await;
+    assert!(matches!(refused, Err(StoreError::Fatal(_))), "{refused:?}");
+    assert!(matches!(store.failed().await, StoreError::Fatal(_)));
+    let refused = store.accept(event("stripe", "b")).await;
+    assert!(matches!(refused, Err(StoreError::Fatal(_))), "{refused:?}");
 }
 
 #[tokio::test]

@@ -1,0 +1,141 @@
+//! Senders that stop at a point where no bytes can tell: in the TLS handshake, before they read
+//! an answer; and connections that last.
+
+use std::time::Duration;
+
+use hookgate::net::Stream;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::scene::Scene;
+use crate::wire::{Wire, in_real_time, pass, settle};
+
+const MOMENT: Duration = Duration::from_millis(1);
+
+/// A sender with TLS that writes only what it is told to.
+fn tls_client() -> ClientConnection {
+    let authority = include_bytes!("../keys/tls/authority.pem");
+    let mut roots = RootCertStore::empty();
+    let authority = CertificateDer::from_pem_slice(authority).expect("a certificate");
+    roots.add(authority).expect("a root");
+    let provider = rustls::crypto::ring::default_provider();
+    let config = ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .expect("protocol versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("keys.example.com").expect("a name");
+    ClientConnection::new(config.into(), name).expect("a client")
+}
+
+async fn over_tls() -> Scene {
+    let file = |name| format!("{}/tests/keys/tls/{name}", env!("CARGO_MANIFEST_DIR"));
+    Scene::with(&[
+        ("server.tls.certificate", &file("certificate.pem")),
+        ("server.tls.key", &file("key.pem")),
+    ])
+    .await
+}
+
+/// The connection lasts until this time has passed, and no longer.
+async fn ends_after(wire: &mut Wire, time: Duration) {
+    settle().await;
+    pass(time - MOMENT).await;
+    assert!(!wire.seen().closed, "ended before {time:?}");
+    pass(2 * MOMENT).await;
+    wire.until(|seen| seen.closed).await;
+    assert!(wire.seen().closed, "lasts longer than {time:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_tls_handshake_that_stops_ends_after_five_seconds_wherever_it_stops() {
+    let scene = over_tls().await;
+    let mut hello = Vec::new();
+    tls_client().write_tls(&mut hello).expect("a flight");
+    // Nothing, a record's head, half the first flight, all of it and no second one.
+    for flight in [&[][..], &hello[..5], &hello[..hello.len() / 2], &hello[..]] {
+        let mut wire = Wire::open(scene.address()).await;
+        wire.write(flight).await;
+        let answers = flight.len() == hello.len();
+        wire.until(|seen| seen.closed || !answers || !seen.bytes.is_empty())
+            .await;
+        ends_after(&mut wire, Duration::from_secs(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_says_nothing_after_the_tls_handshake_has_ten_seconds() {
+    let scene = over_tls().await;
+    let mut client = tls_client();
+    let mut wire = Wire::open(scene.address()).await;
+    let mut known = 0;
+    while client.is_handshaking() {
+        let mut flight = Vec::new();
+        while client.wants_write() {
+            client.write_tls(&mut flight).expect("a flight");
+        }
+        wire.write(&flight).await;
+        if client.is_handshaking() {
+            wire.until(|seen| seen.closed || seen.bytes.len() > known)
+                .await;
+            let bytes = wire.seen().bytes[known..].to_vec();
+            known += bytes.len();
+            client.read_tls(&mut &bytes[..]).expect("a flight");
+            client.process_new_packets().expect("a flight");
+        }
+    }
+    let mut flight = Vec::new();
+    while client.wants_write() {
+        client.write_tls(&mut flight).expect("a flight");
+    }
+    wire.write(&flight).await;
+    ends_after(&mut wire, Duration::from_secs(10)).await;
+}
+
+/// As much as the gate takes without being read from.
+async fn fill(stream: &mut Stream) {
+    let requests = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
+    loop {
+        let written = tokio::select! {
+            biased;
+            written = stream.write_all(requests.as_bytes()) => written,
+            () = settle() => return,
+        };
+        written.expect("the gate takes requests");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sender_that_does_not_read_answers_for_ten_seconds_is_cut_off() {
+    let scene = Scene::new().await;
+    let mut stream = scene.address().connect().await.expect("a connection");
+    fill(&mut stream).await;
+    pass(Duration::from_secs(10) - MOMENT).await;
+    assert_eq!(scene.connections().await, 1);
+    pass(2 * MOMENT).await;
+    // Its answers are there, and then the end.
+    let mut answers = Vec::new();
+    let read = in_real_time(stream.read_to_end(&mut answers)).await;
+    assert!(read.is_some(), "the connection lasts");
+    assert!(answers.starts_with(b"HTTP/1.1 404 "));
+    assert_eq!(scene.connections().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_used_all_the_time_ends_within_330_seconds_between_two_requests() {
+    let scene = Scene::new().await;
+    let mut wire = Wire::open(scene.address()).await;
+    let (mut seconds, mut answers) = (0, 0);
+    while !wire.seen().closed {
+        wire.write(b"GET /x HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        answers += 1;
+        let all = |bytes: &[u8]| bytes.windows(5).filter(|window| window == b" 404 ").count();
+        wire.until(|seen| all(&seen.bytes) == answers).await;
+        assert_eq!(all(&wire.seen().bytes), answers, "a request had no answer");
+        pass(Duration::from_secs(5)).await;
+        seconds += 5;
+    }
+    assert!((300..=335).contains(&seconds), "{seconds}");
+}
