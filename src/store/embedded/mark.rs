@@ -27,6 +27,15 @@ pub(super) struct Mark {
 }
 
 impl Mark {
+    /// What a new file says. It is no gap: the first mark may be torn, too, and is then not damage.
+    const NONE: Self = Self {
+        seq: 0,
+        time: Reading {
+            wall: UnixMillis(0),
+            steady: UnixMillis(0),
+        },
+    };
+
     fn to_bytes(self) -> [u8; SLOT] {
         let Self { seq, time } = self;
         let numbers = [
@@ -82,31 +91,27 @@ impl HighWater {
     /// Opens it; returns the mark of the last process.
     pub(super) fn open(place: &Place) -> std::io::Result<(Self, Found)> {
         let mut file = place.open("high-water")?;
-        let mut slots = [0; 2 * SLOT];
+        let mut slots = [[0; SLOT]; 2];
         let size = file.size()?;
-        match file.read_exact_at(&mut slots, 0) {
-            Ok(()) => {}
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => {
+        match file.read_exact_at(slots.as_flattened_mut(), 0) {
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => return Err(error),
+            read if read.is_err() || slots.iter().all(|slot| Mark::from_bytes(slot).is_none()) => {
                 // Take the space now, a full disk later must not matter.
-                slots = [0; 2 * SLOT];
-                file.write_all_at(&slots, 0)?;
+                file.write_all_at([Mark::NONE.to_bytes(); 2].as_flattened(), 0)?;
                 file.sync()?;
             }
-            Err(error) => return Err(error),
+            _ => {}
         }
-        let [first, second] = [0, 1].map(|at| {
-            let slot = slots.as_chunks::<SLOT>().0.get(at)?;
-            Mark::from_bytes(slot)
-        });
+        let [first, second] = slots.map(|slot| Mark::from_bytes(&slot));
         let newest = [first, second]
             .into_iter()
             .flatten()
             .max_by_key(|mark| (mark.seq, mark.time.steady));
         let found = match newest {
+            Some(Mark::NONE) => Found::Nothing,
             Some(mark) => Found::Mark(mark),
             None if size == 0 => Found::New,
-            None if size != 64 || slots != [0; 2 * SLOT] => Found::Damaged,
-            None => Found::Nothing,
+            None => Found::Damaged,
         };
         // The next write must spare the newer one.
         let second = newest.is_some() && first == newest;
@@ -140,6 +145,17 @@ mod tests {
         }
     }
 
+    /// A new file was all zeros, and a power cut in its first second left no mark at all: the next start
+    /// took that for damage.
+    #[test]
+    fn a_torn_first_mark_is_no_damage() {
+        let dir = tempfile::tempdir().unwrap();
+        let place = Place::take(&config(dir.path()), &Clock::real()).unwrap();
+        let (file, _) = HighWater::open(&place).unwrap();
+        file.file.write_all_at(&mark(7).to_bytes()[..5], 0).unwrap();
+        assert_eq!(HighWater::open(&place).unwrap().1, Found::Nothing);
+    }
+
     #[test]
     fn a_torn_write_leaves_the_mark_before() {
         let dir = tempfile::tempdir().unwrap();
@@ -158,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_which_nothing_holds_is_damaged_not_new() {
+    fn a_file_of_which_nothing_holds_is_damaged_and_begins_anew() {
         let dir = tempfile::tempdir().unwrap();
         let place = Place::take(&config(dir.path()), &Clock::real()).unwrap();
         let (mut file, _) = HighWater::open(&place).unwrap();
@@ -168,7 +184,8 @@ mod tests {
             .open(dir.path().join("high-water"));
         written.unwrap().set_len(10).unwrap();
         assert_eq!(HighWater::open(&place).unwrap().1, Found::Damaged);
-        file.file.write_all_at(&[1], 5).unwrap();
+        assert_eq!(HighWater::open(&place).unwrap().1, Found::Nothing);
+        file.file.write_all_at(&[1; 64], 0).unwrap();
         assert_eq!(HighWater::open(&place).unwrap().1, Found::Damaged);
     }
 }

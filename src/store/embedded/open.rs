@@ -151,9 +151,9 @@ fn last_process(place: &Place, db: &Connection, key: &InstallationKey) -> std::i
         Found::Mark(mark) => (mark.seq, Some(mark.time)),
         Found::New | Found::Nothing | Found::Damaged => (0, None),
     };
-    let used = schema::counter(db, schema::HIGH).is_ok_and(|high| high > 0);
-    // A process that was killed within its first second leaves an empty mark, but not none.
-    let unknown = found == Found::Damaged || (found == Found::New && used);
+    // A process that was killed before it could take anything leaves no mark, or half of one.
+    let used = schema::counter(db, schema::HIGH).map_or(true, |high| high > 0);
+    let unknown = matches!(found, Found::Damaged | Found::New) && used;
     if unknown {
         tracing::error!(
             "the store's high-water mark is lost: whether the newest events are there cannot be told"
