@@ -157,8 +157,8 @@ impl Clock {
             Source::Real { .. } => machine_wall(),
             Source::Manual(at) => UnixMillis(at.load(Ordering::SeqCst)),
             Source::Simulated { jumped, .. } => {
-                let UnixMillis(steady) = self.steady();
-                UnixMillis(steady.saturating_add(jumped.load(Ordering::SeqCst)))
+                let UnixMillis(right) = self.unsettled();
+                UnixMillis(right.saturating_add(jumped.load(Ordering::SeqCst)))
             }
         }
     }

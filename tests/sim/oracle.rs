@@ -203,8 +203,10 @@ pub(crate) fn turns(schedule: &Schedule, seen: &Seen) -> Vec<String> {
             continue;
         }
         let mut counts: HashMap<&str, usize> = HashMap::new();
-        let later = seen.deliveries.iter().filter(since).filter(first);
-        for delivery in later.take_while(|delivery| !its_own(delivery)) {
+        let later = seen.deliveries.iter().filter(since);
+        // Its own first attempt may have been one that did not reach the app.
+        let until_its_own = later.take_while(|delivery| !its_own(delivery));
+        for delivery in until_its_own.filter(first) {
             *counts.entry(&delivery.source).or_default() += 1;
         }
         let own = counts

@@ -8,7 +8,7 @@ use fastrand::Rng;
 use hookgate::clock::Clock;
 use hookgate::entropy::Entropy;
 use hookgate::shutdown::Stage;
-use hookgate::store::{Content, Filter, State, Store, StoredEvent, Summary};
+use hookgate::store::{Content, Filter, State, Store, StoreError, StoredEvent, Summary};
 use simdisk::Disk;
 use tokio::runtime::Builder;
 use tokio::task::{JoinHandle, yield_now};
@@ -212,13 +212,23 @@ impl World {
         }
         if finale {
             tasks.iter().for_each(JoinHandle::abort);
-            clock.jump(clock.steady().0 - clock.wall().0);
+            clock.jump(START.plus(timeline.now()).0 - clock.wall().0);
+            let struck = self.disk.struck();
             self.disk.heal();
             self.disk.set_free_bytes(u64::MAX);
             self.under.lags(|| Duration::ZERO);
             app.calm_down();
-            self.drain(&running, &stage, timeline, &door).await;
-            return Ended::Checked;
+            return match self.drain(&running, &stage, timeline, &door).await {
+                // A fault of before that shows only now: the next life has none.
+                Err(_) if struck => Ended::Exit,
+                Err(error) => {
+                    self.breaks.push(format!(
+                        "the store failed on a disk without faults: {error}"
+                    ));
+                    Ended::Checked
+                }
+                Ok(()) => Ended::Checked,
+            };
         }
         match life.end {
             End::Power => Ended::Power,
@@ -265,7 +275,13 @@ impl World {
     }
 
     /// Faults have stopped: everything is acknowledged, and then taken or dead, in time.
-    async fn drain(&mut self, running: &Running, stage: &Stage, timeline: Timeline, door: &Door) {
+    async fn drain(
+        &mut self,
+        running: &Running,
+        stage: &Stage,
+        timeline: Timeline,
+        door: &Door,
+    ) -> Result<(), StoreError> {
         self.history.note(timeline.now(), format_args!("calm"));
         let senders = self.senders(stage, timeline, door, true);
         let done = async {
@@ -277,10 +293,8 @@ impl World {
         let done = tokio::select! {
             biased;
             error = store.failed() => {
-                // A fault that struck before the calm, and shows only now.
                 self.history.note(timeline.now(), format_args!("the store failed: {error}"));
-                self.breaks.push(format!("the store failed on a disk without faults: {error}"));
-                return;
+                return Err(error);
             }
             done = tokio::time::timeout(ACKNOWLEDGED_AFTER, done) => done,
         };
@@ -289,12 +303,10 @@ impl World {
                 .push("a genuine message is not acknowledged although nothing fails".into());
         }
         tokio::time::sleep(DRAINED_AFTER).await;
-        if store.flush().await.is_err() {
-            self.breaks
-                .push("the store failed on a disk without faults".into());
-        }
+        store.flush().await?;
         let stored = self.check_end(store).await;
         self.breaks.extend(oracle::drained(&self.schedule, &stored));
+        Ok(())
     }
 
     /// The last look of a run whose faults went on to the end.
