@@ -5,7 +5,7 @@
 //! wrote are escaped.
 
 use std::any::Any;
-use std::fmt::{self, Write as _};
+use std::fmt;
 use std::io::{IsTerminal, Write as _};
 
 use tracing::field::Field;
