@@ -11,7 +11,6 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::print_stdout,
     reason = "helpers of tests fail loudly, and say what they counted or skipped"
 )]
 
@@ -77,10 +76,13 @@ fn cases(at: usize) -> Vec<Case> {
             at,
         ),
         signed("netlify", "x-webhook-signature", "base64url", ".", at),
-        repeated("cloudglue", TOKEN, |token| token.to_owned(), at),
+        repeated("cloudglue", TOKEN, str::to_owned, at),
         repeated("postmark", &format!("user:{TOKEN}"), basic, at),
     ]
 }
+
+type Decode = fn(&str) -> Vec<u8>;
+type Encode = fn(&[u8]) -> String;
 
 fn basic(login: &str) -> String {
     format!("Basic {}", STANDARD.encode(login))
@@ -98,7 +100,7 @@ fn signed(provider: &'static str, header: &str, encoding: &str, lead: &str, at: 
         lead => value.rfind(lead).expect("the lead") + lead.len(),
     };
     let (before, text) = value.split_at(start);
-    let (decode, encode): (fn(&str) -> Vec<u8>, fn(&[u8]) -> String) = match encoding {
+    let (decode, encode): (Decode, Encode) = match encoding {
         "hex" => (
             |text| hex::decode(text).expect("hex"),
             |bytes| hex::encode(bytes),
