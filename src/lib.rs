@@ -83,3 +83,29 @@ pub mod fuzzing;
 pub use layer::{SetupError, Verify, VerifyLayer, Webhooks, WebhooksBuilder};
 pub use providers::{Provider, ProviderError};
 pub use verify::{Fault, Reason, Rejection, Verified};
+
+#[cfg(test)]
+mod tests {
+    /// Implemented twice for whatever prints itself, so that `assert_silent` cannot choose.
+    trait Silent<Marker> {
+        fn assert_silent() {}
+    }
+    impl<T: ?Sized> Silent<()> for T {}
+    impl<T: ?Sized + std::fmt::Debug> Silent<u8> for T {}
+    impl<T: ?Sized + std::fmt::Display> Silent<u16> for T {}
+    impl<T: ?Sized + serde::Serialize> Silent<u32> for T {}
+
+    #[test]
+    fn what_holds_secrets_cannot_print_itself() {
+        // That this compiles is the test.
+        <crate::secret::Secret as Silent<_>>::assert_silent();
+        <crate::verify::Config as Silent<_>>::assert_silent();
+        <crate::verify::Verifier as Silent<_>>::assert_silent();
+        <crate::verify::TestKey as Silent<_>>::assert_silent();
+        <crate::admin::Config as Silent<_>>::assert_silent();
+        <crate::forward::Signing as Silent<_>>::assert_silent();
+        <crate::keys::Wanted as Silent<_>>::assert_silent();
+        <crate::event::Received as Silent<_>>::assert_silent();
+        <crate::config::Config as Silent<_>>::assert_silent();
+    }
+}

@@ -1,16 +1,21 @@
 //! Logs: one line per fact, as text for people or as JSON for machines.
 //!
 //! Lines go to standard error through a bounded queue of their own thread: when nobody reads them,
-//! lines are dropped (and counted) rather than requests held up. `tracing-subscriber` escapes
-//! control characters in what senders wrote.
+//! lines are dropped (and counted) rather than requests held up. Control characters in what senders
+//! wrote are escaped.
 
 use std::any::Any;
+use std::fmt;
 use std::io::{IsTerminal, Write as _};
 
-use tracing::{Level, Metadata};
+use tracing::field::Field;
+use tracing::{Dispatch, Level, Metadata};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::field::MakeExt as _;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
@@ -74,24 +79,50 @@ pub fn start(config: &Config) -> Logs {
     let dropped = sink.error_counter();
     let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
     let terminal = std::io::stderr().is_terminal();
+    let as_json = config.format == Format::Json || (config.format == Format::Auto && !terminal);
+    // A second start in one process (tests) keeps the first subscriber.
+    let _ = lines(sink, filter, terminal, as_json).try_init();
+    Logs {
+        _guard: guard,
+        dropped,
+    }
+}
+
+/// Writes lines to `sink`.
+fn lines<W>(sink: W, filter: EnvFilter, terminal: bool, as_json: bool) -> Dispatch
+where
+    W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
+{
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(sink)
         .with_ansi(terminal);
     let silence = filter_fn(tells_no_secret);
-    let as_json = config.format == Format::Json || (config.format == Format::Auto && !terminal);
-    // A second start in one process (tests) keeps the first subscriber.
-    let _ = if as_json {
+    if as_json {
         let lines = builder.json().flatten_event(true).finish();
-        lines.with(silence).try_init()
+        lines.with(silence).into()
     } else {
-        let lines = builder.with_target(false).compact().finish();
-        lines.with(silence).try_init()
-    };
-    Logs {
-        _guard: guard,
-        dropped,
+        let fields = debug_fn(write_field).delimited(" ");
+        let builder = builder.with_target(false).compact();
+        let lines = builder.fmt_fields(fields).finish();
+        lines.with(silence).into()
     }
+}
+
+/// The message, or a field with its name; what would end the line or steer a terminal is escaped,
+/// since a sender may have written it. JSON has its own rules for that.
+fn write_field(to: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(to, "{field}=")?;
+    }
+    for char in format!("{value:?}").chars() {
+        if char.is_control() {
+            write!(to, "{}", char.escape_default())?;
+        } else {
+            to.write_char(char)?;
+        }
+    }
+    Ok(())
 }
 
 /// From now on a panic says where it happened, and what only if that is part of the program: a text
@@ -111,7 +142,47 @@ fn text_of(panic: &(dyn Any + Send)) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+
+    /// Keeps what is written to it.
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// In text for people, line ends and colours passed from a displayed value to the terminal.
+    #[test]
+    fn nobody_can_write_a_line_or_a_colour_of_their_own_into_the_log() {
+        let wrote = "a\r\n\u{1b}[31mERROR forged\u{7}\u{9b}m";
+        for as_json in [true, false] {
+            let kept = Kept::default();
+            let sink = {
+                let kept = kept.clone();
+                move || kept.clone()
+            };
+            let log = lines(sink, EnvFilter::new("info"), false, as_json);
+            tracing::dispatcher::with_default(&log, || {
+                let shown = format_args!("{wrote}");
+                tracing::warn!(detail = wrote, said = %shown, "as a field");
+                tracing::warn!("{wrote}");
+            });
+            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            assert_eq!(text.lines().count(), 2, "{text:?}");
+            let odd = |c: char| c.is_ascii_control() && c != '\n';
+            assert!(!text.contains(odd), "{text:?}");
+        }
+    }
 
     #[test]
     fn a_panic_does_not_say_what_was_in_a_value() {

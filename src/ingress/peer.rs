@@ -85,6 +85,12 @@ mod tests {
         sender.unwrap().to_string()
     }
 
+    /// The same with these values of `X-Forwarded-For`.
+    fn forwarded(peer: &str, hops: &[&str]) -> String {
+        let headers: Vec<_> = hops.iter().map(|hop| ("x-forwarded-for", *hop)).collect();
+        sender(peer, &headers)
+    }
+
     #[test]
     fn only_hops_named_by_trusted_proxies_are_believed() {
         for (peer, hops, expected) in [
@@ -163,8 +169,7 @@ mod tests {
             ("10.0.0.1", &["2001:db8:b::7%eth0"], "10.0.0.1"),
             ("10.0.0.1", &["\u{1d7d8}.0.0.1"], "10.0.0.1"),
         ] {
-            let headers: Vec<_> = hops.iter().map(|hop| ("x-forwarded-for", *hop)).collect();
-            assert_eq!(sender(peer, &headers), expected, "{peer} {hops:?}");
+            assert_eq!(forwarded(peer, hops), expected, "{peer} {hops:?}");
         }
     }
 

@@ -244,6 +244,9 @@ fn read_header(
             JwtAlgorithm::Hs384,
             JwtAlgorithm::Hs512,
             JwtAlgorithm::Rs256,
+            JwtAlgorithm::Rs384,
+            JwtAlgorithm::Rs512,
+            JwtAlgorithm::Es256,
         ][..],
         false => allowed,
     };

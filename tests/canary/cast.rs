@@ -53,6 +53,43 @@ impl Cast {
         sender
     }
 
+    /// Senders whose secrets are spelled, sent and read in every way that there is.
+    fn all_kinds(&mut self) -> [Sender; 11] {
+        let same = str::to_owned;
+        let base64 = |text: &str| STANDARD.encode(text);
+        let variant = |provider: &str, name: &str| {
+            let senders = Sender::each(&Sender::new(provider).provider, 0);
+            let mut senders = senders.into_iter();
+            let found = senders.find(|sender| sender.variant.as_deref() == Some(name));
+            found.expect("a variant")
+        };
+        [
+            self.sender(Sender::new("github"), same, NOWHERE),
+            self.sender(
+                Sender::new("standard-webhooks"),
+                |text| format!("whsec_{}", base64(text)),
+                NOWHERE,
+            ),
+            self.sender(Sender::new("airtable"), base64, NOWHERE),
+            self.sender(
+                Sender::new("squarespace"),
+                |text| hex::encode(text),
+                NOWHERE,
+            ),
+            self.sender(Sender::new("shopify"), same, NOWHERE),
+            self.sender(Sender::new("netlify"), same, NOWHERE),
+            self.sender(Sender::new("x"), same, NOWHERE),
+            self.sender(Sender::new("jigsawstack"), same, NOWHERE),
+            self.sender(Sender::new("sieve"), same, NOWHERE),
+            self.sender(variant("buildkite", "token"), same, HEADERS),
+            self.sender(
+                Sender::new("postmark"),
+                |text| format!("user:{text}"),
+                HEADERS,
+            ),
+        ]
+    }
+
     /// Sets up a home with all of them: some in its file, some in its environment, some in files of
     /// their own.
     pub(crate) fn at(home: &mut Home) -> Self {
@@ -64,38 +101,7 @@ impl Cast {
         };
         let same = str::to_owned;
         let base64 = |text: &str| STANDARD.encode(text);
-        let variant = |provider: &str, name: &str| {
-            let senders = Sender::each(&Sender::new(provider).provider, 0);
-            let mut senders = senders.into_iter();
-            let found = senders.find(|sender| sender.variant.as_deref() == Some(name));
-            found.expect("a variant")
-        };
-        let senders = [
-            cast.sender(Sender::new("github"), same, NOWHERE),
-            cast.sender(
-                Sender::new("standard-webhooks"),
-                |text| format!("whsec_{}", base64(text)),
-                NOWHERE,
-            ),
-            cast.sender(Sender::new("airtable"), base64, NOWHERE),
-            cast.sender(
-                Sender::new("squarespace"),
-                |text| hex::encode(text),
-                NOWHERE,
-            ),
-            cast.sender(Sender::new("shopify"), same, NOWHERE),
-            cast.sender(Sender::new("netlify"), same, NOWHERE),
-            cast.sender(Sender::new("x"), same, NOWHERE),
-            cast.sender(Sender::new("jigsawstack"), same, NOWHERE),
-            cast.sender(Sender::new("sieve"), same, NOWHERE),
-            cast.sender(variant("buildkite", "token"), same, HEADERS),
-            cast.sender(
-                Sender::new("postmark"),
-                |text| format!("user:{text}"),
-                HEADERS,
-            ),
-        ];
-        for sender in senders {
+        for sender in cast.all_kinds() {
             if sender.source == "shopify" {
                 std::fs::write(home.path().join("shopify"), format!("{}\n", sender.signing))
                     .expect("a file");

@@ -65,10 +65,13 @@ fn base64(engine: &GeneralPurpose, bytes: &[u8], shift: usize) -> Vec<u8> {
     text.as_bytes()[first..last].to_vec()
 }
 
+/// A half of a canary in one form.
+type Needle<'a> = (Vec<u8>, &'a Canary, &'static str);
+
 /// Looks for halves of canaries, so that what was cut short is found too.
 pub(crate) struct Search<'a> {
     /// By their first eight bytes.
-    needles: HashMap<[u8; 8], Vec<(Vec<u8>, &'a Canary, &'static str)>>,
+    needles: HashMap<[u8; 8], Vec<Needle<'a>>>,
     /// Whether any needle begins with these two.
     begins: Vec<bool>,
 }

@@ -6,7 +6,6 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
-    clippy::print_stdout,
     reason = "helpers of tests fail loudly, and say what they counted"
 )]
 

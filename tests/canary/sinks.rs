@@ -128,7 +128,6 @@ impl Sinks {
 
     /// The commands of somebody who looks after the gate.
     pub(crate) async fn ask_the_commands(&mut self, home: &Home, cast: &Cast) {
-        let to = taking_webhooks(&home.log());
         let home_of = |arguments: &[&str]| {
             let mut command = home.command::<&str>(&[]);
             command.args(arguments);
@@ -164,6 +163,16 @@ impl Sinks {
             let id = event["id"].as_str().expect("an id");
             self.run("hookgate events show", home_of(&["events", "show", id]));
         }
+        self.verify_and_send(home, cast, home_of);
+        self.run(
+            "hookgate sources forget-secret",
+            home_of(&["sources", "forget-secret", "asana"]),
+        );
+    }
+
+    /// What people try out with a request of each sender.
+    fn verify_and_send(&mut self, home: &Home, cast: &Cast, home_of: impl Fn(&[&str]) -> Command) {
+        let to = taking_webhooks(&home.log());
         for sender in &cast.senders {
             let event = sender.event("evt_canary_9");
             let mut bare = event.clone();
@@ -197,10 +206,6 @@ impl Sinks {
                 self.run("hookgate send", command);
             }
         }
-        self.run(
-            "hookgate sources forget-secret",
-            home_of(&["sources", "forget-secret", "asana"]),
-        );
     }
 
     /// Runs a command to its end, and keeps what it prints.

@@ -1,6 +1,11 @@
 //! The configuration from outside: what is refused, in which words, and what can be set at all.
 
-#![expect(clippy::expect_used, reason = "helpers of tests fail loudly")]
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail loudly"
+)]
 
 mod bad;
 mod own;

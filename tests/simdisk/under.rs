@@ -25,7 +25,6 @@ impl Simulated {
     }
 
     /// From now on each commit waits as long as this says.
-    #[allow(dead_code, reason = "not every harness has a slow disk")]
     pub(crate) fn lags(&self, lag: impl Fn() -> Duration + Send + 'static) {
         *self.lag.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(lag);
     }

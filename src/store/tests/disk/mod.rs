@@ -9,6 +9,7 @@ mod loss;
 mod model;
 mod regressions;
 #[path = "../../../../tests/simdisk/under.rs"]
+#[expect(dead_code, reason = "only the simulation has a slow disk")]
 mod under;
 mod world;
 
