@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::slots::Place;
+use super::place::Place;
 
 pub(super) struct Turns<IO> {
     io: IO,
