@@ -11,10 +11,10 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use prometheus::{IntCounter, IntGauge};
-use tower::{BoxError, Service, ServiceExt};
+use tower::{BoxError, Service};
 
 use super::connection::{Connection, Limits};
-use super::slots::{Place, Slot, Slots};
+use super::slots::{Slot, Slots};
 use super::tls::{Tls, TlsError};
 use super::turns::Turns;
 use super::{Config, Peer};
@@ -166,12 +166,12 @@ impl Server {
         let place = guard.slot.place();
         let connection = Connection {
             peer: Peer(peer),
+            place: place.clone(),
             limits: Limits::DEFAULT,
             stage: self.stage.clone(),
             entropy: self.entropy.clone(),
         };
         let stream = Turns::new(stream, place.clone());
-        let service = at_place(place.clone(), service);
         let serving = async move {
             match tls {
                 None => connection.serve(stream, service).await,
@@ -209,34 +209,6 @@ impl Server {
             count(metrics);
         }
     }
-}
-
-/// The service with each request at its connection's place.
-fn at_place<S, B>(
-    place: Place,
-    service: S,
-) -> impl Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send>
-+ Clone
-+ Send
-+ 'static
-where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
-        + Clone
-        + Send
-        + 'static,
-    S::Future: Send,
-    B: Send + 'static,
-{
-    tower::service_fn(move |mut request: Request<Incoming>| {
-        let open = place.request();
-        request.extensions_mut().insert(place.clone());
-        // Boxed, so that a connection that waits for a request does not have room for its answer.
-        let answer = Box::pin(service.clone().oneshot(request));
-        async move {
-            let _open = open;
-            answer.await
-        }
-    })
 }
 
 /// A connection's state is large; the task should hold a pointer to it.

@@ -7,7 +7,6 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -18,7 +17,6 @@ use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
-use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tower::{BoxError, Service};
 
@@ -26,6 +24,7 @@ use super::Peer;
 use super::frames::Frames;
 use super::framing::Framing;
 use super::guarded::{Guarded, Watch};
+use super::place::Place;
 use crate::entropy::Entropy;
 use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
@@ -76,6 +75,7 @@ impl Limits {
 /// A connection about to be served.
 pub(super) struct Connection {
     pub(super) peer: Peer,
+    pub(super) place: Place,
     pub(super) limits: Limits,
     pub(super) stage: Stage,
     pub(super) entropy: Entropy,
@@ -104,26 +104,26 @@ impl Connection {
         let Ok(Ok(first)) = read else { return };
         let is_http2 = first.starts_with(HTTP2_PREFACE);
         let watch = if is_http2 {
-            Watch::Http2(Frames::new())
+            Watch::Http2(Frames::new(), self.place.clone())
         } else {
             Watch::Http1(Framing::default())
         };
         let io = Guarded::new(first.freeze(), io, watch, self.limits.write);
         let io = TokioIo::new(io);
-        let peer = self.peer;
-        let open = OpenRequests::default();
-        let opened = open.clone();
+        let (peer, place) = (self.peer, self.place.clone());
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
+            let open = place.request();
             request.extensions_mut().insert(peer);
-            let open = opened.one_more();
-            let answer = tower::ServiceExt::oneshot(service.clone(), request);
+            request.extensions_mut().insert(place.clone());
+            // Boxed, so that a connection that waits for a request does not have room for its answer.
+            let answer = Box::pin(tower::ServiceExt::oneshot(service.clone(), request));
             async move {
                 let _open = open;
                 answer.await
             }
         });
         if is_http2 {
-            let idle = open.none_for(self.limits.idle);
+            let idle = self.place.no_request_for(self.limits.idle);
             let connection = self.http2().serve_connection(io, service);
             self.drive(connection, idle).await;
         } else {
@@ -183,44 +183,6 @@ impl Connection {
         connection.as_mut().graceful_shutdown();
         // Whatever the outcome, the connection is over.
         let _ = timeout(patience, connection).await;
-    }
-}
-
-/// How many requests of a connection have no answer yet.
-#[derive(Clone)]
-struct OpenRequests(Arc<watch::Sender<usize>>);
-
-impl Default for OpenRequests {
-    fn default() -> Self {
-        Self(Arc::new(watch::Sender::new(0)))
-    }
-}
-
-impl OpenRequests {
-    /// Counts a request until what is returned is dropped.
-    fn one_more(&self) -> OpenRequest {
-        self.0.send_modify(|open| *open += 1);
-        OpenRequest(self.clone())
-    }
-
-    /// Resolves once there has been none for this long.
-    async fn none_for(self, time: Duration) {
-        let mut open = self.0.subscribe();
-        loop {
-            // Neither fails, since `self` has the sender.
-            let _ = open.wait_for(|open| *open == 0).await;
-            if timeout(time, open.changed()).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-struct OpenRequest(OpenRequests);
-
-impl Drop for OpenRequest {
-    fn drop(&mut self) {
-        (self.0).0.send_modify(|open| *open -= 1);
     }
 }
 

@@ -19,6 +19,8 @@ const FRAME_HEAD_BYTES: usize = 9;
 pub(super) struct Frames {
     /// Bytes to the next frame.
     left: u32,
+    /// and whether those up to there are DATA.
+    in_body: bool,
     head: [u8; FRAME_HEAD_BYTES],
     /// How much of `head` has come.
     come: usize,
@@ -32,6 +34,7 @@ impl Frames {
     pub(super) fn new() -> Self {
         Self {
             left: PREFACE_BYTES,
+            in_body: false,
             head: [0; FRAME_HEAD_BYTES],
             come: 0,
             spare: SPARE,
@@ -39,16 +42,18 @@ impl Frames {
         }
     }
 
-    /// Follows these bytes.
+    /// Follows these bytes; how many of them belong to bodies.
     ///
     /// # Errors
     /// When the connection has no more frames to spare, or begins with a wrong one.
-    pub(super) fn pass(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    pub(super) fn pass(&mut self, mut bytes: &[u8]) -> io::Result<usize> {
+        let mut in_bodies = 0;
         while let Some((first, rest)) = bytes.split_first() {
             if self.left > 0 {
                 let skipped =
                     usize::try_from(self.left).map_or(bytes.len(), |left| left.min(bytes.len()));
                 self.left -= u32::try_from(skipped).unwrap_or(self.left);
+                in_bodies += if self.in_body { skipped } else { 0 };
                 bytes = bytes.get(skipped..).unwrap_or_default();
                 continue;
             }
@@ -61,7 +66,7 @@ impl Frames {
                 return Err(io::ErrorKind::InvalidData.into());
             }
         }
-        Ok(())
+        Ok(in_bodies)
     }
 
     /// Takes note of a frame that begins; whether it may.
@@ -72,6 +77,7 @@ impl Frames {
             return false;
         }
         (self.come, self.left) = (0, u32::from_be_bytes([0, high, middle, low]));
+        self.in_body = kind == 0;
         match kind {
             0 => {}                                                  // DATA
             1 => self.spare = (self.spare + PER_REQUEST).min(SPARE), // HEADERS

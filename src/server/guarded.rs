@@ -13,11 +13,13 @@ use tokio::time::{Instant, Sleep};
 
 use super::frames::Frames;
 use super::framing::Framing;
+use super::place::Place;
 
 /// Looks at what comes, by protocol.
 pub(super) enum Watch {
     Http1(Framing),
-    Http2(Frames),
+    /// What is no head is not counted as one.
+    Http2(Frames, Place),
 }
 
 pub(super) struct Guarded<IO> {
@@ -70,7 +72,10 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
         let come = buf.filled_mut().get_mut(before..).unwrap_or_default();
         let passed = match &mut self.watch {
             Watch::Http1(framing) => framing.pass(come),
-            Watch::Http2(frames) => frames.pass(come).map(|()| come.len())?,
+            Watch::Http2(frames, place) => {
+                place.were_no_head(frames.pass(come)?);
+                come.len()
+            }
         };
         buf.set_filled(before + passed);
         Poll::Ready(Ok(()))

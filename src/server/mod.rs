@@ -10,12 +10,13 @@ mod connection;
 mod frames;
 mod framing;
 mod guarded;
+mod place;
 mod slots;
 mod tls;
 mod turns;
 
 pub use accept::{Metrics, Server};
-pub use slots::{AtWork, Place};
+pub use place::{AtWork, Place};
 pub use tls::{Files as TlsFiles, TlsError};
 
 use std::net::IpAddr;

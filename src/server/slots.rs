@@ -7,14 +7,15 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
+use super::place::{Crowd, HEADS_KIB_MAX, Place, Seat, Standing};
 use crate::net::Party;
 use crate::planted::{Bug, planted};
 
@@ -26,13 +27,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE_MIN: Duration = Duration::from_millis(250);
 /// How soon a full house is looked through again.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
-
-/// A head up to this size is in a buffer that every connection has anyway.
-const HEAD_BYTES: usize = 8 * 1024;
-/// Heads that are larger have this much together, beyond what each has anyway.
-const HEADS_KIB_MAX: usize = 4 * 1024;
-/// A connection with as many bytes and no request is not about to make one.
-const HEAD_BYTES_MAX: usize = 36 * 1024;
 
 /// All slots of a server.
 pub(super) struct Slots {
@@ -51,168 +45,6 @@ struct Taken {
     next: u64,
     seats: HashMap<u64, Arc<Seat>>,
     crowds: HashMap<Party, Arc<Crowd>>,
-}
-
-/// The open connections of one peer.
-#[derive(Default)]
-struct Crowd {
-    open: AtomicUsize,
-    proven: AtomicUsize,
-}
-
-impl Crowd {
-    fn strangers(&self) -> usize {
-        let open = self.open.load(Ordering::Relaxed);
-        open.saturating_sub(self.proven.load(Ordering::Relaxed))
-    }
-}
-
-/// What is known of a connection.
-struct Seat {
-    crowd: Option<Arc<Crowd>>,
-    opened: Instant,
-    verified: Mutex<Option<Instant>>,
-    at_work: AtomicUsize,
-    /// Requests without an answer.
-    requests: AtomicUsize,
-    head: Mutex<Head>,
-    leaving: AtomicBool,
-    leave: Notify,
-}
-
-/// What has been read of a request that is not there yet.
-struct Head {
-    bytes: usize,
-    room: Arc<Semaphore>,
-    has: Option<OwnedSemaphorePermit>,
-}
-
-impl Head {
-    /// Whether there is room for it, which it then has.
-    fn has_room(&mut self) -> bool {
-        let needs = self.bytes.saturating_sub(HEAD_BYTES).div_ceil(1024);
-        let has = self
-            .has
-            .as_ref()
-            .map_or(0, OwnedSemaphorePermit::num_permits);
-        let more = u32::try_from(needs.saturating_sub(has)).unwrap_or(u32::MAX);
-        if more == 0 || self.bytes > HEAD_BYTES_MAX {
-            return self.bytes <= HEAD_BYTES_MAX;
-        }
-        let Ok(more) = Arc::clone(&self.room).try_acquire_many_owned(more) else {
-            return false;
-        };
-        match &mut self.has {
-            Some(has) => has.merge(more),
-            None => self.has = Some(more),
-        }
-        true
-    }
-}
-
-/// A connection's place, in the extensions of each of its requests.
-#[derive(Clone)]
-pub struct Place(Arc<Seat>);
-
-impl Place {
-    /// One of its requests is verified; until the guard is dropped it keeps its slot in any case.
-    #[must_use]
-    pub fn verified(&self) -> AtWork {
-        let seat = &self.0;
-        let first = seat.verified().replace(Instant::now()).is_none();
-        if let (true, Some(crowd)) = (first, &seat.crowd) {
-            crowd.proven.fetch_add(1, Ordering::Relaxed);
-        }
-        seat.at_work.fetch_add(1, Ordering::Relaxed);
-        AtWork(Arc::clone(seat))
-    }
-
-    /// A request has come whole, but for its body; until the guard is dropped it has no answer.
-    pub(super) fn request(&self) -> Open {
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
-        let mut head = self.0.head();
-        (head.bytes, head.has) = (0, None);
-        Open(Arc::clone(&self.0))
-    }
-
-    /// Counts bytes that may belong to a head.
-    pub(super) fn has_read(&self, bytes: usize) {
-        if self.0.requests.load(Ordering::Relaxed) == 0 {
-            self.0.head().bytes += bytes;
-        }
-    }
-
-    /// Whether there is room for a head as long as it is already, and more of it.
-    pub(super) fn may_read_on(&self) -> bool {
-        self.0.head().has_room()
-    }
-
-    /// Whether it has had a verified request.
-    pub(super) fn is_proven(&self) -> bool {
-        self.0.verified().is_some()
-    }
-
-    /// Resolves when the slot is wanted by somebody else.
-    pub(super) async fn wanted(&self) {
-        self.0.leave.notified().await;
-    }
-}
-
-/// A request without an answer.
-pub(super) struct Open(Arc<Seat>);
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.requests.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A verified request under way.
-pub struct AtWork(Arc<Seat>);
-
-impl Drop for AtWork {
-    fn drop(&mut self) {
-        self.0.at_work.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-impl Seat {
-    fn verified(&self) -> MutexGuard<'_, Option<Instant>> {
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn head(&self) -> MutexGuard<'_, Head> {
-        self.head.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn standing(&self, now: Instant) -> Standing {
-        let verified = *self.verified();
-        let crowd = self.crowd.as_ref().map_or(1, |crowd| crowd.strangers());
-        Standing {
-            proven: verified.is_some(),
-            crowd,
-            waited: now.saturating_duration_since(verified.unwrap_or(self.opened)),
-            stays: self.at_work.load(Ordering::Relaxed) > 0 || self.leaving.load(Ordering::Relaxed),
-        }
-    }
-
-    fn send_away(&self) {
-        self.leaving.store(true, Ordering::Relaxed);
-        self.leave.notify_one();
-    }
-}
-
-/// What counts when one has to go.
-#[derive(Clone, Copy)]
-struct Standing {
-    /// It has had a verified request.
-    proven: bool,
-    /// Connections of its peer that have had none; 1 where the peer speaks for many.
-    crowd: usize,
-    /// Since its last verified request, or since it was opened.
-    waited: Duration,
-    /// It has one under way, or is leaving already.
-    stays: bool,
 }
 
 /// How long a connection may show nothing with `open` of `max` slots taken.
@@ -331,20 +163,7 @@ impl Slots {
                 break permit;
             }
         };
-        let seat = Arc::new(Seat {
-            crowd: entry.crowd.clone(),
-            opened: Instant::now(),
-            verified: Mutex::default(),
-            at_work: AtomicUsize::new(0),
-            requests: AtomicUsize::new(0),
-            head: Mutex::new(Head {
-                bytes: 0,
-                room: Arc::clone(&self.heads),
-                has: None,
-            }),
-            leaving: AtomicBool::new(false),
-            leave: Notify::new(),
-        });
+        let seat = Arc::new(Seat::new(entry.crowd.clone(), Arc::clone(&self.heads)));
         let mut taken = self.taken();
         let number = taken.next;
         taken.next += 1;
@@ -412,7 +231,7 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.entry.slots.taken().seats.remove(&self.number);
-        if let (Some(crowd), Some(_)) = (&self.entry.crowd, *self.place.0.verified()) {
+        if let (Some(crowd), true) = (&self.entry.crowd, self.place.is_proven()) {
             crowd.proven.fetch_sub(1, Ordering::Relaxed);
         }
         if planted(Bug::SlotsNeverFreed)

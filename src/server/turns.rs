@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::slots::Place;
+use super::place::Place;
 
 pub(super) struct Turns<IO> {
     io: IO,
@@ -97,7 +97,8 @@ mod tests {
         let mut bytes = [0; 4096];
         let mut buf = ReadBuf::new(&mut bytes);
         let mut total = 0;
-        while total < 16 * 4096 && Pin::new(&mut *io).poll_read(&mut cx, &mut buf).is_ready() {
+        let mut read = |buf: &mut _| Pin::new(&mut *io).poll_read(&mut cx, buf);
+        while total < 16 * 4096 && matches!(read(&mut buf), Poll::Ready(Ok(()))) {
             total += buf.filled().len();
             buf.clear();
         }

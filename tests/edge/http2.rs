@@ -10,6 +10,8 @@
 
 use std::fmt::Write as _;
 
+use hookgate::verify::Unsigned;
+
 use crate::bytes::Parts;
 use crate::cases::{Case, chosen};
 use crate::frames::{PREFACE, encode, outcomes};
@@ -107,10 +109,7 @@ async fn run(scene: &mut Scene, case: &Case) -> Result<(), String> {
     let steps = match case.steps.split_first() {
         Some((first, rest)) if first == "bare" => rest,
         _ => {
-            wire.write(PREFACE).await;
-            // No table for headers, so that every answer names its status.
-            wire.write(&encode("SETTINGS 1=0", &Parts::of(&event)))
-                .await;
+            wire.write(&beginning()).await;
             &case.steps
         }
     };
@@ -141,6 +140,22 @@ async fn run(scene: &mut Scene, case: &Case) -> Result<(), String> {
         expectation.met(&mut wire).await?;
     }
     Ok(())
+}
+
+/// What comes first: no table for headers, so that every answer names its status.
+pub(crate) fn beginning() -> Vec<u8> {
+    [PREFACE, &bytes("SETTINGS 1=0")].concat()
+}
+
+/// The bytes of a step in which there is no event.
+pub(crate) fn bytes(step: &str) -> Vec<u8> {
+    let none = Unsigned {
+        method: http::Method::GET,
+        url: String::new(),
+        headers: Vec::new(),
+        body: bytes::Bytes::new(),
+    };
+    frames(step, &Parts::of(&none))
 }
 
 /// A frame, or some frames again and again.

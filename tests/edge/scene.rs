@@ -89,6 +89,12 @@ impl Scene {
         self.metric("hookgate_connections").await
     }
 
+    /// How many requests have been answered 404.
+    pub(crate) async fn unknown_paths(&self) -> usize {
+        let series = r#"hookgate_unrouted_requests_total{reason="not_found"}"#;
+        self.metric(series).await
+    }
+
     async fn metric(&self, series: &str) -> usize {
         let value = in_real_time(self.gate.metric(series)).await.flatten();
         let value = value.map(|value| value.to_string());

@@ -9,6 +9,8 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
+use crate::frames::outcomes;
+use crate::http2;
 use crate::scene::Scene;
 use crate::wire::{Wire, in_real_time, pass, settle};
 
@@ -94,33 +96,66 @@ async fn a_sender_that_says_nothing_after_the_tls_handshake_has_ten_seconds() {
     ends_after(&mut wire, Duration::from_secs(10)).await;
 }
 
-/// As much as the gate takes without being read from.
-async fn fill(stream: &mut Stream) {
-    let requests = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
-    loop {
-        let written = tokio::select! {
-            biased;
-            written = stream.write_all(requests.as_bytes()) => written,
-            () = settle() => return,
-        };
-        written.expect("the gate takes requests");
+/// Writes more and more requests, until the gate takes none because nobody reads its answers.
+async fn fill(scene: &Scene, stream: &mut Stream, mut requests: impl FnMut() -> Vec<u8>) {
+    let stuck = async {
+        let (mut before, mut now) = (0, 0);
+        while now == 0 || now > before {
+            for _ in 0..5 {
+                settle().await;
+            }
+            (before, now) = (now, scene.unknown_paths().await);
+        }
+    };
+    let written = async {
+        loop {
+            let written = stream.write_all(&requests()).await;
+            written.expect("the gate is there");
+            settle().await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = written => {}
+        () = stuck => {}
     }
+}
+
+/// Whoever asks and never reads lasts for ten seconds; its answers are there, and then the end.
+async fn asked_and_never_read(requests: impl FnMut() -> Vec<u8>) -> Vec<u8> {
+    let scene = Scene::new().await;
+    let mut stream = scene.address().connect().await.expect("a connection");
+    fill(&scene, &mut stream, requests).await;
+    pass(Duration::from_secs(10) - MOMENT).await;
+    assert_eq!(scene.connections().await, 1);
+    pass(2 * MOMENT).await;
+    let mut answers = Vec::new();
+    let read = in_real_time(stream.read_to_end(&mut answers)).await;
+    assert!(read.is_some(), "the connection lasts");
+    assert_eq!(scene.connections().await, 0);
+    answers
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_sender_that_does_not_read_answers_for_ten_seconds_is_cut_off() {
-    let scene = Scene::new().await;
-    let mut stream = scene.address().connect().await.expect("a connection");
-    fill(&mut stream).await;
-    pass(Duration::from_secs(10) - MOMENT).await;
-    assert_eq!(scene.connections().await, 1);
-    pass(2 * MOMENT).await;
-    // Its answers are there, and then the end.
-    let mut answers = Vec::new();
-    let read = in_real_time(stream.read_to_end(&mut answers)).await;
-    assert!(read.is_some(), "the connection lasts");
+    let requests = "GET /x HTTP/1.1\r\nHost: a\r\n\r\n".repeat(1000);
+    let answers = asked_and_never_read(|| requests.clone().into()).await;
     assert!(answers.starts_with(b"HTTP/1.1 404 "));
-    assert_eq!(scene.connections().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_sender_that_does_not_read_answers_for_ten_seconds_is_cut_off() {
+    let mut requests = (0..).map(|n| match n {
+        0 => http2::beginning(),
+        _ => http2::bytes(&unknown(2 * n - 1)),
+    });
+    let answers = asked_and_never_read(|| requests.by_ref().take(16).flatten().collect()).await;
+    assert!(outcomes(&answers).contains(&"1: 404".to_owned()));
+}
+
+/// A request on this stream that is answered 404.
+fn unknown(stream: u32) -> String {
+    format!("HEADERS {stream} ES+EH :method: GET | :scheme: http | :path: /x | :authority: a")
 }
 
 #[tokio::test(start_paused = true)]
@@ -138,4 +173,28 @@ async fn a_connection_that_is_used_all_the_time_ends_within_330_seconds_between_
         seconds += 5;
     }
     assert!((300..=335).contains(&seconds), "{seconds}");
+}
+
+/// One that keeps asking after it has been told that the connection ends has another 35 seconds.
+#[tokio::test(start_paused = true)]
+async fn an_http2_connection_that_is_used_all_the_time_ends_within_365_seconds() {
+    let scene = Scene::new().await;
+    let mut wire = Wire::open(scene.address()).await;
+    wire.write(&http2::beginning()).await;
+    let (mut seconds, mut stream) = (0, 1);
+    while !wire.seen().closed {
+        wire.write(&http2::bytes(&unknown(stream))).await;
+        let answered = |bytes: &[u8]| outcomes(bytes).contains(&format!("{stream}: 404"));
+        wire.until(|seen| seen.closed || answered(&seen.bytes))
+            .await;
+        let told = outcomes(&wire.seen().bytes).contains(&"GOAWAY NO_ERROR".to_owned());
+        assert!(
+            told || answered(&wire.seen().bytes),
+            "a request had no answer"
+        );
+        assert!(seconds >= 300 || !told, "told after {seconds} s");
+        pass(Duration::from_secs(5)).await;
+        (seconds, stream) = (seconds + 5, stream + 2);
+    }
+    assert!((300..=370).contains(&seconds), "{seconds}");
 }

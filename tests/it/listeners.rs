@@ -63,7 +63,14 @@ async fn a_sender_that_speaks_http2_is_answered_and_its_host_reaches_the_app() {
     let stripe = Sender::new("stripe");
     let (setup, app) = Setup::scene(&[&stripe]).await;
     let gate = setup.start().await;
-    let event = stripe.event("evt_1");
+    let mut event = stripe.event("evt_1");
+    for (name, value) in [
+        ("te", "trailers"),
+        ("hookgate_verified", "forged"),
+        ("proxy-x", "1"),
+    ] {
+        event.headers.push((name.to_owned(), value.to_owned()));
+    }
     let mut forged = event.clone();
     forged.body = Bytes::from_static(b"{\"id\":\"evt_1\"}");
 
@@ -81,6 +88,14 @@ async fn a_sender_that_speaks_http2_is_answered_and_its_host_reaches_the_app() {
         delivery.header("host").as_deref(),
         Some("hooks.example.com")
     );
+    // HTTP/2's own headers begin with a colon.
+    for (name, value) in delivery.headers() {
+        assert!(!name.is_empty() && !name.starts_with(':'), "{name}");
+        assert!(
+            name != "te" && name != "proxy-x" && value != b"forged",
+            "{name}"
+        );
+    }
     assert_eq!(delivery.body, event.body);
     gate.stop().await;
     assert_eq!(app.stop().await.len(), 1);

@@ -21,6 +21,7 @@ mod challenges;
 mod edge;
 mod failures;
 mod forward;
+mod framing;
 mod keys;
 mod listeners;
 mod metrics;
