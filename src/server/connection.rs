@@ -234,7 +234,6 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, stream: F) {
-        eprintln!("SIZE stream {}", size_of_val(&stream));
         drop(self.0.spawn(stream));
     }
 }
