@@ -7,7 +7,7 @@
 use std::any::Any;
 use std::io::{IsTerminal, Write as _};
 
-use tracing::{Level, Metadata};
+use tracing::Metadata;
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::filter::{LevelFilter, filter_fn};
@@ -58,10 +58,9 @@ pub fn is_level(level: &str) -> bool {
 }
 
 /// Whether a line may be written whatever the level asked for. h2 quotes paths that it refuses, and
-/// a path may hold a token.
-fn tells_no_secret(line: &Metadata<'_>) -> bool {
-    let by_h2 = line.target() == "h2" || line.target().starts_with("h2::");
-    !by_h2 || *line.level() <= Level::INFO
+/// a path may hold a token; and it warns of every flood, so that any peer could fill the log.
+fn is_ours_to_write(line: &Metadata<'_>) -> bool {
+    line.target() != "h2" && !line.target().starts_with("h2::")
 }
 
 /// Starts logging for the whole process; later calls change nothing.
@@ -78,7 +77,7 @@ pub fn start(config: &Config) -> Logs {
         .with_env_filter(filter)
         .with_writer(sink)
         .with_ansi(terminal);
-    let silence = filter_fn(tells_no_secret);
+    let silence = filter_fn(is_ours_to_write);
     let as_json = config.format == Format::Json || (config.format == Format::Auto && !terminal);
     // A second start in one process (tests) keeps the first subscriber.
     let _ = if as_json {
