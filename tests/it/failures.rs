@@ -100,7 +100,7 @@ async fn bodies_beyond_the_memory_for_them_are_answered_503() {
     let mut holding = crate::support::http::Connection::open(&gate.address).await;
     let half = [
         &b"POST /webhooks/stripe HTTP/1.1\r\nHost: a\r\nContent-Length: 65000\r\n\r\n"[..],
-        &[b'x'; 40_000], // less than the other, so that it need not give way
+        &[b'x'; 20_000], // less than what the other has when memory runs out, so that it need not give way
     ];
     holding.write(&half.concat()).await;
 
