@@ -12,7 +12,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
-    clippy::unwrap_used,
     reason = "helpers of tests fail loudly and say what they counted or skipped"
 )]
 
