@@ -9,7 +9,7 @@ use std::fmt;
 use std::io::{IsTerminal, Write as _};
 
 use tracing::field::Field;
-use tracing::{Dispatch, Level, Metadata};
+use tracing::{Dispatch, Metadata};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
@@ -63,10 +63,9 @@ pub fn is_level(level: &str) -> bool {
 }
 
 /// Whether a line may be written whatever the level asked for. h2 quotes paths that it refuses, and
-/// a path may hold a token.
-fn tells_no_secret(line: &Metadata<'_>) -> bool {
-    let by_h2 = line.target() == "h2" || line.target().starts_with("h2::");
-    !by_h2 || *line.level() <= Level::INFO
+/// a path may hold a token; and it warns of every flood, so that any peer could fill the log.
+fn is_ours_to_write(line: &Metadata<'_>) -> bool {
+    line.target() != "h2" && !line.target().starts_with("h2::")
 }
 
 /// Starts logging for the whole process; later calls change nothing.
@@ -97,7 +96,7 @@ where
         .with_env_filter(filter)
         .with_writer(sink)
         .with_ansi(terminal);
-    let silence = filter_fn(tells_no_secret);
+    let silence = filter_fn(is_ours_to_write);
     if as_json {
         let lines = builder.json().flatten_event(true).finish();
         lines.with(silence).into()

@@ -20,7 +20,7 @@ async fn fill(home: &Home, sender: &Sender, count: usize) {
         senders.spawn(async move {
             let mut connection = Connection::open(&gate).await;
             for n in (lane..count).step_by(CONNECTIONS) {
-                let body = format!(r#"{{"id":"evt_{n}","object":"event","pad":"{:02000}"}}"#, n);
+                let body = format!(r#"{{"id":"evt_{n}","object":"event","pad":"{n:02000}"}}"#);
                 let request = sender.signed("/webhooks/stripe", vec![], body.as_bytes(), "");
                 let answer = connection.ask(&bytes(&request)).await;
                 assert_eq!(answer.status, 200, "{answer:?}");

@@ -1,7 +1,8 @@
 //! Hostile peers against the real program: what they cannot fill, and whom they cannot keep out.
 //!
-//! These environment variables change the sizes: `HOOKGATE_TEST_HOSTILE_SECONDS` (15),
-//! `HOOKGATE_TEST_HOSTILE_CONNECTIONS` (2000), `HOOKGATE_TEST_HOSTILE_KIND` (all of them), `HOOKGATE_TEST_HOSTILE_P99_MILLIS` (printed only),
+//! These environment variables change the sizes: `HOOKGATE_TEST_HOSTILE_SECONDS` (5),
+//! `HOOKGATE_TEST_HOSTILE_CONNECTIONS` (100), `HOOKGATE_TEST_HOSTILE_KIND` (all of them),
+//! `HOOKGATE_TEST_HOSTILE_P99_MILLIS` (printed only),
 //! `HOOKGATE_TEST_FORGED_REQUESTS` (2000), `HOOKGATE_TEST_STORM_IDS` (100),
 //! `HOOKGATE_TEST_STORM_ROUNDS` (10) and `HOOKGATE_TEST_BACKLOG_EVENTS` (10000).
 //! `HOOKGATE_TEST_MEMORY_MIB` (64) is the memory that the program gets.
@@ -11,7 +12,6 @@
     clippy::indexing_slicing,
     clippy::panic,
     clippy::print_stdout,
-    clippy::unwrap_used,
     reason = "helpers of tests fail loudly and say what they counted or skipped"
 )]
 
