@@ -92,6 +92,37 @@ async fn a_page_that_pruning_cannot_read_costs_one_restart_and_its_own_events() 
     );
 }
 
+/// A bit that made an old time of the time at which an event was settled let pruning delete it within
+/// seconds: a dead letter that nobody had seen was gone, nothing counted it, and its sender was told
+/// that it was stored.
+#[tokio::test]
+async fn a_settled_event_whose_row_does_not_match_is_kept_and_not_pruned() {
+    for (settlement, bytes_max) in [(dead(), 0), (delivered(), 0), (delivered(), 1)] {
+        let mut store = Fixture::new();
+        store.accept("stripe", "a").await;
+        let lease = store.lease().await;
+        store.store.settle(lease, settlement);
+        store.store.clone().close().await;
+        let db = Connection::open(store.config.path.join("hookgate.db")).unwrap();
+        db.execute_batch("UPDATE delivery SET done_at = 1").unwrap();
+        drop(db);
+        store.config.bytes_max = bytes_max;
+        store.store = open(&store.config, &store.clock).unwrap();
+        for _ in 0..5 {
+            store.advance(Duration::from_secs(11));
+            store.store.flush().await.unwrap();
+        }
+        let (_, delivered, dead) = store.counts("stripe");
+        assert_eq!(delivered + dead, 1);
+        assert!(store.config.path.join("damaged").exists(), "it is noted");
+        // What became of it is not known: rather twice than never.
+        store.config.bytes_max = 0;
+        let store = store.reopen().await;
+        assert!(store.store.stats().damaged > 0);
+        assert_eq!(delivered_now(&store).await, ["a"]);
+    }
+}
+
 /// A repeat whose first copy's record could not be looked up ended the process, as often as the
 /// sender came again.
 #[tokio::test]
