@@ -137,6 +137,11 @@ async fn a_number_that_is_none_any_more_damages_one_event_and_not_the_list() {
             file,
             &format!("UPDATE event SET {column} = 'x' WHERE seq = 2"),
         );
+        edit(
+            file,
+            "PRAGMA writable_schema = ON;
+             UPDATE sqlite_schema SET sql = sql || ' STRICT' WHERE name = 'event'",
+        );
         store.store = open(&store.config, &store.clock).unwrap();
         let listed = store.store.list(Filter::default(), 10, None).await;
         let listed = listed.unwrap_or_else(|error| panic!("{column}: {error}"));
