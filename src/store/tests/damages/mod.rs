@@ -73,7 +73,7 @@ fn whatever_is_damaged_no_wrong_byte_is_delivered_and_nothing_vanishes_in_silenc
     let verdicts = lock(&verdicts);
     let of = |verdict| verdicts.get(&verdict).copied().unwrap_or(0);
     println!(
-        "{seeds} damaged stores: {} reported damage and went on, {} refused to start and said why, {} were unharmed; 0 wrong bytes, 0 vanished in silence, 0 panics",
+        "{seeds} damaged stores: {} reported damage and went on, {} refused to start and said why, {} were unharmed; 0 wrong bytes, 0 empty starts, 0 vanished in silence, 0 panics",
         of(Verdict::Reported),
         of(Verdict::Refused),
         of(Verdict::Unharmed)

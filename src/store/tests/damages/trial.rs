@@ -30,6 +30,8 @@ pub(super) struct Trial<'a> {
     /// Damaged records that the store has spoken of, over all starts.
     reported: u64,
     starts: usize,
+    /// The damage left nothing of the database at all.
+    emptied: bool,
 }
 
 impl<'a> Trial<'a> {
@@ -46,6 +48,7 @@ impl<'a> Trial<'a> {
             delivered: HashSet::new(),
             reported: 0,
             starts: 0,
+            emptied: files[DB].is_empty(),
         }
     }
 
@@ -154,6 +157,12 @@ impl<'a> Trial<'a> {
         let Some((store, named)) = self.settled(store).await else {
             return Verdict::Refused;
         };
+        let counts = store.counts().sources.into_iter();
+        let held = counts.map(|counts| counts.pending + counts.delivered + counts.dead);
+        assert!(
+            self.emptied || held.sum::<u64>() > 0,
+            "an empty store took the place of a damaged one"
+        );
         let reported = self.reported + store.stats().damaged;
         let vanished = self.original.sent.iter().filter(|(id, sent)| {
             let waits = matches!(sent.before, Before::Waiting | Before::Dead);
