@@ -41,6 +41,9 @@ impl Tx<'_> {
         if standing.as_ref().is_some_and(|news| news.unreadable) {
             return Ok(None);
         }
+        if standing.as_ref().is_some_and(|news| !news.sound) {
+            draft.damage = Some("where an event stands does not match its checksum".into());
+        }
         let state = standing.as_ref().map(|news| news.state);
         let delivered = standing.is_some_and(|news| news.state == DELIVERED && news.sound);
         let copy = if delivered {

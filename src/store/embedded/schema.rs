@@ -116,8 +116,37 @@ pub(super) fn open(database: &Database) -> Result<Connection, StoreError> {
     }
     if found == 0 {
         create(&db, &InstallationKey(database.new_key())).map_err(cannot)?;
+    } else {
+        check_tables(&db).map_err(cannot)?;
     }
     Ok(db)
+}
+
+/// The tables must be described as they were made. One bit in a column's name and every statement
+/// with that column fails, in each process again, as if the program were wrong.
+fn check_tables(db: &Connection) -> Result<(), rusqlite::Error> {
+    let made = Connection::open_in_memory()?;
+    made.execute_batch(TABLES)?;
+    if described(db)? == described(&made)? {
+        return Ok(());
+    }
+    Err(corrupt("its tables are not described as they were made"))
+}
+
+/// What the file says of its tables, without comments and line breaks: those may change.
+fn described(db: &Connection) -> Result<Vec<[String; 3]>, rusqlite::Error> {
+    let mut select = db.prepare(
+        "SELECT name, tbl_name, sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name",
+    )?;
+    let rows = select.query_map([], |row| {
+        let sql: String = row.get(2)?;
+        let code = sql
+            .lines()
+            .map(|line| line.split_once("--").map_or(line, |(code, _)| code));
+        let words: Vec<&str> = code.flat_map(str::split_whitespace).collect();
+        Ok([row.get(0)?, row.get(1)?, words.join(" ")])
+    })?;
+    rows.collect()
 }
 
 /// Asks for the write-ahead journal; returns the mode that the file has then. For a new file that

@@ -7,15 +7,19 @@ use rusqlite::Connection;
 
 use super::support::*;
 use crate::store::*;
+use crate::verify::Verified;
 
 /// Overwrites a leaf of a table with zeros; `which` of them, in the order of the file.
 fn zero(config: &Config, table: &str, which: i64) {
+    zero_page(config, table, "leaf", which);
+}
+
+fn zero_page(config: &Config, table: &str, kind: &str, which: i64) {
     let path = config.path.join("hookgate.db");
     let page: u64 = {
         let db = Connection::open(&path).unwrap();
-        let sql =
-            "SELECT pageno FROM dbstat WHERE name = ?1 AND pagetype = 'leaf' LIMIT 1 OFFSET ?2";
-        db.query_row(sql, rusqlite::params![table, which], |row| {
+        let sql = "SELECT pageno FROM dbstat WHERE name = ?1 AND pagetype = ?2 LIMIT 1 OFFSET ?3";
+        db.query_row(sql, rusqlite::params![table, kind, which], |row| {
             row.get::<_, i64>(0)
         })
         .unwrap()
@@ -39,12 +43,19 @@ async fn half_delivered() -> Fixture {
     store
 }
 
-async fn delivered_now(store: &Fixture) -> Vec<String> {
+async fn delivered_by_name(store: &Fixture) -> Vec<String> {
     let mut ids = Vec::new();
     while let Some(lease) = next_due(&store.store).await {
         ids.push(id_of(&lease));
         store.store.settle(lease, delivered());
     }
+    store.store.flush().await.unwrap();
+    ids.sort();
+    ids
+}
+
+async fn delivered_now(store: &Fixture) -> Vec<String> {
+    let mut ids = delivered_by_name(store).await;
     ids.sort_by_key(|id| id.parse::<u32>().unwrap());
     ids
 }
@@ -90,6 +101,37 @@ async fn a_page_that_pruning_cannot_read_costs_one_restart_and_its_own_events() 
         damaged > 0 && store.store.stats().damaged == 0,
         "it is over"
     );
+}
+
+/// A bit that made an old time of the time at which an event was settled let pruning delete it within
+/// seconds: a dead letter that nobody had seen was gone, nothing counted it, and its sender was told
+/// that it was stored.
+#[tokio::test]
+async fn a_settled_event_whose_row_does_not_match_is_kept_and_not_pruned() {
+    for (settlement, bytes_max) in [(dead(), 0), (delivered(), 0), (delivered(), 1)] {
+        let mut store = Fixture::new();
+        store.accept("stripe", "a").await;
+        let lease = store.lease().await;
+        store.store.settle(lease, settlement);
+        store.store.clone().close().await;
+        let db = Connection::open(store.config.path.join("hookgate.db")).unwrap();
+        db.execute_batch("UPDATE delivery SET done_at = 1").unwrap();
+        drop(db);
+        store.config.bytes_max = bytes_max;
+        store.store = open(&store.config, &store.clock).unwrap();
+        for _ in 0..5 {
+            store.advance(Duration::from_secs(11));
+            store.store.flush().await.unwrap();
+        }
+        let (_, delivered, dead) = store.counts("stripe");
+        assert_eq!(delivered + dead, 1);
+        assert!(store.config.path.join("damaged").exists(), "it is noted");
+        // What became of it is not known: rather twice than never.
+        store.config.bytes_max = 0;
+        let store = store.reopen().await;
+        assert!(store.store.stats().damaged > 0);
+        assert_eq!(delivered_now(&store).await, ["a"]);
+    }
 }
 
 /// A repeat whose first copy's record could not be looked up ended the process, as often as the
@@ -218,6 +260,22 @@ async fn a_start_that_cannot_be_saved_is_refused_and_says_what_to_do() {
     assert_eq!(delivered_now(&store).await, ["new"]);
 }
 
+/// A bit in a column's name made each statement with it fail: the process ended, the next one opened
+/// the store, failed in the same way, and so on for ever, with no word on what to do.
+#[tokio::test]
+async fn a_table_that_is_described_wrongly_is_a_refused_start_and_no_loop() {
+    let store = half_delivered().await;
+    let path = store.config.path.join("hookgate.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let at = bytes.windows(5).position(|word| word == b"tries").unwrap();
+    bytes[at] ^= 1;
+    std::fs::write(&path, &bytes).unwrap();
+    let refused = open(&store.config, &store.clock).err().unwrap();
+    assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
+    assert!(refused.to_string().contains(&*path.to_string_lossy()));
+    assert_eq!(std::fs::read(&path).unwrap(), bytes, "it is left as it was");
+}
+
 /// A salvage that is cut off leaves the damaged file under its name and the note beside it.
 #[tokio::test]
 async fn a_salvage_that_was_interrupted_begins_again() {
@@ -230,4 +288,95 @@ async fn a_salvage_that_was_interrupted_begins_again() {
     assert!(!store.config.path.join("damaged").exists());
     assert!(!store.config.path.join("hookgate.db.salvage").exists());
     assert_eq!(delivered_now(&store).await.len(), 60);
+}
+
+/// The page is met when the event is read for the app: it is set aside, the others are delivered.
+#[tokio::test]
+async fn a_page_that_a_claim_cannot_read_costs_its_own_event_alone() {
+    let body: &[u8] = &[b'x'; 3 * 4096];
+    let mut store = Fixture::new();
+    for id in ["a", "b", "c"] {
+        let event = Verified::for_test("stripe", id, body);
+        store.store.accept(event).await.unwrap();
+    }
+    store.store.clone().close().await;
+    zero_page(&store.config, "event", "overflow", 4);
+    store.store = open(&store.config, &store.clock).unwrap();
+    assert_eq!(delivered_by_name(&store).await, ["a", "c"]);
+    assert_eq!(store.counts("stripe"), (0, 2, 1));
+    assert_eq!(store.store.stats().damaged, 1);
+    // Its sender has the only whole copy.
+    let again = Verified::for_test("stripe", "b", body);
+    let again = store.store.accept(again).await.unwrap();
+    assert_eq!(again.kind(), ReceiptKind::Stored);
+    assert_eq!(delivered_by_name(&store).await, ["b"]);
+}
+
+/// `HOOKGATE_TEST_TRUNCATIONS` says at how many lengths (40).
+#[tokio::test]
+async fn a_database_cut_at_any_length_is_refused_noted_or_counted() {
+    let store = half_delivered().await;
+    let bytes = std::fs::read(store.config.path.join("hookgate.db")).unwrap();
+    let mark = std::fs::read(store.config.path.join("high-water")).unwrap();
+    let lengths = number_from_environment("HOOKGATE_TEST_TRUNCATIONS").unwrap_or(40);
+    let lengths = usize::try_from(lengths).unwrap().clamp(1, bytes.len());
+    for n in 0..lengths {
+        let length = bytes.len() * n / lengths;
+        let dir = tempfile::tempdir().unwrap();
+        let mut cut = store.config.clone();
+        cut.path = dir.path().to_path_buf();
+        std::fs::write(dir.path().join("hookgate.db"), &bytes[..length]).unwrap();
+        std::fs::write(dir.path().join("high-water"), &mark).unwrap();
+        match open(&cut, &store.clock) {
+            Err(error) => assert!(matches!(error, StoreError::Damaged { .. }), "{error}"),
+            Ok(found) => {
+                let mut waiting = 0;
+                while let Some(lease) = next_due(&found).await {
+                    let n: u32 = id_of(&lease).parse().unwrap();
+                    waiting += u64::from(n >= 60);
+                    found.settle(lease, delivered());
+                }
+                // What is only noted is saved or counted by the next start.
+                let noted = cut.path.join("damaged").exists();
+                let loud = noted || waiting + found.stats().damaged >= 60;
+                assert!(loud, "cut to {length}");
+                found.close().await;
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_journal_that_is_gone_is_missed() {
+    let mut store = half_delivered().await;
+    store.store = open(&store.config, &store.clock).unwrap();
+    store.accept("stripe", "tail").await;
+    let database = std::fs::read(store.config.path.join("hookgate.db")).unwrap();
+    store.store.clone().close().await;
+    // The database as it was before the journal was moved into it.
+    std::fs::write(store.config.path.join("hookgate.db"), database).unwrap();
+    drop(std::fs::remove_file(
+        store.config.path.join("hookgate.db-wal"),
+    ));
+    store.store = open(&store.config, &store.clock).unwrap();
+    assert_eq!(store.store.stats().damaged, 1);
+    assert_eq!(delivered_now(&store).await.len(), 60);
+    let again = store.accept("stripe", "tail").await;
+    assert_eq!(again.kind(), ReceiptKind::Stored);
+}
+
+/// What the note says is for people: that it is there is enough, and a false one costs nothing.
+#[tokio::test]
+async fn a_note_of_damage_that_is_damaged_itself_still_counts() {
+    for note in [&b""[..], b"\xff\x00garbage"] {
+        let mut store = half_delivered().await;
+        std::fs::write(store.config.path.join("damaged"), note).unwrap();
+        store.store = open(&store.config, &store.clock).unwrap();
+        assert_eq!(store.store.stats().damaged, 1, "never in silence");
+        assert!(!store.config.path.join("damaged").exists());
+        assert_eq!(store.counts("stripe"), (60, 60, 0));
+        assert_eq!(delivered_now(&store).await.len(), 60);
+        let again = store.accept("stripe", "0").await;
+        assert_eq!(again.kind(), ReceiptKind::Duplicate);
+    }
 }

@@ -40,7 +40,7 @@ async fn a_clock_that_is_years_ahead_at_a_start_prunes_nothing_that_is_younger()
     store.store.settle(lease, dead());
     let store = start_at(store, START.plus(YEARS)).await;
     several_rounds_of_pruning(&store).await;
-    assert_eq!(store.counts("stripe"), (0, 1, 1));
+    assert_eq!(store.counts("stripe"), (0, 1, 1), "none of it is old");
     let again = store.accept("stripe", "a").await;
     assert_eq!(again.kind(), ReceiptKind::Duplicate);
     // Nor does it add up, however often it starts.

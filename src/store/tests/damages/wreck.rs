@@ -7,6 +7,8 @@ pub(super) const DB: &str = "hookgate.db";
 pub(super) const WAL: &str = "hookgate.db-wal";
 pub(super) const MARK: &str = "high-water";
 const OWNER: &str = "owner.lock";
+/// Notes that damage was met; the next start only asks whether it is there.
+const NOTE: &str = "damaged";
 /// Header of the journal, and of each of its frames.
 const WAL_HEAD: usize = 32;
 const FRAME: usize = 24 + PAGE;
@@ -26,8 +28,16 @@ pub(super) fn damage(
         done.push(mark(files, random));
         return done;
     }
+    if random.u8(0..16) == 0 {
+        let note = (0..random.u8(..)).map(|_| random.u8(..)).collect();
+        files.insert(NOTE, note);
+        done.push("garbage in the note of damage".into());
+    }
     for _ in 0..*[1, 1, 1, 1, 2, 3].get(random.usize(0..6)).unwrap() {
-        let has_journal = files.get(WAL).is_some_and(|wal| wal.len() > WAL_HEAD);
+        // A cut may have left less than a frame.
+        let has_journal = files
+            .get(WAL)
+            .is_some_and(|wal| wal.len() >= WAL_HEAD + FRAME);
         done.push(if has_journal && random.bool() {
             journal(files, random)
         } else {
