@@ -88,7 +88,7 @@ async fn the_framing_of_a_request_is_ours_and_nothing_of_the_senders_is_left_in_
         format!("Transfer-Encoding: chunked\r\n{length}"),
         format!("{length}Transfer-Encoding: identity\r\n"),
     ] {
-        let request = head(&event) + &framings(body)[n];
+        let request = format!("{}{twice}\r\n{body}", head(&event));
         let mut connection = Connection::open(&gate.address).await;
         let answer = connection.ask(request.as_bytes()).await;
         assert_eq!(answer.status, 400, "{twice}");
