@@ -46,7 +46,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 pub use captured::CapturedSecrets;
 pub use config::{Config, Keep};
@@ -67,6 +67,9 @@ use crate::clock::{Clock, UnixMillis};
 use crate::entropy::Entropy;
 use crate::event::{EventId, SourceName};
 use crate::verify::Verified;
+
+/// A writer that falls says why before this is over.
+const FALL: Duration = Duration::from_secs(1);
 
 /// The proof that an event is on stable storage together with its dedup record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -167,13 +170,11 @@ impl Store {
     ) -> Result<T, StoreError> {
         match answer.await {
             Ok(result) => result,
-            Err(_) => Err(self.why_gone()),
+            // Nobody answered: the writer is falling, and is about to say why.
+            Err(_) => Err(timeout(FALL, self.failed())
+                .await
+                .unwrap_or(StoreError::Closing)),
         }
-    }
-
-    fn why_gone(&self) -> StoreError {
-        let failed = self.shared().failed.borrow().clone();
-        failed.unwrap_or(StoreError::Closing)
     }
 
     async fn order<T>(&self, order: impl FnOnce(Answer<T>) -> Order) -> Result<T, StoreError> {

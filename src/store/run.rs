@@ -56,6 +56,10 @@ impl Writer {
         *lock(&self.shared.at_work) = Some(Instant::now());
         let turned = self.turn(work);
         *lock(&self.shared.at_work) = None;
+        if last && self.tired && self.farewells > 0 {
+            self.farewells -= 1;
+            return turned.is_err().then_some(turned);
+        }
         (last || turned.is_err()).then_some(turned)
     }
 

@@ -15,6 +15,9 @@ use super::{Config, Handle, Stats, Store, StoreError, embedded};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 
+/// With the writer's rest after each, within the time that an orderly end leaves to the store.
+const FAREWELLS: u8 = 6;
+
 /// An opened engine with what the front needs beside it.
 pub(super) struct Opened {
     pub(super) engine: Box<dyn Engine>,
@@ -157,6 +160,7 @@ fn assemble(
         unread: false,
         failing: false,
         tired: false,
+        farewells: FAREWELLS,
     };
     let handle = Handle {
         shared,

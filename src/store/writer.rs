@@ -56,6 +56,8 @@ pub(super) struct Writer {
     pub(super) failing: bool,
     /// To rest before the next turn.
     pub(super) tired: bool,
+    /// So often may the last turn be tried again: what it could not write the app gets twice.
+    pub(super) farewells: u8,
 }
 
 /// Completes the answers of each commit; ends with the writer.

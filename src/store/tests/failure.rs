@@ -150,6 +150,22 @@ async fn a_commit_that_fails_in_passing_keeps_settlements_and_refuses_its_events
     assert_eq!((counts.pending, counts.delivered), (1, 1));
 }
 
+/// The last commit of an orderly end met a fault that was over at once, and what the app had taken
+/// came to it again.
+#[tokio::test]
+async fn the_last_commit_before_the_end_is_tried_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    store.accept(event("stripe", "a")).await.unwrap();
+    store.settle(store.lease().await, delivered());
+    let failed = EngineError::Unavailable("busy".into());
+    weather.commits.lock().unwrap().push_back(failed);
+    store.close().await;
+    let (store, _) = in_weather(&dir);
+    let counts = store.counts().of(&"stripe".into());
+    assert_eq!((counts.pending, counts.delivered), (0, 1));
+}
+
 /// A hundred settlements are due at once, so the writer tried, failed and logged as fast as it
 /// could for as long as the disk was full.
 #[tokio::test]
