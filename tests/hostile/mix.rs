@@ -192,12 +192,12 @@ async fn run(cgroup: &Cgroup) {
     assert!(lines <= 2 * (20 + 5 * (seconds + 2)), "{}", home.log());
     let limit = size("HOSTILE_P99_MILLIS", 0);
     assert!(limit == 0 || p99 <= limit as u128, "{p99} ms");
+    app.received(times.len() + 1).await;
+    app.stop().await; // with the connections that are kept to it
     eventually("the end of all hostile connections", async || {
         descriptors(program.pid()).abs_diff(before) <= 2
     })
     .await;
-    app.received(times.len() + 1).await;
-    app.stop().await;
     program.terminate();
     assert_eq!(program.ended().await, Some(0), "{}", home.log());
 }
