@@ -30,6 +30,7 @@ mod salvage;
 mod schema;
 mod settle;
 mod sources;
+mod volatile;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
