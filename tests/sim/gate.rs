@@ -140,14 +140,16 @@ impl Running {
         }
     }
 
-    /// Stops in order; whether all attempts were finished and written.
+    /// Stops in order; whether all attempts were finished, and the store did not fail.
     pub(crate) async fn stop(self) -> bool {
         let patience = PATIENCE * 2;
         self.intake.stop(patience).await;
         self.gate.close();
         let finished = self.forwarding.stop(patience).await;
-        self.store.clone().close().await;
-        finished
+        let store = self.store.clone();
+        self.store.close().await;
+        let failed = tokio::time::timeout(Duration::ZERO, store.failed()).await;
+        finished && failed.is_err()
     }
 }
 

@@ -234,6 +234,8 @@ impl World {
             End::Power => Ended::Power,
             End::Kill => Ended::Exit,
             End::Stop => match running.stop().await && !self.disk.is_down() {
+                // What the app has taken could not be written down to the very end.
+                true if self.disk.still_fails() => Ended::Exit,
                 true => Ended::Order,
                 false => Ended::Exit,
             },

@@ -88,6 +88,11 @@ impl Faults {
         self.struck = false;
     }
 
+    /// Each further operation of its class fails.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.struck && matches!(self.armed, Some((_, _, Repeat::Sticky)))
+    }
+
     pub(crate) fn disarm(&mut self) {
         self.armed = None;
     }

@@ -113,6 +113,12 @@ impl Disk {
         self.state().faults.struck
     }
 
+    /// The fault that was armed has struck, and goes on.
+    #[must_use]
+    pub fn still_fails(&self) -> bool {
+        self.state().faults.goes_on()
+    }
+
     /// Nothing fails any more, but what a crash has ended.
     pub fn heal(&self) {
         self.state().faults.disarm();
