@@ -8,6 +8,7 @@ use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
 use crate::planted::{Bug, planted};
+use crate::store::StoreError;
 use crate::telemetry;
 
 /// Each second task comes from the queue that the workers share. With the runtime's own choice it is
@@ -113,17 +114,22 @@ async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
-    tokio::select! {
-        () = gateway.stop() => {}
+    let stopped = tokio::select! {
+        stopped = gateway.stop() => stopped,
         // A second signal: what is acknowledged is on disk, so it is safe to leave now.
-        _ = terminate.recv() => tracing::warn!("second signal: leaving at once"),
-        _ = interrupt.recv() => tracing::warn!("second signal: leaving at once"),
-    }
+        _ = terminate.recv() => leave_at_once(),
+        _ = interrupt.recv() => leave_at_once(),
+    };
     if logs.dropped_lines() > 0 {
         tracing::warn!(
             lines = logs.dropped_lines(),
             "log lines were dropped because nobody read them"
         );
     }
+    stopped.map_err(|error| Failure::Failed(error.to_string()))
+}
+
+fn leave_at_once() -> Result<(), StoreError> {
+    tracing::warn!("second signal: leaving at once");
     Ok(())
 }

@@ -91,7 +91,10 @@ impl Gateway {
     }
 
     /// Stops in order within the grace period.
-    pub async fn stop(self) {
+    ///
+    /// # Errors
+    /// When the store has failed by the end: what the app took last may come to it again.
+    pub async fn stop(self) -> Result<(), StoreError> {
         let end = Instant::now() + self.grace.saturating_sub(STORE_SHARE);
         tracing::info!("stopping: no new requests");
         // Half for each: a body that drips in must not cost the attempts their time.
@@ -102,9 +105,12 @@ impl Gateway {
         if !self.forwarding.stop(left(end)).await {
             tracing::warn!("some attempts did not finish in time; their events stay pending");
         }
-        self.store.close().await;
+        let closed = self.store.close().await;
         self.admin.stop(Duration::from_secs(1)).await;
-        tracing::info!("stopped");
+        if closed.is_ok() {
+            tracing::info!("stopped");
+        }
+        closed
     }
 }
 

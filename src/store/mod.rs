@@ -323,11 +323,18 @@ impl Store {
 
     /// Ends in order: takes nothing new, makes what is queued durable, empties the journal,
     /// gives up ownership.
-    pub async fn close(self) {
+    ///
+    /// # Errors
+    /// When the store has failed by the end: what was queued is not durable then.
+    pub async fn close(self) -> Result<(), StoreError> {
         self.shared().intake.close();
         let writer = lock(&self.handle.writer).take();
         if let Some(writer) = writer {
             writer.join().await;
+        }
+        match &*self.shared().failed.borrow() {
+            Some(failed) => Err(failed.clone()),
+            None => Ok(()),
         }
     }
 }

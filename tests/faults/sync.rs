@@ -11,6 +11,8 @@ use crate::disk::{Disk, fill};
 use crate::oracle::{Load, Scene, Tally};
 use crate::program::Home;
 use crate::strace::{self, CHECKPOINTER, SYNC_CALLS, Trace, WRITER};
+use crate::support::app::Reply;
+use crate::support::eventually;
 use crate::support::sender::Sender;
 use crate::{Round, sized};
 
@@ -101,6 +103,39 @@ async fn by_injection(round: &mut Round) -> Tally {
     let program = scene.start();
     load.end().await;
     scene.settle(program, &[]).await
+}
+
+/// The failure of the last commit went to the log only, and whoever had asked for the end read an exit
+/// code of 0.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_flush_that_fails_while_it_stops_is_told_by_the_exit_code() {
+    if strace::is_there().is_none() {
+        return;
+    }
+    let mut scene = Scene::new(Home::new(&Sender::new("stripe"))).await;
+    scene.app.script(|_| Reply::Held); // so that the answer is the last to be written
+    let injection = format!("{SYNC_CALLS}:error=EIO:when=1+");
+    let trace = Trace::of(&scene.home, SYNC_CALLS, Some(&injection));
+    let program = scene.start();
+    scene.home.ready().await;
+    assert_eq!(scene.ledger.post().await, Some(true));
+    scene.app.received(1).await;
+    let attached = trace.attach(&program, WRITER).await;
+    program.terminate();
+    eventually("the end of intake", async || {
+        scene.home.gate().connect().await.is_err()
+    })
+    .await;
+    scene.app.release();
+    assert_eq!(program.ended().await, Some(1), "{}", scene.home.log());
+    attached.ended();
+    assert!(
+        !scene.home.log().contains("stopped"),
+        "{}",
+        scene.home.log()
+    );
+    let program = scene.start();
+    scene.settle(program, &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

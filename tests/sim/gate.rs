@@ -146,10 +146,8 @@ impl Running {
         self.intake.stop(patience).await;
         self.gate.close();
         let finished = self.forwarding.stop(patience).await;
-        let store = self.store.clone();
-        self.store.close().await;
-        let failed = tokio::time::timeout(Duration::ZERO, store.failed()).await;
-        finished && failed.is_err()
+        let closed = self.store.close().await;
+        finished && closed.is_ok()
     }
 }
 

@@ -91,9 +91,10 @@ async fn perform(
     if told.is_ok() && !args.once {
         stay(cast, &address, &admin).await?;
     }
-    gateway.stop().await;
+    let stopped = gateway.stop().await;
     app_stage.stop(std::time::Duration::from_secs(1)).await;
-    told
+    told?;
+    stopped.map_err(|error| Failure::Failed(error.to_string()))
 }
 
 async fn stay(cast: &[Character], address: &Address, admin: &Address) -> Result<(), Failure> {

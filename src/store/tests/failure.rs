@@ -160,7 +160,7 @@ async fn the_last_commit_before_the_end_is_tried_again() {
     store.settle(store.lease().await, delivered());
     let failed = EngineError::Unavailable("busy".into());
     weather.commits.lock().unwrap().push_back(failed);
-    store.close().await;
+    store.close().await.unwrap();
     let (store, _) = in_weather(&dir);
     let counts = store.counts().of(&"stripe".into());
     assert_eq!((counts.pending, counts.delivered), (0, 1));
@@ -383,7 +383,7 @@ async fn what_is_old_is_forgotten_each_kind_after_its_own_time() {
 async fn a_closed_store_says_so() {
     let store = Fixture::new();
     let other = store.store.clone();
-    store.store.close().await;
+    store.store.close().await.unwrap();
     assert!(matches!(
         other.accept(event("stripe", "a")).await,
         Err(StoreError::Closing)

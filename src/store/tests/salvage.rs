@@ -39,7 +39,7 @@ async fn half_delivered() -> Fixture {
         store.deliver_next().await;
     }
     store.store.flush().await.unwrap();
-    store.store.clone().close().await;
+    store.store.clone().close().await.unwrap();
     store
 }
 
@@ -64,7 +64,7 @@ async fn delivered_now(store: &Fixture) -> Vec<String> {
 async fn restart(store: &mut Fixture) {
     let next = tempfile::tempdir().unwrap();
     let ended = store.store.clone();
-    ended.close().await;
+    ended.close().await.unwrap();
     move_on(&mut store.config, next.path());
     store.store = open(&store.config, &store.clock).unwrap();
     store.dir = next;
@@ -113,7 +113,7 @@ async fn a_settled_event_whose_row_does_not_match_is_kept_and_not_pruned() {
         store.accept("stripe", "a").await;
         let lease = store.lease().await;
         store.store.settle(lease, settlement);
-        store.store.clone().close().await;
+        store.store.clone().close().await.unwrap();
         let db = Connection::open(store.config.path.join("hookgate.db")).unwrap();
         db.execute_batch("UPDATE delivery SET done_at = 1").unwrap();
         drop(db);
@@ -186,7 +186,7 @@ async fn a_row_that_calls_an_event_delivered_must_be_believable() {
     store
         .store
         .settle(lease, retry(START.plus(Duration::from_secs(1))));
-    store.store.clone().close().await;
+    store.store.clone().close().await.unwrap();
     let db = Connection::open(store.config.path.join("hookgate.db")).unwrap();
     db.execute_batch("UPDATE delivery SET state = 1, next_at = NULL, done_at = 1")
         .unwrap();
@@ -299,7 +299,7 @@ async fn a_page_that_a_claim_cannot_read_costs_its_own_event_alone() {
         let event = Verified::for_test("stripe", id, body);
         store.store.accept(event).await.unwrap();
     }
-    store.store.clone().close().await;
+    store.store.clone().close().await.unwrap();
     zero_page(&store.config, "event", "overflow", 4);
     store.store = open(&store.config, &store.clock).unwrap();
     assert_eq!(delivered_by_name(&store).await, ["a", "c"]);
@@ -340,7 +340,7 @@ async fn a_database_cut_at_any_length_is_refused_noted_or_counted() {
                 let noted = cut.path.join("damaged").exists();
                 let loud = noted || waiting + found.stats().damaged >= 60;
                 assert!(loud, "cut to {length}");
-                found.close().await;
+                found.close().await.unwrap();
             }
         }
     }
@@ -352,7 +352,7 @@ async fn a_journal_that_is_gone_is_missed() {
     store.store = open(&store.config, &store.clock).unwrap();
     store.accept("stripe", "tail").await;
     let database = std::fs::read(store.config.path.join("hookgate.db")).unwrap();
-    store.store.clone().close().await;
+    store.store.clone().close().await.unwrap();
     // The database as it was before the journal was moved into it.
     std::fs::write(store.config.path.join("hookgate.db"), database).unwrap();
     drop(std::fs::remove_file(

@@ -73,7 +73,7 @@ impl Fixture {
             config,
             store,
         } = self;
-        store.close().await;
+        store.close().await.unwrap();
         let store = open(&config, &clock).unwrap();
         Self {
             dir,

@@ -11,7 +11,7 @@ const HOUR: Duration = Duration::from_hours(1);
 
 /// Closes, and opens as a new process that reads this time from the machine.
 async fn start_at(store: Fixture, wall: UnixMillis) -> Fixture {
-    store.store.clone().close().await;
+    store.store.clone().close().await.unwrap();
     open_at(store, wall)
 }
 
@@ -92,7 +92,7 @@ async fn without_a_mark_the_newest_event_tells_the_time() {
     store.accept("stripe", "a").await;
     store.deliver_next().await;
     store.store.flush().await.unwrap();
-    store.store.clone().close().await;
+    store.store.clone().close().await.unwrap();
     std::fs::remove_file(store.config.path.join("high-water")).unwrap();
     let store = open_at(store, START.plus(YEARS));
     assert_eq!(

@@ -185,6 +185,6 @@ impl Gate {
     }
 
     pub(crate) async fn stop(self) {
-        self.gateway.stop().await;
+        self.gateway.stop().await.expect("an orderly end");
     }
 }

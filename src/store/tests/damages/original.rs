@@ -60,14 +60,14 @@ impl Original {
         let clock = Clock::manual(START);
         let mut sent = BTreeMap::new();
         let mut random = fastrand::Rng::with_seed(1);
-        open(&config, &clock, 0).close().await;
+        open(&config, &clock, 0).close().await.unwrap();
         fix_key(&config);
         let mut store = open(&config, &clock, 1);
         let mut earlier = Files::new();
         for n in 0..220 {
             if n % 60 == 40 {
                 // A checkpoint, and another version of many pages.
-                store.close().await;
+                store.close().await.unwrap();
                 if n == 100 {
                     earlier = files(directory.path());
                 }
@@ -96,7 +96,7 @@ impl Original {
         }
         store.flush().await.unwrap();
         let killed = files(directory.path());
-        store.close().await;
+        store.close().await.unwrap();
         let mut kept = files(directory.path());
         if !closed {
             let mark = kept.remove(MARK).unwrap();
