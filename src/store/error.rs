@@ -37,11 +37,15 @@ pub enum StoreError {
         /// Its file system.
         kind: &'static str,
     },
-    /// Written by a newer hookgate; nothing was changed.
+    /// Written by a newer hookgate, or damaged in the very place that says so; nothing was changed.
     #[error(
-        "the store has format {found}, this hookgate knows up to {known}; run the version that wrote it"
+        "the store's database {path} says that it has format {found}, and this hookgate knows up to \
+         {known}; run the version that wrote it. If none did, the file is damaged: restore it from a \
+         backup, or move it away to start without what it holds"
     )]
     Newer {
+        /// The file.
+        path: Arc<str>,
         /// The version in the file.
         found: i64,
         /// The newest version this program reads.

@@ -82,6 +82,7 @@ pub(super) fn open(database: &Database) -> Result<Connection, StoreError> {
     let found: i64 = pragma(&db, "user_version").map_err(cannot)?;
     if found > FORMAT {
         return Err(StoreError::Newer {
+            path: text(&database.path),
             found,
             known: FORMAT,
         });

@@ -3,7 +3,7 @@
 //! event is told that it is stored only if it is.
 //!
 //! `HOOKGATE_TEST_DAMAGES` says how many seeds (1,000), `HOOKGATE_TEST_FIRST_SEED` from which on;
-//! `HOOKGATE_TEST_DAMAGE_SEED` runs one.
+//! `HOOKGATE_TEST_SEED` runs one.
 
 mod original;
 mod trial;
@@ -35,7 +35,7 @@ fn trial(originals: &[Original], seed: u64) -> (Verdict, Vec<String>) {
         Ok(verdict) => (verdict, done),
         Err(panic) => {
             println!(
-                "seed {seed}: {done:?}\nreplay: HOOKGATE_TEST_DAMAGE_SEED={seed} cargo nextest run --lib whatever_is_damaged"
+                "seed {seed}: {done:?}\nreplay: HOOKGATE_TEST_SEED={seed} cargo nextest run --lib whatever_is_damaged"
             );
             std::panic::resume_unwind(panic);
         }
@@ -46,7 +46,7 @@ fn trial(originals: &[Original], seed: u64) -> (Verdict, Vec<String>) {
 fn whatever_is_damaged_no_wrong_byte_is_delivered_and_nothing_vanishes_in_silence() {
     let runtime = runtime();
     let originals = [true, false].map(|closed| runtime.block_on(Original::make(closed)));
-    if let Some(seed) = number_from_environment("HOOKGATE_TEST_DAMAGE_SEED") {
+    if let Some(seed) = number_from_environment("HOOKGATE_TEST_SEED") {
         // With the store's own words.
         let log = tracing_subscriber::fmt().with_test_writer().finish();
         let _ = tracing::subscriber::set_global_default(log);
