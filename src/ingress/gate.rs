@@ -26,7 +26,7 @@ use crate::event::{Received, concealed};
 use crate::keys::KeySource;
 use crate::net::Party;
 use crate::planted::{Bug, planted, seen_before};
-use crate::server::{Peer, Place};
+use crate::server::{Peer, Place, Unweighed};
 use crate::shutdown::Stage;
 use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
 use crate::verify::{AckBody, Admission, Diagnostician, Refused, Reply, Verified};
@@ -167,6 +167,7 @@ impl Gate {
         let (limit, deadlines) = (source.body_bytes_max, self.body_deadlines);
         let mut share = self.budget.share(Party::of(peer));
         share.grow_by_head(&head).await?;
+        head.extensions.remove::<Unweighed>();
         let body = receive::body(body, limit, &mut share, deadlines).await?;
         strict::name_host(&mut head);
         let target = head

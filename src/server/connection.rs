@@ -115,6 +115,7 @@ impl Connection {
             let open = place.request();
             request.extensions_mut().insert(peer);
             request.extensions_mut().insert(place.clone());
+            request.extensions_mut().insert(place.head());
             // Boxed, so that a connection that waits for a request does not have room for its answer.
             let answer = Box::pin(tower::ServiceExt::oneshot(service.clone(), request));
             async move {

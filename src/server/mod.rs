@@ -16,7 +16,7 @@ mod tls;
 mod turns;
 
 pub use accept::{Metrics, Server};
-pub use place::{AtWork, Place};
+pub use place::{AtWork, Place, Unweighed};
 pub use tls::{Files as TlsFiles, TlsError};
 
 use std::net::IpAddr;

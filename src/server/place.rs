@@ -3,6 +3,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
@@ -47,6 +48,10 @@ struct Head {
     bytes: usize,
     room: Arc<Semaphore>,
     has: Option<OwnedSemaphorePermit>,
+    /// Requests whose heads are complete and that no budget counts yet,
+    unweighed: usize,
+    /// and who waits until there are none.
+    reader: Option<Waker>,
 }
 
 impl Head {
@@ -97,6 +102,22 @@ impl Place {
         Open(Arc::clone(&self.0))
     }
 
+    /// The head of that request is in memory, and nobody has counted it yet.
+    pub(super) fn head(&self) -> Unweighed {
+        self.0.head().unweighed += 1;
+        Unweighed(Arc::new(Weight(Arc::clone(&self.0))))
+    }
+
+    /// Ready when all heads that have come are counted.
+    pub(super) fn poll_weighed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut head = self.0.head();
+        if head.unweighed == 0 {
+            return Poll::Ready(());
+        }
+        head.reader = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
     /// Resolves once there has been no request without an answer for this long.
     pub(super) async fn no_request_for(&self, time: Duration) {
         let mut open = self.0.requests.subscribe();
@@ -140,6 +161,26 @@ impl Place {
     }
 }
 
+/// In the extensions of a request until the memory of its head is counted. While a stranger's
+/// connection has one, nothing more is read from it: a hundred heads come faster than they are
+/// looked at.
+#[derive(Clone)]
+pub struct Unweighed(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Weight>);
+
+struct Weight(Arc<Seat>);
+
+impl Drop for Weight {
+    fn drop(&mut self) {
+        let mut head = self.0.head();
+        head.unweighed -= 1;
+        let reader = head.reader.take_if(|_| head.unweighed == 0);
+        drop(head);
+        if let Some(reader) = reader {
+            reader.wake();
+        }
+    }
+}
+
 /// A request without an answer.
 pub(super) struct Open(Arc<Seat>);
 
@@ -171,6 +212,8 @@ impl Seat {
                 bytes: 0,
                 room: heads,
                 has: None,
+                unweighed: 0,
+                reader: None,
             }),
             leaving: AtomicBool::new(false),
             leave: Notify::new(),

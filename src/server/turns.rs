@@ -1,11 +1,12 @@
 //! A socket whose reads take turns with those of others, and count towards what heads may occupy.
 //!
 //! hyper reads and parses as long as there is something to read, and a flood is never at an end; so a
-//! connection that has not had a verified request gets its thread for one read at a time.
+//! connection that has not had a verified request gets its thread for one read at a time, and the
+//! next one when the requests of the last are counted.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -33,10 +34,12 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Turns<IO> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.had_a_turn && !self.place.is_proven() {
-            self.had_a_turn = false;
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
+        if !self.place.is_proven() {
+            if std::mem::take(&mut self.had_a_turn) {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            ready!(self.place.poll_weighed(cx));
         }
         // What has been read so far has been looked at by now.
         if !self.place.may_read_on() {
@@ -113,6 +116,25 @@ mod tests {
         assert_eq!((in_one_turn(&mut io), in_one_turn(&mut io)), (4096, 4096));
         drop(slot.place().verified());
         assert_eq!(in_one_turn(&mut io), 8 * 4096); // then it is no head
+    }
+
+    /// Thirty streams with a large head each came in one turn, from each of hundreds of connections, and
+    /// were all in memory before the budget heard of the first.
+    #[tokio::test]
+    async fn of_a_stranger_nothing_is_read_until_the_heads_that_have_come_are_counted() {
+        let slots = Slots::new(1, 1, Vec::new());
+        let slot = place(&slots).await;
+        let mut io = Turns::new(tokio::io::repeat(b'x'), slot.place());
+        let head = slot.place().head();
+        let clone = head.clone(); // as the extensions of a request may be
+        drop(head);
+        assert_eq!(in_one_turn(&mut io), 0);
+        let counted = async {
+            tokio::task::yield_now().await;
+            drop(clone);
+        };
+        let (read, ()) = tokio::join!(io.read_u8(), counted);
+        assert_eq!(read.unwrap(), b'x');
     }
 
     #[tokio::test]
