@@ -49,8 +49,10 @@ fn probe(config: Config) -> Result<(), Failure> {
     let store = store.map_err(|error| Failure::Failed(error.to_string()))?;
     let writable = store.writable();
     let stats = store.stats();
-    runtime.block_on(store.close());
-    writable.map_err(|error| Failure::Failed(error.to_string()))?;
+    let closed = runtime.block_on(store.close());
+    writable
+        .and(closed)
+        .map_err(|error| Failure::Failed(error.to_string()))?;
     let durable = if stats.durable {
         "durable"
     } else {

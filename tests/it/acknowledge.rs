@@ -41,7 +41,7 @@ async fn what_was_answered_200_is_found_in_a_copy_of_the_store_taken_at_that_mom
     };
     assert_eq!(found.body, event.body);
     assert_eq!(found.provider_event_id.as_deref(), Some("evt_1"));
-    store.close().await;
+    store.close().await.unwrap();
     app.release();
     gate.stop().await;
 }

@@ -141,7 +141,7 @@ impl World {
             Step::Reopen => {
                 self.flush();
                 if let Some(Life { store, runtime }) = self.life.take() {
-                    runtime.block_on(store.close());
+                    let _ = runtime.block_on(store.close()); // its disk may fail
                 }
                 self.start();
             }
