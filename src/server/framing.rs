@@ -7,20 +7,22 @@
 //!
 //! This can only refuse, never change a reading: where a rule is broken, a NUL goes to hyper in
 //! place of the byte, which it answers with 400, and then nothing more. Everything else is left to
-//! hyper. Heads and chunk sizes are looked at line by line; bodies are skipped by their length.
+//! hyper. Heads and chunk sizes are looked at line by line; bodies are skipped by their length. Of a
+//! long line that has not ended only as much is kept as still matters.
 
 use crate::planted::{Bug, planted};
 
 /// Largest length and chunk size: what fits into everybody's integers, signed ones too.
 const SIZE_MAX: u64 = u64::MAX >> 1;
-/// Longest line, in bytes. hyper gives up on a head, a chunk size or trailers long before.
-const LINE_MAX: usize = 128 * 1024;
+/// A line that has not ended and is longer than this, in bytes, is kept in short. No length or coding
+/// is that long.
+const SHORT_BYTES: usize = 256;
 
 /// Where in the messages of a connection the next byte is.
 #[derive(Default)]
 pub(super) struct Framing {
     next: Next,
-    /// What has come of a line whose end has not.
+    /// What has come of a line whose end has not, or what is as good as that.
     line: Vec<u8>,
     head: Head,
 }
@@ -87,11 +89,7 @@ impl Framing {
                 | Next::Trailer
                 | Next::Refused => {
                     let Some(end) = rest.iter().position(|byte| *byte == b'\n') else {
-                        if self.line.len() + rest.len() > LINE_MAX {
-                            return Err(at);
-                        }
-                        self.line.extend_from_slice(rest);
-                        return Ok(());
+                        return self.keep(rest).map_err(|Broken| at + rest.len() - 1);
                     };
                     let (line, _) = rest.split_at_checked(end + 1).unwrap_or((rest, &[]));
                     self.whole_line(line).map_err(|Broken| at + end)?;
@@ -108,6 +106,39 @@ impl Framing {
         let left = left - skipped as u64;
         self.next = if left > 0 { more(left) } else { then };
         skipped
+    }
+
+    /// Keeps what matters of a line that goes on.
+    fn keep(&mut self, come: &[u8]) -> Result<(), Broken> {
+        self.line.extend_from_slice(come);
+        if self.line.len() <= SHORT_BYTES {
+            return Ok(());
+        }
+        // The line may end behind this one.
+        let (text, end) = match self.line.strip_suffix(b"\r") {
+            Some(text) => (text, "\r"),
+            None => (&*self.line, ""),
+        };
+        if text.contains(&b'\r') {
+            return Err(Broken);
+        }
+        let short = match self.next {
+            Next::RequestLine => {
+                request_line(text)?;
+                let words = text.split(|byte| *byte == b' ').count();
+                ["-"; 3].get(..words.min(3)).unwrap_or_default().join(" ")
+            }
+            Next::Header if says_where_the_body_ends(text) => return Err(Broken),
+            Next::Header | Next::Trailer => "-:".into(),
+            Next::ChunkSize => {
+                chunk_size(text)?;
+                let digits = text.iter().take_while(|byte| byte.is_ascii_hexdigit());
+                digits.map(|byte| char::from(*byte)).chain([';']).collect()
+            }
+            Next::ChunkEnd | Next::Body(_) | Next::Chunk(_) | Next::Refused => return Err(Broken),
+        };
+        self.line = [String::as_bytes(&short), end.as_bytes()].concat();
+        Ok(())
     }
 
     /// The end of a line, or all of it.
@@ -176,6 +207,12 @@ fn chunk_size(line: &[u8]) -> Result<Next, Broken> {
         Ok(size) if size <= SIZE_MAX => Ok(Next::Chunk(size)),
         Ok(_) | Err(_) => Err(Broken),
     }
+}
+
+fn says_where_the_body_ends(line: &[u8]) -> bool {
+    let colon = line.iter().position(|byte| *byte == b':');
+    let (name, _) = line.split_at(colon.unwrap_or(line.len()));
+    name.eq_ignore_ascii_case(b"content-length") || name.eq_ignore_ascii_case(b"transfer-encoding")
 }
 
 impl Head {
@@ -253,6 +290,47 @@ mod tests {
     fn requests_pass_as_they_are_wherever_they_are_cut() {
         for cut in 0..GOOD.len() {
             assert_eq!(passed(GOOD, cut), GOOD.as_bytes(), "cut at {cut}");
+        }
+    }
+
+    /// A line was kept whole until its end came: up to 128 KiB of memory that nobody counted.
+    #[test]
+    fn of_a_long_line_that_goes_on_only_what_matters_is_kept() {
+        let long = "x".repeat(30_000);
+        let chunks = "POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        for (text, then) in [
+            (
+                format!("POST /{long}"),
+                "/b HTTP/1.1\r\nContent-Length: 0\r\n\r\n",
+            ),
+            (format!("POST /a HTTP/1.1\r\nX: {long}"), "\r\n\r\n"),
+            (format!("POST /a HTTP/1.1\r\nX: {long}\r"), "\n\r\n"),
+            (format!("{chunks}1;{long}"), "\r\n-\r\n0\r\n\r\n"),
+            (format!("{chunks}0\r\nX: {long}"), "\r\n\r\n"),
+        ] {
+            let mut framing = Framing::default();
+            for piece in text.as_bytes().chunks(4_000) {
+                assert_eq!(framing.pass(&mut piece.to_vec()), piece.len(), "{then}");
+                assert!(framing.line.capacity() <= 2 * SHORT_BYTES, "{then}");
+            }
+            let after = format!("{then}POST /c HTTP/1.1\r\nContent-Length: 1\r\n\r\n");
+            assert_eq!(framing.pass(&mut after.clone().into_bytes()), after.len());
+            assert!(framing.next == Next::Body(1), "{then}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_in_a_long_line_is_seen_when_it_is_kept_in_short() {
+        let long = "x".repeat(300);
+        let spaces = " ".repeat(300);
+        for text in [
+            format!("POST /{long}#{long}"),
+            format!("POST /a HTTP/1.1\r\nX: {long}\r{long}"),
+            format!("POST /a HTTP/1.1\r\nContent-Length:{spaces}"),
+            format!("POST /a HTTP/1.1\r\nTransfer-Encoding: {spaces}"),
+            format!("POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1;{long}\0{long}"),
+        ] {
+            assert_eq!(passed(&text, 100).last(), Some(&0), "{text}");
         }
     }
 
