@@ -5,14 +5,14 @@ pub mod simulated;
 
 use std::fmt;
 use std::io;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::str::FromStr;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 
 use simulated::{Simulated, Wire};
 
@@ -102,9 +102,7 @@ impl Address {
     /// What the system says; [`io::ErrorKind::AddrInUse`] when another process listens there.
     pub async fn bind(&self) -> io::Result<Listener> {
         match self {
-            Self::Tcp { host, port } => {
-                TcpListener::bind((&**host, *port)).await.map(Listener::Tcp)
-            }
+            Self::Tcp { host, port } => listen((&**host, *port)).await.map(Listener::Tcp),
             Self::Unix(path) => {
                 remove_stale_socket(path).await?;
                 UnixListener::bind(path).map(|listener| Listener::Unix(listener, path.clone()))
@@ -112,6 +110,32 @@ impl Address {
             Self::Simulated(network) => Ok(Listener::Simulated(network.clone())),
         }
     }
+}
+
+/// Connections that the system keeps until they are accepted; it may have a lower limit of its own.
+/// Whoever comes when they are so many is only told so by silence, and tries again a second later.
+const BACKLOG: u32 = 4096;
+
+/// On the first address of the name that can be listened on.
+async fn listen(name: (&str, u16)) -> io::Result<TcpListener> {
+    let mut refused = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+    for address in lookup_host(name).await? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    socket.set_reuseaddr(true)?; // so that a restart need not wait for old connections
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
 
 async fn remove_stale_socket(path: &Path) -> io::Result<()> {
