@@ -1,7 +1,6 @@
 //! Takes connections within the limits, and hands each to a task of its own.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -147,8 +146,7 @@ impl Server {
     /// A slot for a connection of this peer, unless it has too many.
     async fn slot(&self, peer: Option<IpAddr>) -> Option<Slot> {
         let entry = self.slots.enter(peer)?;
-        let sent_away = || self.count(|metrics| metrics.crowded_out.inc());
-        self.slots.take(entry, sent_away).await
+        self.slots.take(entry).await
     }
 
     fn start<S, B>(&self, stream: Stream, peer: Option<IpAddr>, guard: Guard, service: S)
@@ -167,12 +165,14 @@ impl Server {
         let connection = Connection {
             peer: Peer(peer),
             place: place.clone(),
+            slots: Arc::clone(&self.slots),
             limits: Limits::DEFAULT,
             stage: self.stage.clone(),
             entropy: self.entropy.clone(),
         };
         let stream = Turns::new(stream, place.clone());
-        let serving = async move {
+        // Boxed, since `select!` would have room for it twice.
+        let mut serving = Box::pin(async move {
             match tls {
                 None => connection.serve(stream, service).await,
                 Some(tls) => {
@@ -182,15 +182,18 @@ impl Server {
                     }
                 }
             }
-        };
+        });
+        let metrics = self.metrics.clone();
         let connection = async move {
             let _guard = guard;
             tokio::select! {
-                () = serving => {}
-                () = place.wanted() => {}
+                () = &mut serving => {}
+                () = place.wanted() => if let Some(metrics) = metrics {
+                    metrics.crowded_out.inc();
+                },
             }
         };
-        drop(self.stage.spawn(boxed(connection)));
+        drop(self.stage.spawn(connection));
     }
 
     fn guard(&self, slot: Slot) -> Guard {
@@ -209,13 +212,6 @@ impl Server {
             count(metrics);
         }
     }
-}
-
-/// A connection's state is large; the task should hold a pointer to it.
-fn boxed(
-    connection: impl Future<Output = ()> + Send + 'static,
-) -> std::pin::Pin<Box<dyn Future<Output = ()> + Send>> {
-    Box::pin(connection)
 }
 
 /// What an open connection occupies, and its count.

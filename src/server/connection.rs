@@ -6,11 +6,14 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::ops::DerefMut;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::BytesMut;
-use http::{Request, Response};
+use bytes::{Bytes, BytesMut};
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Request, Response, Uri};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -25,6 +28,7 @@ use super::frames::Frames;
 use super::framing::Framing;
 use super::guarded::{Guarded, Watch};
 use super::place::Place;
+use super::slots::Slots;
 use crate::entropy::Entropy;
 use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
@@ -76,6 +80,7 @@ impl Limits {
 pub(super) struct Connection {
     pub(super) peer: Peer,
     pub(super) place: Place,
+    pub(super) slots: Arc<Slots>,
     pub(super) limits: Limits,
     pub(super) stage: Stage,
     pub(super) entropy: Entropy,
@@ -103,6 +108,9 @@ impl Connection {
         };
         let Ok(Ok(first)) = read else { return };
         let is_http2 = first.starts_with(HTTP2_PREFACE);
+        if is_http2 {
+            self.slots.may_speak_http2(&self.place).await;
+        }
         let watch = if is_http2 {
             Watch::Http2(Frames::new(), self.place.clone())
         } else {
@@ -113,6 +121,9 @@ impl Connection {
         let (peer, place) = (self.peer, self.place.clone());
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let open = place.request();
+            if is_http2 && !place.is_proven() {
+                let_go_of_the_frames(&mut request);
+            }
             request.extensions_mut().insert(peer);
             request.extensions_mut().insert(place.clone());
             request.extensions_mut().insert(place.head());
@@ -125,11 +136,12 @@ impl Connection {
         });
         if is_http2 {
             let idle = self.place.no_request_for(self.limits.idle);
-            let connection = self.http2().serve_connection(io, service);
-            self.drive(connection, idle).await;
+            // Boxed, so that HTTP/1 does not have room for it.
+            let connection = Box::pin(self.http2().serve_connection(io, service));
+            Box::pin(self.drive(connection, idle)).await;
         } else {
+            let connection = pin!(self.http1().serve_connection(io, service));
             // hyper itself counts the time to the end of the next head.
-            let connection = self.http1().serve_connection(io, service);
             self.drive(connection, std::future::pending()).await;
         }
     }
@@ -171,8 +183,11 @@ impl Connection {
 
     /// Runs a hyper connection to its end; past its age, when it is idle, or when the stage stops,
     /// it finishes the requests under way and takes no more.
-    async fn drive<C: GracefulConnection>(&self, connection: C, idle: impl Future<Output = ()>) {
-        let mut connection = pin!(connection);
+    async fn drive<C>(&self, mut connection: Pin<C>, idle: impl Future<Output = ()>)
+    where
+        C: DerefMut,
+        C::Target: GracefulConnection,
+    {
         let jitter = self.limits.age_jitter.mul_f64(self.entropy.share());
         let patience = tokio::select! {
             biased;
@@ -184,6 +199,35 @@ impl Connection {
         connection.as_mut().graceful_shutdown();
         // Whatever the outcome, the connection is over.
         let _ = timeout(patience, connection).await;
+    }
+}
+
+/// Copies what came in frames: a byte of it would keep the whole buffer that it was read into, which
+/// nobody counts. What cannot be copied stays as it is.
+fn let_go_of_the_frames<B>(request: &mut Request<B>) {
+    let values = request.headers().values().map(HeaderValue::len).sum();
+    let mut copies = BytesMut::with_capacity(values);
+    for value in request.headers_mut().values_mut() {
+        copies.extend_from_slice(value.as_bytes());
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(copies.split().freeze()) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
+        }
+    }
+    let copied = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    let mut uri = request.uri().clone().into_parts();
+    if let Some(target) = &mut uri.path_and_query
+        && let Ok(copy) = PathAndQuery::from_maybe_shared(copied(target.as_str()))
+    {
+        *target = copy;
+    }
+    if let Some(authority) = &mut uri.authority
+        && let Ok(copy) = Authority::from_maybe_shared(copied(authority.as_str()))
+    {
+        *authority = copy;
+    }
+    if let Ok(uri) = Uri::from_parts(uri) {
+        *request.uri_mut() = uri;
     }
 }
 

@@ -11,8 +11,9 @@ use tokio::time::{Instant, timeout};
 
 /// A head up to this size is in a buffer that every connection has anyway.
 const HEAD_BYTES: usize = 8 * 1024;
-/// Heads that are larger have this much together, beyond what each has anyway.
-pub(super) const HEADS_KIB_MAX: usize = 4 * 1024;
+/// Heads that are larger have this much together, beyond what each has anyway; hyper's buffer for one
+/// may be twice as large.
+pub(super) const HEADS_KIB_MAX: usize = 2 * 1024;
 /// A connection with as many bytes and no request is not about to make one.
 const HEAD_BYTES_MAX: usize = 36 * 1024;
 
@@ -39,8 +40,20 @@ pub(super) struct Seat {
     /// Requests without an answer.
     requests: watch::Sender<usize>,
     head: Mutex<Head>,
+    permits: Mutex<Permits>,
     pub(super) leaving: AtomicBool,
     leave: Notify,
+}
+
+/// What a connection has of what there is only so much of.
+#[derive(Default)]
+pub(super) struct Permits {
+    /// Its slot, until it is to leave.
+    pub(super) slot: Option<OwnedSemaphorePermit>,
+    /// Its place among those that are leaving.
+    pub(super) leaving: Option<OwnedSemaphorePermit>,
+    /// Its place among strangers with HTTP/2, until it is none.
+    pub(super) http2: Option<OwnedSemaphorePermit>,
 }
 
 /// What has been read of a request that is not there yet.
@@ -87,6 +100,9 @@ impl Place {
     pub fn verified(&self) -> AtWork {
         let seat = &self.0;
         let first = seat.verified().replace(Instant::now()).is_none();
+        if first {
+            drop(seat.permits().http2.take());
+        }
         if let (true, Some(crowd)) = (first, &seat.crowd) {
             crowd.proven.fetch_add(1, Ordering::Relaxed);
         }
@@ -173,7 +189,8 @@ impl Drop for Weight {
     fn drop(&mut self) {
         let mut head = self.0.head();
         head.unweighed -= 1;
-        let reader = head.reader.take_if(|_| head.unweighed == 0);
+        let is_last = head.unweighed == 0;
+        let reader = head.reader.take_if(|_| is_last);
         drop(head);
         if let Some(reader) = reader {
             reader.wake();
@@ -215,6 +232,7 @@ impl Seat {
                 unweighed: 0,
                 reader: None,
             }),
+            permits: Mutex::default(),
             leaving: AtomicBool::new(false),
             leave: Notify::new(),
         }
@@ -228,6 +246,10 @@ impl Seat {
         self.head.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn permits(&self) -> MutexGuard<'_, Permits> {
+        self.permits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn standing(&self, now: Instant) -> Standing {
         let verified = *self.verified();
         let crowd = self.crowd.as_ref().map_or(1, |crowd| crowd.strangers());
@@ -239,7 +261,12 @@ impl Seat {
         }
     }
 
-    pub(super) fn send_away(&self) {
+    /// Its slot is free from now on; `as_leaving` bounds how many are between the two.
+    pub(super) fn send_away(&self, as_leaving: OwnedSemaphorePermit) {
+        let mut permits = self.permits();
+        permits.leaving = Some(as_leaving);
+        drop(permits.slot.take());
+        drop(permits);
         self.leaving.store(true, Ordering::Relaxed);
         self.leave.notify_one();
     }

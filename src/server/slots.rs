@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 
 use super::place::{Crowd, HEADS_KIB_MAX, Place, Seat, Standing};
@@ -27,6 +27,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PATIENCE_MIN: Duration = Duration::from_millis(250);
 /// How soon a full house is looked through again.
 const LOOK_AGAIN: Duration = Duration::from_millis(25);
+/// Connections that have given up their slots and are not closed yet: closing takes its turn among all
+/// that others do, and a newcomer need not wait for that.
+const LEAVING_MAX: usize = 64;
+/// HTTP/2 connections without a verified request. Each can make h2 keep half a mebibyte: what is in the
+/// table for header compression keeps the frames that it came in.
+const HTTP2_STRANGERS_MAX: usize = 32;
 
 /// All slots of a server.
 pub(super) struct Slots {
@@ -35,8 +41,11 @@ pub(super) struct Slots {
     /// Proxies speak for many senders.
     proxies: Vec<IpNet>,
     free: Arc<Semaphore>,
+    leaving: Arc<Semaphore>,
     /// KiB for heads that are larger than most.
     heads: Arc<Semaphore>,
+    /// Places for strangers with HTTP/2.
+    http2: Arc<Semaphore>,
     taken: Mutex<Taken>,
 }
 
@@ -115,7 +124,9 @@ impl Slots {
             per_peer_max,
             proxies,
             free: Arc::new(Semaphore::new(max)),
+            leaving: Arc::new(Semaphore::new(LEAVING_MAX)),
             heads: Arc::new(Semaphore::new(HEADS_KIB_MAX)),
+            http2: Arc::new(Semaphore::new(HTTP2_STRANGERS_MAX)),
             taken: Mutex::default(),
         })
     }
@@ -139,23 +150,14 @@ impl Slots {
         })
     }
 
-    /// Waits for a slot; `None` if others have a better claim to it. `sent_away` hears of each
-    /// connection that has to go.
-    pub(super) async fn take(
-        self: &Arc<Self>,
-        entry: Entry,
-        mut sent_away: impl FnMut(),
-    ) -> Option<Slot> {
+    /// Waits for a slot; `None` if others have a better claim to it.
+    pub(super) async fn take(self: &Arc<Self>, entry: Entry) -> Option<Slot> {
         let permit = loop {
             let patience = match self.welcome(&entry) {
                 Welcome::Free => PATIENCE,
-                Welcome::Instead(seat) => {
-                    seat.send_away();
-                    sent_away();
-                    PATIENCE
-                }
+                Welcome::Instead(seat) if self.send_away(&seat) => PATIENCE,
                 Welcome::Refused => return None,
-                Welcome::Wait => LOOK_AGAIN,
+                Welcome::Instead(_) | Welcome::Wait => LOOK_AGAIN,
             };
             let free = Arc::clone(&self.free).acquire_owned();
             // It is never closed.
@@ -164,6 +166,7 @@ impl Slots {
             }
         };
         let seat = Arc::new(Seat::new(entry.crowd.clone(), Arc::clone(&self.heads)));
+        seat.permits().slot = Some(permit);
         let mut taken = self.taken();
         let number = taken.next;
         taken.next += 1;
@@ -173,8 +176,13 @@ impl Slots {
             number,
             place: Place(seat),
             entry,
-            permit: Some(permit),
         })
+    }
+
+    /// Asks a connection to leave, unless too many are about to.
+    fn send_away(&self, seat: &Seat) -> bool {
+        let leaving = Arc::clone(&self.leaving).try_acquire_owned();
+        leaving.map(|leaving| seat.send_away(leaving)).is_ok()
     }
 
     fn welcome(&self, entry: &Entry) -> Welcome<Arc<Seat>> {
@@ -188,6 +196,38 @@ impl Slots {
         let seats = seats.map(|seat| (Arc::clone(seat), seat.standing(now)));
         let crowd = entry.crowd.as_ref().map_or(1, |crowd| crowd.strangers());
         welcome(seats, crowd, open, self.max)
+    }
+
+    /// Waits until this connection may speak HTTP/2, or until it is sent away: others may have a better
+    /// claim to that.
+    pub(super) async fn may_speak_http2(&self, place: &Place) {
+        let permit = loop {
+            let free = Arc::clone(&self.http2);
+            if let Ok(permit) = Arc::clone(&free).try_acquire_owned() {
+                break permit;
+            }
+            match self.welcome_http2(&place.0) {
+                Welcome::Instead(seat) => self.send_away(&seat),
+                Welcome::Refused => self.send_away(&place.0),
+                Welcome::Free | Welcome::Wait => false,
+            };
+            // It is never closed.
+            if let Ok(Ok(permit)) = timeout(PATIENCE_MIN, free.acquire_owned()).await {
+                break permit;
+            }
+        };
+        place.0.permits().http2 = Some(permit);
+    }
+
+    fn welcome_http2(&self, newcomer: &Seat) -> Welcome<Arc<Seat>> {
+        let (taken, now) = (self.taken(), Instant::now());
+        let strangers = taken
+            .seats
+            .values()
+            .filter(|seat| seat.permits().http2.is_some());
+        let strangers = strangers.map(|seat| (Arc::clone(seat), seat.standing(now)));
+        let (crowd, max) = (newcomer.standing(now).crowd, HTTP2_STRANGERS_MAX);
+        welcome(strangers, crowd, max + 1, max)
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {
@@ -219,7 +259,6 @@ pub(super) struct Slot {
     number: u64,
     place: Place,
     entry: Entry,
-    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Slot {
@@ -234,10 +273,13 @@ impl Drop for Slot {
         if let (Some(crowd), true) = (&self.entry.crowd, self.place.is_proven()) {
             crowd.proven.fetch_sub(1, Ordering::Relaxed);
         }
-        if planted(Bug::SlotsNeverFreed)
-            && let Some(permit) = self.permit.take()
+        // Tasks of its streams may have the seat for longer.
+        let mut permits = self.place.0.permits();
+        drop(permits.leaving.take());
+        if let Some(slot) = permits.slot.take()
+            && planted(Bug::SlotsNeverFreed)
         {
-            permit.forget();
+            slot.forget();
         }
     }
 }

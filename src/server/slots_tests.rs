@@ -115,7 +115,7 @@ fn peer(text: &str) -> Option<IpAddr> {
 
 async fn take(slots: &Arc<Slots>, from: &str) -> Slot {
     let entry = slots.enter(peer(from)).unwrap();
-    slots.take(entry, || {}).await.unwrap()
+    slots.take(entry).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

@@ -12,6 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::place::Place;
 
+/// What a stranger's connection reads at once, in bytes: less than hyper's first buffer, which grows
+/// up to eightfold for as long as it gets full.
+const READ_BYTES: usize = 8 * 1024 - 1;
+
 pub(super) struct Turns<IO> {
     io: IO,
     place: Place,
@@ -45,12 +49,33 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Turns<IO> {
         if !self.place.may_read_on() {
             return Poll::Ready(Err(io::ErrorKind::QuotaExceeded.into()));
         }
+        let most = if self.place.is_proven() {
+            buf.remaining()
+        } else {
+            READ_BYTES.min(buf.remaining())
+        };
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        let read = read_at_most(most, Pin::new(&mut self.io), cx, buf);
         self.had_a_turn = read.is_ready();
         self.place.has_read(buf.filled().len() - before);
         read
     }
+}
+
+fn read_at_most<IO: AsyncRead>(
+    most: usize,
+    io: Pin<&mut IO>,
+    cx: &mut Context<'_>,
+    buf: &mut ReadBuf<'_>,
+) -> Poll<io::Result<()>> {
+    if most == buf.remaining() {
+        return io.poll_read(cx, buf);
+    }
+    let mut part = ReadBuf::new(buf.initialize_unfilled_to(most));
+    let read = io.poll_read(cx, &mut part);
+    let length = part.filled().len();
+    buf.advance(length);
+    read
 }
 
 impl<IO: AsyncWrite + Unpin> AsyncWrite for Turns<IO> {
@@ -91,7 +116,7 @@ mod tests {
 
     async fn place(slots: &std::sync::Arc<Slots>) -> super::super::slots::Slot {
         let entry = slots.enter(None).unwrap();
-        slots.take(entry, || {}).await.unwrap()
+        slots.take(entry).await.unwrap()
     }
 
     /// How many bytes of a socket that never ends are read without giving the thread away.
