@@ -1,8 +1,8 @@
 //! The memory for requests under way: heads and bodies, before anybody knows who is genuine.
 //!
 //! All together have a budget. While there is room, whoever comes gets what it needs. When there is
-//! none, the peer that has the most gives up an unfinished request for whoever has less; who has
-//! more waits a moment, and is then told to come again. So nobody is kept out by one who takes much.
+//! none, the peers that have the most give up unfinished requests for whoever has less; who has the
+//! most waits a moment, and is then told to come again. So nobody is kept out by those who take much.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,12 +18,18 @@ use crate::planted::{Bug, planted};
 /// What is set aside for requests up to this size, in bytes: most are, and a few large uploads must
 /// not keep everybody else out.
 const SMALL: usize = 64 * 1024;
-/// A request under way costs this beside its head and body: its task, its stream, its buffers.
-const REQUEST_BYTES: usize = 12 * 1024;
+/// A request under way costs this beside its head and body: what its answer needs to come about,
+const REQUEST_BYTES: usize = 6 * 1024;
+/// and in HTTP/2 a stream and a task of its own.
+const STREAM_BYTES: usize = 6 * 1024;
 /// How long to wait for room.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// How many may wait, each with a part of a body in its hands.
-const WAITING_MAX: usize = 64;
+/// How many may wait, each with a part of a body in its hands. Others do not take all these places
+/// from a peer's only request,
+const WAITING_MAX: usize = 128;
+/// nor those for whom nobody gives anything up all places of the others.
+const LIGHT_WAITING_MAX: usize = 64;
+const HEAVY_WAITING_MAX: usize = 32;
 
 /// Memory for all requests under way: `max` bytes, and a quarter more for small ones.
 #[derive(Clone)]
@@ -41,10 +47,12 @@ struct Used {
     bodies: usize,
     bytes: usize,
     waiting: usize,
+    /// Bytes for which others give something up,
+    wanted: usize,
+    /// and what those have who were asked and have not yet.
+    leaving: usize,
     next: u64,
     holders: HashMap<Holder, Held>,
-    /// The request that was asked to give up and has not yet.
-    leaving: Option<u64>,
 }
 
 /// Whose requests are weighed together: a peer's, or one alone where the peer speaks for many.
@@ -60,6 +68,15 @@ struct Held {
     requests: usize,
     /// Those whose bodies are not complete, by what they occupy.
     unfinished: BTreeMap<(usize, u64), Arc<Notify>>,
+    /// What those occupied that were asked to give up, by number.
+    leaving: BTreeMap<u64, usize>,
+}
+
+impl Held {
+    /// What it will have when those have left that were asked to.
+    fn weight(&self) -> usize {
+        self.bytes - self.leaving.values().sum::<usize>()
+    }
 }
 
 /// What a request takes memory for.
@@ -130,24 +147,32 @@ impl Used {
         (in_all && fits) || planted(Bug::UnboundedBody)
     }
 
-    /// Asks the holder of the most for its largest unfinished request, if it holds more than
-    /// `weight`. Nobody else is asked until that one has gone.
+    /// Whoever has more than `weight` and could give something up: who has the most.
+    fn heaviest(&mut self, weight: usize) -> Option<&mut Held> {
+        let holders = self.holders.values_mut();
+        let can_give = holders.filter(|held| held.weight() > weight && !held.unfinished.is_empty());
+        can_give.max_by_key(|held| held.weight())
+    }
+
+    /// Asks those who have more than `weight` for their largest unfinished requests, until there will
+    /// be what is wanted.
     fn make_room(&mut self, weight: usize) {
-        if self.leaving.is_some() {
-            return;
-        }
-        let holders = self.holders.values();
-        let unfinished = holders.filter(|held| held.bytes > weight && !held.unfinished.is_empty());
-        let most = unfinished.max_by_key(|held| held.bytes);
-        if let Some(((_, number), give_up)) = most.and_then(|held| held.unfinished.last_key_value())
+        while self.leaving < self.wanted
+            && let Some(heaviest) = self.heaviest(weight)
+            && let Some(((bytes, number), give_up)) = heaviest.unfinished.pop_last()
         {
             give_up.notify_one();
-            self.leaving = Some(*number);
+            heaviest.leaving.insert(number, bytes);
+            self.leaving += bytes;
         }
     }
 
-    fn gone(&mut self, number: u64) {
-        self.leaving = self.leaving.filter(|leaving| *leaving != number);
+    /// That request has left, or is complete before it could; whether it had been asked.
+    fn gone(&mut self, holder: Holder, number: u64) -> bool {
+        let held = self.holders.get_mut(&holder);
+        let bytes = held.and_then(|held| held.leaving.remove(&number));
+        self.leaving -= bytes.unwrap_or(0);
+        bytes.is_some()
     }
 }
 
@@ -170,7 +195,11 @@ impl BodyShare {
         let fields: usize = head.headers.iter().map(field).sum();
         let target = head.uri.path_and_query();
         let target = target.map_or(0, |target| target.as_str().len());
-        self.grow(Piece::Head(REQUEST_BYTES + fields + target))
+        let stream = match head.version {
+            http::Version::HTTP_2 => STREAM_BYTES,
+            _ => 0, // its connection is counted
+        };
+        self.grow(Piece::Head(REQUEST_BYTES + stream + fields + target))
             .await
     }
 
@@ -185,7 +214,7 @@ impl BodyShare {
             return Ok(());
         }
         let budget = Arc::clone(&self.budget);
-        let _waiting = Waiting::start(&budget).ok_or(NoRoom)?;
+        let waiting = Waiting::start(&budget, self.holder, more.bytes()).ok_or(NoRoom)?;
         let end = Instant::now() + PATIENCE;
         loop {
             let mut freed = std::pin::pin!(budget.freed.notified());
@@ -193,6 +222,7 @@ impl BodyShare {
             if self.take(more) {
                 return Ok(());
             }
+            waiting.ask();
             tokio::select! {
                 biased;
                 () = self.wanted() => return Err(NoRoom),
@@ -212,14 +242,15 @@ impl BodyShare {
         if let Some(held) = used.holders.get_mut(&self.holder) {
             held.unfinished.remove(&(self.bytes, self.number));
         }
-        used.gone(self.number);
+        if used.gone(self.holder, self.number) {
+            drop(used);
+            self.budget.freed.notify_waiters(); // who must ask somebody else
+        }
     }
 
     fn take(&mut self, more: Piece) -> bool {
         let mut used = self.budget.used();
         if !used.has_room(self.budget.max, self.bytes, more) {
-            let held = used.holders.get(&self.holder).map_or(0, |held| held.bytes);
-            used.make_room(held + more.bytes());
             return false;
         }
         used.bytes += more.bytes();
@@ -244,7 +275,7 @@ impl Drop for BodyShare {
         let mut used = self.budget.used();
         used.bytes -= self.bytes;
         used.bodies -= self.bodies;
-        used.gone(self.number);
+        used.gone(self.holder, self.number);
         if let Some(held) = used.holders.get_mut(&self.holder) {
             held.bytes -= self.bytes;
             held.requests -= 1;
@@ -262,22 +293,49 @@ impl Drop for BodyShare {
 }
 
 /// One of those who wait.
-struct Waiting<'a>(&'a Budget);
+struct Waiting<'a> {
+    budget: &'a Budget,
+    /// What its peer will have.
+    weight: usize,
+    /// For which others give something up.
+    wanted: usize,
+}
 
 impl<'a> Waiting<'a> {
-    fn start(budget: &'a Budget) -> Option<Self> {
+    fn start(budget: &'a Budget, holder: Holder, bytes: usize) -> Option<Self> {
         let mut used = budget.used();
-        if used.waiting >= WAITING_MAX {
+        let held = used.holders.get(&holder);
+        let weight = bytes + held.map_or(0, Held::weight);
+        let is_only = held.is_some_and(|held| held.requests == 1);
+        let is_heavy = used.heaviest(weight).is_none();
+        let places = match (is_heavy, is_only) {
+            (true, _) => HEAVY_WAITING_MAX,
+            (false, false) => LIGHT_WAITING_MAX,
+            (false, true) => WAITING_MAX,
+        };
+        if used.waiting >= places {
             return None;
         }
+        let wanted = if is_heavy { 0 } else { bytes };
         used.waiting += 1;
-        Some(Self(budget))
+        used.wanted += wanted;
+        Some(Self {
+            budget,
+            weight,
+            wanted,
+        })
+    }
+
+    fn ask(&self) {
+        self.budget.used().make_room(self.weight);
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.used().waiting -= 1;
+        let mut used = self.budget.used();
+        used.waiting -= 1;
+        used.wanted -= self.wanted;
     }
 }
 

@@ -36,7 +36,7 @@ async fn body_memory_is_given_back() {
     }
     let used = budget.0.used();
     assert_eq!((used.bytes, used.bodies, used.waiting), (0, 0, 0));
-    assert!(used.holders.is_empty() && used.leaving.is_none());
+    assert!(used.holders.is_empty() && (used.leaving, used.wanted) == (0, 0));
 }
 
 /// A body as large as the whole budget is allowed by the configuration; its head is counted too.
@@ -82,6 +82,71 @@ async fn the_peer_with_the_most_gives_up_its_largest_request_for_whoever_has_les
 
     assert_eq!(grown, Ok(()));
     assert!(!is_wanted(&small).await && !is_wanted(&other).await);
+}
+
+/// One after the other was asked, each once the last had gone: on a busy machine that was ten a second.
+#[tokio::test(start_paused = true)]
+async fn as_many_give_up_at_once_as_others_need() {
+    let budget = BodyBudget::new(4 * SMALL);
+    let large = [
+        holding(&budget, party(1), 2 * SMALL).await,
+        holding(&budget, party(2), 2 * SMALL).await,
+    ];
+    let _rest = holding(&budget, party(3), SMALL).await;
+    let (mut one, mut other) = (budget.share(party(4)), budget.share(party(5)));
+    let giving_up = async {
+        for large in &large {
+            large.wanted().await;
+        }
+        drop(large);
+    };
+    let small = SMALL + 1; // too large for what is set aside
+    let (first, second, ()) = tokio::join!(one.grow_by(small), other.grow_by(small), giving_up);
+    assert_eq!((first, second), (Ok(()), Ok(())));
+}
+
+/// Hostile requests took all places to wait, and a genuine one that somebody would have made room for
+/// was told to come again at once.
+#[tokio::test(start_paused = true)]
+async fn those_for_whom_nobody_gives_anything_up_leave_places_to_wait() {
+    let budget = BodyBudget::new(4 * SMALL);
+    let large = holding(&budget, party(1), 4 * SMALL).await;
+    let mut heavies = tokio::task::JoinSet::new();
+    for _ in 0..WAITING_MAX {
+        let budget = budget.clone();
+        heavies.spawn(async move { budget.share(party(1)).grow_by(4 * SMALL).await });
+    }
+    let genuine = async {
+        tokio::task::yield_now().await;
+        assert_eq!(budget.0.used().waiting, HEAVY_WAITING_MAX);
+        budget.0.used().waiting = LIGHT_WAITING_MAX; // as many others of some weight
+        let mut share = budget.share(party(2));
+        let grown = share.grow_by(SMALL + 1).await;
+        budget.0.used().waiting -= LIGHT_WAITING_MAX - HEAVY_WAITING_MAX;
+        grown
+    };
+    let giving_up = async {
+        large.wanted().await;
+        drop(large);
+    };
+    let (genuine, ()) = tokio::join!(genuine, giving_up);
+    assert_eq!(genuine, Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_complete_before_it_could_give_up_is_replaced_by_the_next() {
+    let budget = BodyBudget::new(4 * SMALL);
+    let largest = holding(&budget, party(1), 2 * SMALL + 1).await;
+    let next = holding(&budget, party(2), 2 * SMALL - 1).await;
+    let mut newcomer = budget.share(party(3));
+    let giving_up = async {
+        largest.wanted().await;
+        largest.complete();
+        next.wanted().await;
+        drop(next);
+    };
+    let (grown, ()) = tokio::join!(newcomer.grow_by(SMALL + 1), giving_up);
+    assert_eq!(grown, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]
