@@ -86,7 +86,7 @@ async fn after_a_failed_write_nothing_is_acknowledged_and_the_gate_says_that_it_
     asserts_own_trouble(&gate.post(&stripe.event("evt_1")).await);
     let ready = gate.get("/readyz").await;
     assert_eq!(ready.status, 503, "{ready:?}");
-    gate.stop().await;
+    assert!(gate.gateway.stop().await.is_err());
     assert_eq!(app.stop().await.len(), 1);
 }
 

@@ -204,7 +204,7 @@ async fn flipped_bits_never_change_an_event() {
             "{} delivered, {reported} reported",
             seen.len()
         );
-        damaged.close().await.unwrap();
+        let _ = damaged.close().await; // its damage may have ended it
     }
     assert!(opened > 10, "{opened}");
 }
