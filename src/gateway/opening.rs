@@ -54,12 +54,13 @@ impl Opening {
         let (intake, admin) = (Stage::default(), Stage::default());
         let listeners = bind(&config.listen, "server.listen").await?;
         let admin_listeners = bind(&config.admin.listen, "admin.listen").await?;
-        let server = Arc::new(Server::new(
+        let server = Server::new(
             &config.server,
             intake.clone(),
             Entropy::system(),
             Some(server::Metrics::new(&metrics)),
-        )?);
+        )?;
+        let server = Arc::new(server.with_counted_heads());
         let admin_config = server::Config {
             connections_max: ADMIN_CONNECTIONS_MAX,
             connections_per_peer_max: ADMIN_CONNECTIONS_PER_PEER_MAX,

@@ -77,6 +77,12 @@ impl Held {
     fn weight(&self) -> usize {
         self.bytes - self.leaving.values().sum::<usize>()
     }
+
+    /// Whether it has an unfinished request that occupies anything.
+    fn can_give(&self) -> bool {
+        let largest = self.unfinished.last_key_value();
+        largest.is_some_and(|((bytes, _), _)| *bytes > 0)
+    }
 }
 
 /// What a request takes memory for.
@@ -147,20 +153,29 @@ impl Used {
         (in_all && fits) || planted(Bug::UnboundedBody)
     }
 
-    /// Whoever has more than `weight` and could give something up: who has the most.
-    fn heaviest(&mut self, weight: usize) -> Option<&mut Held> {
-        let holders = self.holders.values_mut();
-        let can_give = holders.filter(|held| held.weight() > weight && !held.unfinished.is_empty());
-        can_give.max_by_key(|held| held.weight())
+    /// Whether somebody gives something up for a peer that has `weight`, or is about to.
+    fn is_heaviest(&self, weight: usize) -> bool {
+        let gives = |held: &Held| held.can_give() || !held.leaving.is_empty();
+        let mut holders = self.holders.values();
+        !holders.any(|held| held.bytes > weight && gives(held))
     }
 
-    /// Asks those who have more than `weight` for their largest unfinished requests, until there will
-    /// be what is wanted.
-    fn make_room(&mut self, weight: usize) {
-        while self.leaving < self.wanted
-            && let Some(heaviest) = self.heaviest(weight)
-            && let Some(((bytes, number), give_up)) = heaviest.unfinished.pop_last()
-        {
+    /// Asks those who have more than `weight` for their largest unfinished requests, who has the most
+    /// first, until there will be what is wanted; `holder` is who asks.
+    fn make_room(&mut self, holder: Holder, weight: usize) {
+        while self.leaving < self.wanted {
+            let others = self
+                .holders
+                .iter_mut()
+                .filter(|(other, _)| **other != holder);
+            let can_give = others.filter(|(_, held)| held.weight() > weight && held.can_give());
+            let heaviest = can_give.max_by_key(|(_, held)| held.weight());
+            let Some((_, heaviest)) = heaviest else {
+                return;
+            };
+            let Some(((bytes, number), give_up)) = heaviest.unfinished.pop_last() else {
+                return;
+            };
             give_up.notify_one();
             heaviest.leaving.insert(number, bytes);
             self.leaving += bytes;
@@ -214,7 +229,7 @@ impl BodyShare {
             return Ok(());
         }
         let budget = Arc::clone(&self.budget);
-        let waiting = Waiting::start(&budget, self.holder, more.bytes()).ok_or(NoRoom)?;
+        let mut waiting = Waiting::start(&budget, self.holder, more.bytes()).ok_or(NoRoom)?;
         let end = Instant::now() + PATIENCE;
         loop {
             let mut freed = std::pin::pin!(budget.freed.notified());
@@ -295,9 +310,9 @@ impl Drop for BodyShare {
 /// One of those who wait.
 struct Waiting<'a> {
     budget: &'a Budget,
-    /// What its peer will have.
-    weight: usize,
-    /// For which others give something up.
+    holder: Holder,
+    bytes: usize,
+    /// For which others give something up: all or nothing, as things stand.
     wanted: usize,
 }
 
@@ -305,10 +320,9 @@ impl<'a> Waiting<'a> {
     fn start(budget: &'a Budget, holder: Holder, bytes: usize) -> Option<Self> {
         let mut used = budget.used();
         let held = used.holders.get(&holder);
-        let weight = bytes + held.map_or(0, Held::weight);
+        let weight = bytes + held.map_or(0, |held| held.bytes);
         let is_only = held.is_some_and(|held| held.requests == 1);
-        let is_heavy = used.heaviest(weight).is_none();
-        let places = match (is_heavy, is_only) {
+        let places = match (used.is_heaviest(weight), is_only) {
             (true, _) => HEAVY_WAITING_MAX,
             (false, false) => LIGHT_WAITING_MAX,
             (false, true) => WAITING_MAX,
@@ -316,18 +330,28 @@ impl<'a> Waiting<'a> {
         if used.waiting >= places {
             return None;
         }
-        let wanted = if is_heavy { 0 } else { bytes };
         used.waiting += 1;
-        used.wanted += wanted;
         Some(Self {
             budget,
-            weight,
-            wanted,
+            holder,
+            bytes,
+            wanted: 0,
         })
     }
 
-    fn ask(&self) {
-        self.budget.used().make_room(self.weight);
+    /// Sees to it that others give up what it needs, if they have more.
+    fn ask(&mut self) {
+        let mut used = self.budget.used();
+        let held = used.holders.get(&self.holder).map_or(0, |held| held.bytes);
+        let weight = self.bytes + held;
+        let wanted = if used.is_heaviest(weight) {
+            0
+        } else {
+            self.bytes
+        };
+        used.wanted = used.wanted - self.wanted + wanted;
+        self.wanted = wanted;
+        used.make_room(self.holder, weight);
     }
 }
 

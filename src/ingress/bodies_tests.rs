@@ -149,6 +149,32 @@ async fn a_request_that_is_complete_before_it_could_give_up_is_replaced_by_the_n
     assert_eq!(grown, Ok(()));
 }
 
+/// Heads that were waiting themselves were all turned away for one newcomer, and nothing came of it.
+#[tokio::test(start_paused = true)]
+async fn whoever_occupies_nothing_yet_is_not_asked_to_give_up() {
+    let budget = BodyBudget::new(4 * SMALL);
+    let complete = holding(&budget, party(1), 4 * SMALL).await;
+    complete.complete();
+    let empty = budget.share(party(1));
+    assert_eq!(budget.share(party(2)).grow_by(2 * SMALL).await, Err(NoRoom));
+    assert!(!is_wanted(&empty).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_does_not_give_up_one_request_for_another() {
+    let budget = BodyBudget::new(4 * SMALL);
+    let mut own = holding(&budget, party(1), SMALL / 2).await;
+    let mut waiting = budget.share(party(1));
+    let _other = holding(&budget, party(2), 3 * SMALL).await;
+    let growing = async {
+        tokio::task::yield_now().await;
+        own.grow_by(SMALL / 2).await.unwrap();
+        is_wanted(&own).await
+    };
+    let (grown, wanted) = tokio::join!(waiting.grow_by(4 * SMALL), growing);
+    assert_eq!((grown, wanted), (Err(NoRoom), false));
+}
+
 #[tokio::test(start_paused = true)]
 async fn whoever_has_more_than_anybody_else_waits_and_is_then_refused() {
     let budget = BodyBudget::new(4 * SMALL);

@@ -167,7 +167,9 @@ impl Gate {
         let (limit, deadlines) = (source.body_bytes_max, self.body_deadlines);
         let mut share = self.budget.share(Party::of(peer));
         share.grow_by_head(&head).await?;
-        head.extensions.remove::<Unweighed>();
+        if head.extensions.remove::<Unweighed>().is_some() {
+            receive::let_go_of_the_buffer(&mut head);
+        }
         let body = receive::body(body, limit, &mut share, deadlines).await?;
         strict::name_host(&mut head);
         let target = head

@@ -3,7 +3,10 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, Bytes, BytesMut};
+use http::request::Parts;
+use http::uri::{Authority, PathAndQuery};
+use http::{HeaderValue, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
@@ -49,7 +52,7 @@ pub(crate) async fn body<B: Body>(
         return Err(Refusal::TooLarge);
     }
     let deadline = Instant::now() + deadlines.total;
-    let mut parts = Parts::default();
+    let mut parts = Pieces::default();
     loop {
         let patience = deadline.min(Instant::now() + deadlines.idle);
         let frame = tokio::select! {
@@ -83,6 +86,35 @@ pub(crate) async fn body<B: Body>(
     Ok(parts.whole())
 }
 
+/// Copies a head out of what it was read into: a byte of it would keep the whole buffer, which nobody
+/// counts. What cannot be copied stays as it is.
+pub(super) fn let_go_of_the_buffer(head: &mut Parts) {
+    let values = head.headers.values().map(HeaderValue::len).sum();
+    let mut copies = BytesMut::with_capacity(values);
+    for value in head.headers.values_mut() {
+        copies.extend_from_slice(value.as_bytes());
+        if let Ok(mut copy) = HeaderValue::from_maybe_shared(copies.split().freeze()) {
+            copy.set_sensitive(value.is_sensitive());
+            *value = copy;
+        }
+    }
+    let copied = |text: &str| Bytes::copy_from_slice(text.as_bytes());
+    let mut uri = head.uri.clone().into_parts();
+    if let Some(target) = &mut uri.path_and_query
+        && let Ok(copy) = PathAndQuery::from_maybe_shared(copied(target.as_str()))
+    {
+        *target = copy;
+    }
+    if let Some(authority) = &mut uri.authority
+        && let Ok(copy) = Authority::from_maybe_shared(copied(authority.as_str()))
+    {
+        *authority = copy;
+    }
+    if let Ok(uri) = Uri::from_parts(uri) {
+        head.uri = uri;
+    }
+}
+
 /// Size of a part, in bytes.
 const PART_BYTES: usize = 16 * 1024;
 
@@ -90,12 +122,12 @@ const PART_BYTES: usize = 16 * 1024;
 /// buffer that it was read into; and in parts of one size, since buffers that grow leave holes of all
 /// sizes behind, where the next one does not fit.
 #[derive(Default)]
-struct Parts {
+struct Pieces {
     bytes: usize,
     parts: Vec<Vec<u8>>,
 }
 
-impl Parts {
+impl Pieces {
     fn append(&mut self, mut data: &[u8]) {
         self.bytes += data.len();
         while !data.is_empty() {
@@ -131,7 +163,7 @@ mod tests {
     #[test]
     fn a_body_in_parts_occupies_little_more_than_its_bytes() {
         let data: Vec<u8> = (0..=250).cycle().take(300 * 3_500).collect();
-        let mut body = Parts::default();
+        let mut body = Pieces::default();
         for (n, piece) in data.chunks(3_500).enumerate() {
             body.append(piece);
             let occupied: usize = body.parts.iter().map(Vec::capacity).sum();
@@ -142,7 +174,7 @@ mod tests {
 
     #[test]
     fn a_body_of_single_bytes_occupies_at_most_twice_its_bytes() {
-        let mut body = Parts::default();
+        let mut body = Pieces::default();
         for _ in 0..2 * PART_BYTES {
             body.append(b"x");
             let occupied: usize = body.parts.iter().map(Vec::capacity).sum();

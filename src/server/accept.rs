@@ -63,6 +63,7 @@ pub struct Server {
     stage: Stage,
     entropy: Entropy,
     metrics: Option<Metrics>,
+    heads_are_counted: bool,
 }
 
 impl Server {
@@ -90,7 +91,18 @@ impl Server {
             stage,
             entropy,
             metrics,
+            heads_are_counted: false,
         })
+    }
+
+    /// For a service that takes [`super::Unweighed`] out of each request once it has counted its head, and
+    /// before it reads the body.
+    #[must_use]
+    pub fn with_counted_heads(self) -> Self {
+        Self {
+            heads_are_counted: true,
+            ..self
+        }
     }
 
     /// Accepts on `listener` until the stage stops; each request then goes to a clone of `service`.
@@ -169,10 +181,11 @@ impl Server {
             limits: Limits::DEFAULT,
             stage: self.stage.clone(),
             entropy: self.entropy.clone(),
+            heads_are_counted: self.heads_are_counted,
         };
         let stream = Turns::new(stream, place.clone());
-        // Boxed, since `select!` would have room for it twice.
-        let mut serving = Box::pin(async move {
+        // Boxed, so that its task does not have room for it twice.
+        let serving = Box::pin(async move {
             match tls {
                 None => connection.serve(stream, service).await,
                 Some(tls) => {
@@ -186,6 +199,7 @@ impl Server {
         let metrics = self.metrics.clone();
         let connection = async move {
             let _guard = guard;
+            let mut serving = serving; // which goes first: the slot is what it occupies
             tokio::select! {
                 () = &mut serving => {}
                 () = place.wanted() => if let Some(metrics) = metrics {

@@ -11,9 +11,8 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http::uri::{Authority, PathAndQuery};
-use http::{HeaderValue, Request, Response, Uri};
+use bytes::BytesMut;
+use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
@@ -84,6 +83,8 @@ pub(super) struct Connection {
     pub(super) limits: Limits,
     pub(super) stage: Stage,
     pub(super) entropy: Entropy,
+    /// The service counts the heads of requests.
+    pub(super) heads_are_counted: bool,
 }
 
 impl Connection {
@@ -119,14 +120,14 @@ impl Connection {
         let io = Guarded::new(first.freeze(), io, watch, self.limits.write);
         let io = TokioIo::new(io);
         let (peer, place) = (self.peer, self.place.clone());
+        let heads_are_counted = self.heads_are_counted;
         let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
             let open = place.request();
-            if is_http2 && !place.is_proven() {
-                let_go_of_the_frames(&mut request);
-            }
             request.extensions_mut().insert(peer);
             request.extensions_mut().insert(place.clone());
-            request.extensions_mut().insert(place.head());
+            if heads_are_counted && !place.is_proven() {
+                request.extensions_mut().insert(place.head());
+            }
             // Boxed, so that a connection that waits for a request does not have room for its answer.
             let answer = Box::pin(tower::ServiceExt::oneshot(service.clone(), request));
             async move {
@@ -199,35 +200,6 @@ impl Connection {
         connection.as_mut().graceful_shutdown();
         // Whatever the outcome, the connection is over.
         let _ = timeout(patience, connection).await;
-    }
-}
-
-/// Copies what came in frames: a byte of it would keep the whole buffer that it was read into, which
-/// nobody counts. What cannot be copied stays as it is.
-fn let_go_of_the_frames<B>(request: &mut Request<B>) {
-    let values = request.headers().values().map(HeaderValue::len).sum();
-    let mut copies = BytesMut::with_capacity(values);
-    for value in request.headers_mut().values_mut() {
-        copies.extend_from_slice(value.as_bytes());
-        if let Ok(mut copy) = HeaderValue::from_maybe_shared(copies.split().freeze()) {
-            copy.set_sensitive(value.is_sensitive());
-            *value = copy;
-        }
-    }
-    let copied = |text: &str| Bytes::copy_from_slice(text.as_bytes());
-    let mut uri = request.uri().clone().into_parts();
-    if let Some(target) = &mut uri.path_and_query
-        && let Ok(copy) = PathAndQuery::from_maybe_shared(copied(target.as_str()))
-    {
-        *target = copy;
-    }
-    if let Some(authority) = &mut uri.authority
-        && let Ok(copy) = Authority::from_maybe_shared(copied(authority.as_str()))
-    {
-        *authority = copy;
-    }
-    if let Ok(uri) = Uri::from_parts(uri) {
-        *request.uri_mut() = uri;
     }
 }
 

@@ -166,6 +166,9 @@ impl Framing {
                 request_line(line)?
             }
             Next::Header if line.is_empty() => self.head.body()?,
+            Next::Header if line.len() > SHORT_BYTES && says_where_the_body_ends(line) => {
+                return Err(Broken);
+            }
             Next::Header => {
                 self.head.add(line)?;
                 Next::Header

@@ -52,8 +52,8 @@ pub(super) struct Permits {
     pub(super) slot: Option<OwnedSemaphorePermit>,
     /// Its place among those that are leaving.
     pub(super) leaving: Option<OwnedSemaphorePermit>,
-    /// Its place among strangers with HTTP/2, until it is none.
-    pub(super) http2: Option<OwnedSemaphorePermit>,
+    /// Its place among strangers with HTTP/2, until it is none, and since when.
+    pub(super) http2: Option<(OwnedSemaphorePermit, Instant)>,
 }
 
 /// What has been read of a request that is not there yet.
@@ -177,9 +177,9 @@ impl Place {
     }
 }
 
-/// In the extensions of a request until the memory of its head is counted. While a stranger's
-/// connection has one, nothing more is read from it: a hundred heads come faster than they are
-/// looked at.
+/// In the extensions of a stranger's request until the memory of its head is counted. While its
+/// connection has one, nothing more is read from it: a hundred heads come faster than they are looked
+/// at.
 #[derive(Clone)]
 pub struct Unweighed(#[expect(dead_code, reason = "it is there to be dropped")] Arc<Weight>);
 
@@ -261,14 +261,19 @@ impl Seat {
         }
     }
 
-    /// Its slot is free from now on; `as_leaving` bounds how many are between the two.
-    pub(super) fn send_away(&self, as_leaving: OwnedSemaphorePermit) {
+    /// Its slot is free from now on; `as_leaving` bounds how many are between the two. False if it had
+    /// none any more.
+    pub(super) fn send_away(&self, as_leaving: OwnedSemaphorePermit) -> bool {
         let mut permits = self.permits();
+        let Some(slot) = permits.slot.take() else {
+            return false;
+        };
         permits.leaving = Some(as_leaving);
-        drop(permits.slot.take());
-        drop(permits);
         self.leaving.store(true, Ordering::Relaxed);
+        drop(slot);
+        drop(permits);
         self.leave.notify_one();
+        true
     }
 }
 

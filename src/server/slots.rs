@@ -179,10 +179,10 @@ impl Slots {
         })
     }
 
-    /// Asks a connection to leave, unless too many are about to.
+    /// Asks a connection to leave, unless too many are about to, or it is already.
     fn send_away(&self, seat: &Seat) -> bool {
         let leaving = Arc::clone(&self.leaving).try_acquire_owned();
-        leaving.map(|leaving| seat.send_away(leaving)).is_ok()
+        leaving.is_ok_and(|leaving| seat.send_away(leaving))
     }
 
     fn welcome(&self, entry: &Entry) -> Welcome<Arc<Seat>> {
@@ -201,33 +201,48 @@ impl Slots {
     /// Waits until this connection may speak HTTP/2, or until it is sent away: others may have a better
     /// claim to that.
     pub(super) async fn may_speak_http2(&self, place: &Place) {
-        let permit = loop {
-            let free = Arc::clone(&self.http2);
-            if let Ok(permit) = Arc::clone(&free).try_acquire_owned() {
-                break permit;
-            }
-            match self.welcome_http2(&place.0) {
-                Welcome::Instead(seat) => self.send_away(&seat),
-                Welcome::Refused => self.send_away(&place.0),
-                Welcome::Free | Welcome::Wait => false,
+        let mut permit = std::pin::pin!(Arc::clone(&self.http2).acquire_owned());
+        let end = Instant::now() + PATIENCE;
+        let mut made_room = false;
+        loop {
+            let welcome = match self.http2.available_permits() {
+                0 if !made_room => self.welcome_http2(&place.0, end),
+                _ => Welcome::Free,
             };
-            // It is never closed.
-            if let Ok(Ok(permit)) = timeout(PATIENCE_MIN, free.acquire_owned()).await {
-                break permit;
+            match welcome {
+                Welcome::Instead(seat) => made_room = self.send_away(&seat),
+                Welcome::Refused => made_room = self.send_away(&place.0),
+                Welcome::Free | Welcome::Wait => {}
             }
-        };
-        place.0.permits().http2 = Some(permit);
+            // Those who wait are served in order, and each makes room for one. It is never closed.
+            if let Ok(Ok(permit)) = timeout(PATIENCE_MIN, &mut permit).await {
+                place.0.permits().http2 = Some((permit, Instant::now()));
+                return;
+            }
+        }
     }
 
-    fn welcome_http2(&self, newcomer: &Seat) -> Welcome<Arc<Seat>> {
+    fn welcome_http2(&self, newcomer: &Seat, end: Instant) -> Welcome<Arc<Seat>> {
         let (taken, now) = (self.taken(), Instant::now());
-        let strangers = taken
-            .seats
-            .values()
-            .filter(|seat| seat.permits().http2.is_some());
-        let strangers = strangers.map(|seat| (Arc::clone(seat), seat.standing(now)));
-        let (crowd, max) = (newcomer.standing(now).crowd, HTTP2_STRANGERS_MAX);
-        welcome(strangers, crowd, max + 1, max)
+        let open = self.max - self.free.available_permits().min(self.max);
+        let patience = patience(open, self.max);
+        let crowd = newcomer.standing(now).crowd;
+        let strangers = taken.seats.values().filter_map(|seat| {
+            let waited = now.saturating_duration_since(seat.permits().http2.as_ref()?.1);
+            let standing = Standing {
+                waited,
+                ..seat.standing(now)
+            };
+            let has_had_its_time = waited >= patience.unwrap_or(PATIENCE);
+            let can_go = !standing.stays && (has_had_its_time || standing.crowd > crowd);
+            can_go.then_some((standing.crowd, standing.waited, seat))
+        });
+        let first = strangers.max_by_key(|(crowd, waited, _)| (*crowd, *waited));
+        match first {
+            Some((.., seat)) => Welcome::Instead(Arc::clone(seat)),
+            None if (patience.is_some() && crowd > 1) || now >= end => Welcome::Refused,
+            None => Welcome::Wait,
+        }
     }
 
     fn taken(&self) -> MutexGuard<'_, Taken> {

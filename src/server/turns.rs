@@ -13,8 +13,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::place::Place;
 
 /// What a stranger's connection reads at once, in bytes: less than hyper's first buffer, which grows
-/// up to eightfold for as long as it gets full.
-const READ_BYTES: usize = 8 * 1024 - 1;
+/// up to eightfold for as long as it gets full; and few heads of HTTP/2.
+const READ_BYTES: usize = 4 * 1024;
 
 pub(super) struct Turns<IO> {
     io: IO,

@@ -68,6 +68,11 @@ impl Writer {
             Ok(()) => {
                 let left = self.shared.intake.end(StoreError::Closing);
                 refuse(left, &StoreError::Closing);
+                if self.tired {
+                    let why = "the last commit failed; what the app took last may come to it again";
+                    let unwritten = StoreError::Unavailable(why.into());
+                    self.shared.failed.send_replace(Some(unwritten));
+                }
                 if let Err(error) = self.engine.close() {
                     tracing::warn!(%error, "the store did not close in order; the next start repairs it");
                 }

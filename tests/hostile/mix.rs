@@ -1,4 +1,4 @@
-//! Hostile connections of twelve kinds, twenty from each address, opened again as they are closed, and
+//! Hostile connections of thirteen kinds, twenty from each address, opened again as they are closed, and
 //! genuine senders that must not notice.
 //!
 //! | kind | what it does |
@@ -15,6 +15,7 @@
 //! | 9 | writes a body of a megabyte but for its last byte |
 //! | 10 | writes forged requests as fast as they are answered |
 //! | 11 | as 7, with 14 KB of headers in each stream |
+//! | 12 | as 7, with 15 KB of headers in each stream that are four bytes: the decoder has to remember them |
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -212,6 +213,8 @@ async fn run(cgroup: &Cgroup, hostile: &Handle) {
         cgroup.killed(),
     );
     assert!(runs && cgroup.killed() == 0, "{}", home.log());
+    let opened = attack.connections.load(Ordering::Relaxed);
+    assert!(opened >= 2 * connections, "{opened}: that was no attack");
     assert!(success >= 99.9, "{success} %");
     // Of each kind of line twenty at once and five a second, and there are two kinds here.
     assert!(lines <= 2 * (20 + 5 * (seconds + 2)), "{}", home.log());

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use crate::support::sender::{Sender, bytes, tampered};
 
-pub(crate) const KINDS: usize = 12;
+pub(crate) const KINDS: usize = 13;
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
@@ -58,11 +58,18 @@ impl Script {
             }
             5 => return never_read(&mut peer, &self.forged).await,
             6 => peer.write_all(&PREFACE[..20]).await?,
-            7 => open_streams(&mut peer, 0).await?,
+            7 => open_streams(&mut peer, &block(0), &block(0)).await?,
             8 => return flood(&mut peer).await,
             9 => peer.write_all(&self.large).await?,
             10 => return self.forge(&mut peer).await,
-            _ => open_streams(&mut peer, 14_000).await?,
+            11 => open_streams(&mut peer, &block(14_000), &block(14_000)).await?,
+            _ => {
+                let mut head = block(0);
+                head[2] = 0x01; // nothing but the long header is kept
+                let keeping = [&*head, &kept(3_800)].concat();
+                let pointing = [&*head, &[0xbe; 4]].concat();
+                open_streams(&mut peer, &keeping, &pointing).await?;
+            }
         }
         until_closed(&mut peer).await
     }
@@ -125,24 +132,34 @@ fn block(length: usize) -> Vec<u8> {
     block.push(u8::try_from(path.len()).expect("short"));
     block.extend_from_slice(path);
     if length > 0 {
-        block.extend_from_slice(&[0x00, 1, b'x', 0x7f]);
-        let mut rest = length - 127;
-        while rest >= 128 {
-            block.push(u8::try_from(rest % 128).expect("seven bits") | 0x80);
-            rest /= 128;
-        }
-        block.push(u8::try_from(rest).expect("seven bits"));
-        block.resize(block.len() + length, b'v');
+        block.extend(literal(0x00, length));
     }
     block
 }
 
+/// A header that the decoder keeps in its table, where 0xbe points to it.
+fn kept(length: usize) -> Vec<u8> {
+    literal(0x40, length)
+}
+
+fn literal(representation: u8, length: usize) -> Vec<u8> {
+    let mut literal = vec![representation, 1, b'x', 0x7f];
+    let mut rest = length - 127;
+    while rest >= 128 {
+        literal.push(u8::try_from(rest % 128).expect("seven bits") | 0x80);
+        rest /= 128;
+    }
+    literal.push(u8::try_from(rest).expect("seven bits"));
+    literal.resize(literal.len() + length, b'v');
+    literal
+}
+
 /// As many streams as are allowed, each with a head and a byte of a body that never ends.
-async fn open_streams(peer: &mut TcpStream, header: usize) -> io::Result<()> {
-    let head = block(header);
+async fn open_streams(peer: &mut TcpStream, first: &[u8], others: &[u8]) -> io::Result<()> {
     peer.write_all(&[PREFACE, &SETTINGS].concat()).await?;
     for stream in (1..64).step_by(2) {
-        let request = [frame(1, 4, stream, &head), frame(0, 0, stream, b"x")];
+        let head = if stream == 1 { first } else { others };
+        let request = [frame(1, 4, stream, head), frame(0, 0, stream, b"x")];
         peer.write_all(&request.concat()).await?;
     }
     Ok(())

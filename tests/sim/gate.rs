@@ -128,7 +128,7 @@ impl Running {
             tls: None,
         };
         let server = Server::new(&config, intake.clone(), entropy.clone(), None);
-        let server = Arc::new(server.expect("no TLS"));
+        let server = Arc::new(server.expect("no TLS").with_counted_heads());
         let listener = door.bind().await.expect("a place to listen");
         let open = OnceLock::from(Arc::clone(&gate));
         server.serve(listener, ingress::stack(Arc::new(open)));

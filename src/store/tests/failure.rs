@@ -166,6 +166,27 @@ async fn the_last_commit_before_the_end_is_tried_again() {
     assert_eq!((counts.pending, counts.delivered), (0, 1));
 }
 
+/// The last commit was given up, and the process said that it had stopped in order.
+#[tokio::test]
+async fn a_last_commit_that_fails_for_good_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, weather) = in_weather(&dir);
+    store.accept(event("stripe", "a")).await.unwrap();
+    let lease = store.lease().await;
+    let failed = || EngineError::Unavailable("busy".into());
+    let failures = std::iter::repeat_with(failed).take(100);
+    weather.commits.lock().unwrap().extend(failures);
+    store.settle(lease, delivered());
+    let closed = store.close().await;
+    assert!(
+        matches!(closed, Err(StoreError::Unavailable(_))),
+        "{closed:?}"
+    );
+    let (store, _) = in_weather(&dir);
+    let counts = store.counts().of(&"stripe".into());
+    assert_eq!((counts.pending, counts.delivered), (1, 0));
+}
+
 /// A hundred settlements are due at once, so the writer tried, failed and logged as fast as it
 /// could for as long as the disk was full.
 #[tokio::test]
