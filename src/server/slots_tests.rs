@@ -158,6 +158,85 @@ async fn a_connection_whose_event_is_on_its_way_to_the_disk_keeps_its_slot() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_slot_is_free_when_its_connection_has_ended() {
+    let slots = Slots::new(2, 2, Vec::new());
+    let slot = take(&slots, "192.0.2.1").await;
+    assert_eq!(slots.free.available_permits(), 1);
+    drop(slot);
+    assert_eq!(
+        slots.free.available_permits(),
+        2,
+        "slots are never free again"
+    );
+}
+
+/// A newcomer waited until the connection that had to go was closed, and everybody behind it too.
+#[tokio::test(start_paused = true)]
+async fn a_slot_is_free_as_soon_as_its_connection_has_been_asked_to_leave() {
+    let slots = Slots::new(1, 2, Vec::new());
+    let leaving = take(&slots, "192.0.2.1").await;
+    tokio::time::advance(PATIENCE_MIN).await;
+    let mut newcomers = vec![take(&slots, "192.0.2.2").await];
+    assert!(!slots.send_away(&leaving.place().0), "it has none any more");
+    for host in 3..=LEAVING_MAX + 1 {
+        tokio::time::advance(PATIENCE_MIN).await;
+        newcomers.push(take(&slots, &format!("192.0.2.{host}")).await);
+    }
+    tokio::time::advance(PATIENCE_MIN).await;
+    let one_more = take(&slots, "192.0.2.200");
+    let waits = timeout(Duration::from_secs(60), one_more).await;
+    assert!(waits.is_err(), "only so many may be about to leave");
+    drop(leaving);
+    take(&slots, "192.0.2.200").await;
+}
+
+async fn speaks_http2(slots: &Arc<Slots>, from: &str) -> Slot {
+    let slot = take(slots, from).await;
+    slots.may_speak_http2(&slot.place()).await;
+    slot
+}
+
+/// Forty connections of one sender at once are no attack: the thirty-third was cut off without a word.
+#[tokio::test(start_paused = true)]
+async fn in_a_calm_house_strangers_with_http2_wait_for_a_place_and_have_their_time() {
+    let slots = Slots::new(1000, 500, Vec::new());
+    let mut open = Vec::new();
+    for _ in 0..HTTP2_STRANGERS_MAX {
+        open.push(speaks_http2(&slots, "192.0.2.1").await);
+    }
+    let (late, began) = (take(&slots, "192.0.2.1").await, Instant::now());
+    let place = late.place();
+    let verified = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        drop(open[0].place().verified());
+    };
+    tokio::join!(slots.may_speak_http2(&place), verified);
+    assert_eq!(began.elapsed().as_secs(), 5);
+    let seats = open.iter().map(Slot::place);
+    assert!(
+        seats
+            .chain([place])
+            .all(|place| !place.0.leaving.load(Ordering::Relaxed))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_fewer_connections_gets_a_place_for_http2_from_who_has_more() {
+    let slots = Slots::new(1000, 500, Vec::new());
+    let first = speaks_http2(&slots, "192.0.2.1").await;
+    tokio::time::advance(Duration::from_millis(1)).await;
+    let mut open = Vec::new();
+    for _ in 1..HTTP2_STRANGERS_MAX {
+        open.push(speaks_http2(&slots, "192.0.2.1").await);
+    }
+    let going = async {
+        first.place().wanted().await;
+        drop(first);
+    };
+    tokio::join!(speaks_http2(&slots, "192.0.2.2"), going);
+}
+
+#[tokio::test(start_paused = true)]
 async fn slots_and_counts_are_given_back() {
     let slots = Slots::new(2, 2, Vec::new());
     for _ in 0..10 {
