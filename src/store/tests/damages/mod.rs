@@ -3,7 +3,8 @@
 //! event is told that it is stored only if it is.
 //!
 //! `HOOKGATE_TEST_DAMAGES` says how many seeds (1,000), `HOOKGATE_TEST_FIRST_SEED` from which on;
-//! `HOOKGATE_TEST_SEED` runs one.
+//! `HOOKGATE_TEST_SEED` runs one. A store that has failed keeps its files open until its process ends, as
+//! it must, so much more than 10,000 in one process run out of descriptors.
 
 mod original;
 mod trial;
