@@ -206,9 +206,18 @@ pub(crate) fn turns(schedule: &Schedule, seen: &Seen) -> Vec<String> {
         if tried_before.any(|delivery| delivery.at <= answer.at) {
             continue;
         }
+        // An attempt that did not reach the app was a turn as well, and nobody saw when: a later attempt
+        // gives it away, and the end of a life hides it.
+        let its_first = seen.deliveries.iter().find(its_own);
+        if its_first.is_none_or(|own| own.attempt > 1 || own.life != answer.life) {
+            continue;
+        }
+        // Where a worker is free its turn comes at once; what comes later is the wire's.
+        if app_is_busy_with(seen, answer) < schedule.workers {
+            continue;
+        }
         let mut counts: HashMap<&str, usize> = HashMap::new();
         let later = seen.deliveries.iter().filter(since);
-        // Its own first attempt may have been one that did not reach the app.
         let until_its_own = later.take_while(|delivery| !its_own(delivery));
         for delivery in until_its_own.filter(first) {
             *counts.entry(&delivery.source).or_default() += 1;
@@ -225,6 +234,19 @@ pub(crate) fn turns(schedule: &Schedule, seen: &Seen) -> Vec<String> {
         }
     }
     breaks
+}
+
+/// How many attempts the app may have had at that moment.
+fn app_is_busy_with(seen: &Seen, moment: &Answer) -> usize {
+    let under_way = |delivery: &&Delivery| {
+        let over = match delivery.outcome {
+            Outcome::Taken { at } | Outcome::Refused { at, .. } => at < moment.at,
+            // For as long as somebody waits for it.
+            Outcome::Open | Outcome::Late { .. } | Outcome::Unclear => false,
+        };
+        delivery.life == moment.life && delivery.at <= moment.at && !over
+    };
+    seen.deliveries.iter().filter(under_way).count()
 }
 
 /// Why this event must not come again after that delivery of it.
