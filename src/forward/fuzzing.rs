@@ -37,10 +37,12 @@ pub fn headers(data: &[u8]) {
         .map(|name| name.trim_ascii().to_ascii_lowercase())
         .collect();
     let stays = |name: &str| {
-        OF_ONE_CONNECTION.contains(&name)
-            || ["expect", "http2-settings", "proxy-authenticate"].contains(&name)
+        let folded = name.replace('_', "-");
+        OF_ONE_CONNECTION.contains(&&*folded)
+            || ["expect", "http2-settings", "proxy"].contains(&&*folded)
+            || folded.starts_with("proxy-")
+            || folded.starts_with("hookgate-")
             || named.iter().any(|named| named == name.as_bytes())
-            || name.replace('_', "-").starts_with("hookgate-")
     };
     let travelling = received.headers.iter();
     let travelling = travelling.filter(|(name, _)| !stays(name.as_str()));
