@@ -110,7 +110,11 @@ impl Connection {
         let Ok(Ok(first)) = read else { return };
         let is_http2 = first.starts_with(HTTP2_PREFACE);
         if is_http2 {
-            self.slots.may_speak_http2(&self.place).await;
+            tokio::select! {
+                biased;
+                () = self.slots.may_speak_http2(&self.place) => {}
+                () = self.stage.stopping() => return, // as above
+            }
         }
         let watch = if is_http2 {
             Watch::Http2(Frames::new(), self.place.clone())
