@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Method, Request};
-use http_body_util::Full;
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::{BodyExt as _, Full};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 
 use super::Failure;
-use super::http::Client;
+use super::http::{Client, Messages};
+use crate::admin::ErrorBody;
 use crate::net::Address;
 
 /// Where the admin API is.
@@ -76,6 +77,35 @@ impl Api {
         method: Method,
         target: &str,
     ) -> Result<T, Failure> {
+        let request = self.request(method, target)?;
+        let response = self.client.send(request).await.map_err(broke_off)?;
+        if !response.status().is_success() {
+            return Err(refusal(&response));
+        }
+        serde_json::from_slice(response.body()).map_err(|error| {
+            Failure::Failed(format!(
+                "the admin API answered something unexpected: {error}"
+            ))
+        })
+    }
+
+    /// Calls the API for an answer without an end.
+    pub(super) async fn follow(
+        mut self,
+        method: Method,
+        target: &str,
+    ) -> Result<Messages, Failure> {
+        let request = self.request(method, target)?;
+        let response = self.client.open(request).await.map_err(broke_off)?;
+        if response.status().is_success() {
+            return Ok(Messages::of(response.into_body(), self.client));
+        }
+        let (head, body) = response.into_parts();
+        let body = body.collect().await.map_err(broke_off)?.to_bytes();
+        Err(refusal(&Response::from_parts(head, body)))
+    }
+
+    fn request(&self, method: Method, target: &str) -> Result<Request<Full<Bytes>>, Failure> {
         let mut request = Request::new(Full::<Bytes>::default());
         *request.method_mut() = method;
         *request.uri_mut() = target
@@ -84,31 +114,23 @@ impl Api {
         if let Some(token) = &self.token {
             request.headers_mut().insert(AUTHORIZATION, token.clone());
         }
-        let response = self.client.send(request).await;
-        let response = response
-            .map_err(|error| Failure::Failed(format!("the admin API broke off: {error}")))?;
-        if !response.status().is_success() {
-            #[derive(serde::Deserialize)]
-            struct Answer {
-                error: Message,
-            }
-            #[derive(serde::Deserialize)]
-            struct Message {
-                message: String,
-            }
-            let answer: Result<Answer, _> = serde_json::from_slice(response.body());
-            return Err(Failure::Failed(match answer {
-                Ok(answer) => answer.error.message,
-                Err(_) => format!(
-                    "the admin listener answered {}; is it hookgate's?",
-                    response.status()
-                ),
-            }));
-        }
-        serde_json::from_slice(response.body()).map_err(|error| {
-            Failure::Failed(format!(
-                "the admin API answered something unexpected: {error}"
-            ))
-        })
+        Ok(request)
     }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "for map_err")]
+fn broke_off(error: hyper::Error) -> Failure {
+    Failure::Failed(format!("the admin API broke off: {error}"))
+}
+
+/// Why the API refused.
+fn refusal(response: &Response<Bytes>) -> Failure {
+    let answer: Result<ErrorBody, _> = serde_json::from_slice(response.body());
+    Failure::Failed(match answer {
+        Ok(answer) => answer.error.message,
+        Err(_) => format!(
+            "the admin listener answered {}; is it hookgate's?",
+            response.status()
+        ),
+    })
 }

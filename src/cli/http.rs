@@ -5,6 +5,7 @@ use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderValue, Request, Response};
 use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 
@@ -37,17 +38,75 @@ impl Client {
     /// Sends one request and reads the whole answer.
     pub(super) async fn send(
         &mut self,
-        mut request: Request<Full<Bytes>>,
+        request: Request<Full<Bytes>>,
     ) -> hyper::Result<Response<Bytes>> {
+        let (head, body) = self.open(request).await?.into_parts();
+        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+    }
+
+    /// Sends one request; the answer's body is still to come.
+    pub(super) async fn open(
+        &mut self,
+        mut request: Request<Full<Bytes>>,
+    ) -> hyper::Result<Response<Incoming>> {
         if !request.headers().contains_key(HOST)
             && let Ok(host) = HeaderValue::try_from(self.address.authority())
         {
             request.headers_mut().insert(HOST, host);
         }
         self.requests.ready().await?;
-        let (head, body) = self.requests.send_request(request).await?.into_parts();
-        Ok(Response::from_parts(head, body.collect().await?.to_bytes()))
+        self.requests.send_request(request).await
     }
+}
+
+/// Server-sent events (WHATWG HTML section 9.2) of an answer, with the connection that they come over.
+pub(super) struct Messages {
+    body: Incoming,
+    read: Vec<u8>,
+    _client: Client,
+}
+
+impl Messages {
+    pub(super) fn of(body: Incoming, client: Client) -> Self {
+        Self {
+            body,
+            read: Vec::new(),
+            _client: client,
+        }
+    }
+
+    /// Kind and data of the next message; none at the end.
+    pub(super) async fn next(&mut self) -> hyper::Result<Option<(String, String)>> {
+        loop {
+            while let Some(end) = self.read.windows(2).position(|two| two == b"\n\n") {
+                let message: Vec<u8> = self.read.drain(..end + 2).collect();
+                if let Some(message) = message_of(&String::from_utf8_lossy(&message)) {
+                    return Ok(Some(message));
+                }
+            }
+            match self.body.frame().await {
+                None => return Ok(None),
+                Some(frame) => {
+                    if let Ok(data) = frame?.into_data() {
+                        self.read.extend_from_slice(&data);
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A comment is no message.
+fn message_of(text: &str) -> Option<(String, String)> {
+    let (mut kind, mut data) = ("message", Vec::new());
+    for line in text.lines() {
+        match line.split_once(':') {
+            Some(("event", value)) => kind = value.trim_start(),
+            Some(("data", value)) => data.push(value.strip_prefix(' ').unwrap_or(value)),
+            Some(_) | None => {}
+        }
+    }
+    (!data.is_empty()).then(|| (kind.to_owned(), data.join("\n")))
 }
 
 /// Runs a command's requests on this thread.
@@ -58,4 +117,24 @@ pub(super) fn block_on<T>(work: impl Future<Output = Result<T, Failure>>) -> Res
     runtime
         .map_err(|error| Failure::Failed(format!("cannot start the runtime: {error}")))?
         .block_on(work)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::message_of;
+
+    #[test]
+    fn messages_are_read_as_browsers_do() {
+        let message = |kind: &str, data: &str| Some((kind.to_owned(), data.to_owned()));
+        assert_eq!(
+            message_of("event: missed\ndata: {}\n\n"),
+            message("missed", "{}")
+        );
+        assert_eq!(
+            message_of("data:a\ndata: b\n\n"),
+            message("message", "a\nb")
+        );
+        assert_eq!(message_of(":\n\n"), None);
+        assert_eq!(message_of("event: event\n\n"), None);
+    }
 }

@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod events;
 mod http;
+mod man;
 mod out;
 mod providers;
 mod rejections;
@@ -59,14 +60,20 @@ enum Command {
     Verify(Box<verify::Args>),
     /// List the providers, or show one
     Providers(providers::Args),
-    /// Look at events of a running gate, and replay them
+    /// Look at events of a running gate, follow them, replay them, erase them
     Events(events::Args),
-    /// Look after secrets that providers hand over
+    /// List the sources of a running gate; look after secrets that providers hand over
     Sources(sources::Args),
+    /// Stop handing a source's events to the app: they are taken and kept
+    Hold(sources::Hold),
+    /// Resume handing a source's events to the app
+    Release(sources::Hold),
     /// Show what a running gate refused recently, why, and the way out
     Rejections(rejections::Args),
     /// Print a completion script for a shell
     Completions(completions::Args),
+    /// Print the manual page, or write those of all commands into a directory
+    Man(man::Args),
 }
 
 /// Where settings come from; every command that needs the configuration takes these.
@@ -146,8 +153,11 @@ pub fn main() -> ExitCode {
         Command::Providers(args) => providers::run(&args),
         Command::Events(args) => events::run(args),
         Command::Sources(args) => sources::run(args),
+        Command::Hold(args) => args.run(true),
+        Command::Release(args) => args.run(false),
         Command::Rejections(args) => rejections::run(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Man(args) => man::run(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

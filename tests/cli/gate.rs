@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// What the README calls the secret.
-const SECRET: &str = "whsec_from_your_dashboard";
+pub(crate) const SECRET: &str = "whsec_from_your_dashboard";
 
 /// A running gate.
 pub(crate) struct Gate {

@@ -4,6 +4,7 @@
 
 mod gate;
 mod readme;
+mod steer;
 
 use std::io::Write;
 use std::net::TcpListener;

@@ -6,7 +6,8 @@ use crate::support::http::Connection;
 use crate::support::sender::Sender;
 
 const TOKEN: &str = "an-admin-token-of-32-bytes-or-so";
-const METHODS: [&str; 5] = ["GET", "POST", "PUT", "DELETE", "OPTIONS"];
+const READ_TOKEN: &str = "a-token-for-looking-of-32-bytes-";
+const METHODS: [&str; 6] = ["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
 const HOSTS: [&str; 4] = [
     "localhost",
     "127.0.0.1:9090",
@@ -40,6 +41,7 @@ impl Cell {
             Some(""),
             Some("wrong"),
             Some(&TOKEN[..31]),
+            Some(READ_TOKEN),
             Some(TOKEN),
         ];
         let mut cells = Vec::new();
@@ -65,6 +67,7 @@ impl Cell {
     /// Whether all is there that the listener asks for, with a token or without.
     fn may(&self, asks_for_token: bool) -> bool {
         let proven = match asks_for_token {
+            true if self.method == "GET" => matches!(self.token, Some(TOKEN | READ_TOKEN)),
             true => self.token == Some(TOKEN),
             false => HOSTS[..2].contains(&self.host),
         };
@@ -73,8 +76,13 @@ impl Cell {
 
     /// Whether it would change something.
     fn changes(&self) -> bool {
-        let replay = self.method == "POST" && self.path.ends_with("/replay");
-        replay || (self.method == "DELETE" && self.path.ends_with("/captured-secret"))
+        let routes: &[&str] = match self.method {
+            "POST" => &["/replay", "/hold", "/release"],
+            "DELETE" => &["/captured-secret", "/replay"],
+            _ => &[],
+        };
+        let erases = self.path.contains("/evt_") && self.path.matches('/').count() == 4;
+        (erases && self.method == "DELETE") || routes.iter().any(|route| self.path.ends_with(route))
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -104,10 +112,14 @@ impl Scene {
         let (mut setup, app) = Setup::scene(&[&github]).await;
         setup.set("sources.asana.provider", "asana");
         setup.set("sources.asana.capture", "true");
-        if asks_for_token {
-            let file = setup.file("token");
-            std::fs::write(&file, TOKEN).unwrap();
-            setup.set("admin.token_file", &file.display().to_string());
+        let tokens = [
+            ("admin.token_file", TOKEN),
+            ("admin.read_token_file", READ_TOKEN),
+        ];
+        for (key, token) in tokens.into_iter().filter(|_| asks_for_token) {
+            let file = setup.file(key);
+            std::fs::write(&file, token).unwrap();
+            setup.set(key, &file.display().to_string());
         }
         let gate = setup.start().await;
         let handshake = b"POST /webhooks/asana HTTP/1.1\r\nHost: a\r\nX-Hook-Secret: a-captured-secret\r\nContent-Length: 0\r\n\r\n";
@@ -129,24 +141,28 @@ impl Scene {
         scene
     }
 
-    fn paths(&self) -> Vec<String> {
-        let event = &self.event;
-        let paths = [
+    /// All that the API describes but logging in and out, which is for everybody; and what is beside it.
+    async fn paths(&self) -> Vec<String> {
+        let token = format!("Bearer {TOKEN}");
+        let headers = [("authorization", &*token)];
+        let described = self.gate.ask("GET", "/api/v1/openapi.json", &headers).await;
+        let described = described.json();
+        let routes = described["paths"].as_object().unwrap().keys();
+        let routes = routes.filter(|route| *route != "/api/v1/session");
+        let named = routes.map(|route| {
+            let route = route.replace("{id}", &self.event);
+            route.replace("{name}", "asana")
+        });
+        let beside = [
             "/livez",
             "/readyz",
             "/metrics",
-            "/api/v1/events",
-            "/api/v1/rejections",
-            "/api/v1/sources/asana/captured-secret",
             "/nowhere",
+            "/api/v1/nowhere",
         ];
-        let of_event =
-            ["", "/body", "/replay"].map(|below| format!("/api/v1/events/{event}{below}"));
+        let paths: Vec<_> = named.chain(beside.map(ToOwned::to_owned)).collect();
+        assert!(paths.len() >= 19, "{paths:?}");
         paths
-            .map(ToOwned::to_owned)
-            .into_iter()
-            .chain(of_event)
-            .collect()
     }
 
     /// All that a request could change.
@@ -155,8 +171,15 @@ impl Scene {
         let headers = [("authorization", &*format!("Bearer {TOKEN}"))];
         let path = format!("/api/v1/events/{}", self.event);
         let event = self.gate.ask("GET", &path, &headers).await;
+        let held = self
+            .gate
+            .ask("GET", "/api/v1/sources", &headers)
+            .await
+            .json();
+        let held = held["sources"].as_array().unwrap().iter();
+        let held: Vec<_> = held.map(|source| source["held"].clone()).collect();
         format!(
-            "{} {captured:?} {}",
+            "{} {captured:?} {held:?} {}",
             event.text(),
             self.app.deliveries().len()
         )
@@ -169,7 +192,7 @@ async fn nothing_is_changed_or_told_without_all_that_is_asked_for() {
     for asks_for_token in [true, false] {
         let scene = Scene::new(asks_for_token).await;
         let before = scene.state().await;
-        let cells = Cell::all(&scene.paths());
+        let cells = Cell::all(&scene.paths().await);
         let (changing, harmless): (Vec<_>, Vec<_>) = cells
             .iter()
             .partition(|cell| cell.changes() && cell.may(asks_for_token));
@@ -179,7 +202,7 @@ async fn nothing_is_changed_or_told_without_all_that_is_asked_for() {
                 .ask(&cell.bytes())
                 .await;
             let what = format!("{} {answer:?}", String::from_utf8_lossy(&cell.bytes()));
-            let is_api = cell.path.starts_with("/api/");
+            let is_api = cell.path.starts_with("/api/") && !cell.path.ends_with("/nowhere");
             if is_api && !cell.may(asks_for_token) {
                 // That a route does not take a method is no secret.
                 assert!(matches!(answer.status, 401 | 403 | 405), "{what}");
@@ -204,7 +227,11 @@ async fn nothing_is_changed_or_told_without_all_that_is_asked_for() {
                 .await
                 .ask(&cell.bytes())
                 .await;
-            assert!(matches!(answer.status, 200 | 202 | 409), "{answer:?}");
+            // What is gone cannot be replayed, a bulk replay wants a filter, and not all take every method.
+            assert!(
+                matches!(answer.status, 200 | 202 | 400 | 404 | 409),
+                "{answer:?}"
+            );
         }
         assert_ne!(scene.state().await, before);
         scene.gate.stop().await;

@@ -25,6 +25,8 @@ mod framing;
 mod keys;
 mod listeners;
 mod metrics;
+mod operate;
+mod operators;
 mod outage;
 mod rejections;
 mod restart;

@@ -153,6 +153,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Connection<S> {
         Ok(())
     }
 
+    /// Reads on until `wanted` came; everything read so far.
+    pub(crate) async fn until(&mut self, wanted: &str) -> String {
+        let what = format!("{wanted:?} in the answer");
+        within(&what, async {
+            while find(&self.read, wanted.as_bytes()).is_none() {
+                let more = self.read.len() + 1;
+                self.fill(more).await.expect("more to come");
+            }
+            String::from_utf8_lossy(&self.read).into_owned()
+        })
+        .await
+    }
+
     /// Waits until the other side has closed, and returns what came before.
     pub(crate) async fn until_closed(mut self) -> Vec<u8> {
         within("the end of the connection", async {

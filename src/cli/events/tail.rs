@@ -1,0 +1,89 @@
+//! `hookgate events tail`: a line for everything that happens.
+
+use http::Method;
+use serde::de::DeserializeOwned;
+
+use crate::admin::{EventChange, Missed, RejectionView};
+use crate::cli::Failure;
+use crate::cli::api::{Api, ApiArgs, query};
+use crate::cli::http::Messages;
+use crate::cli::out::{self, Cell, printable};
+
+#[derive(Debug, clap::Args)]
+pub(super) struct Tail {
+    #[command(flatten)]
+    api: ApiArgs,
+    /// Only what happens to this source
+    #[arg(long)]
+    source: Option<String>,
+}
+
+impl Tail {
+    pub(super) async fn run(self) -> Result<(), Failure> {
+        let api = Api::connect(&self.api).await?;
+        let target = format!("/api/v1/stream?{}", query(&[("source", &self.source)]));
+        let mut messages = api.follow(Method::GET, &target).await?;
+        if !self.api.json {
+            out::note("following; Ctrl-C ends it");
+        }
+        while let Some((kind, data)) = next(&mut messages).await? {
+            if self.api.json {
+                out::line(format_args!("{{\"kind\":\"{kind}\",\"data\":{data}}}"));
+            } else {
+                line(&kind, &data)?;
+            }
+        }
+        Err(Failure::Failed(
+            "the gate has ended the stream; is it stopping?".to_owned(),
+        ))
+    }
+}
+
+async fn next(messages: &mut Messages) -> Result<Option<(String, String)>, Failure> {
+    let message = messages.next().await;
+    message.map_err(|error| Failure::Failed(format!("the stream broke off: {error}")))
+}
+
+fn line(kind: &str, data: &str) -> Result<(), Failure> {
+    match kind {
+        "event" => {
+            let EventChange { event, change } = read(data)?;
+            let answer = event.last_status.map(|status| format!("  {status}"));
+            out::line(format_args!(
+                "{}  {}  {}  {}  {}{}",
+                event.received_at,
+                Cell::change(&change),
+                event.source,
+                printable(event.event_type.as_deref().unwrap_or("-")),
+                event.id,
+                answer.unwrap_or_default()
+            ));
+        }
+        "rejection" => {
+            let rejection: RejectionView = read(data)?;
+            let diagnosis = rejection.diagnosis.as_ref();
+            let diagnosis = diagnosis.map(|found| format!("; {}", found.explanation));
+            out::line(format_args!(
+                "{}  {}  {}  {}: {}{}",
+                rejection.at,
+                Cell::change("rejected"),
+                rejection.source,
+                rejection.reason,
+                printable(&rejection.detail),
+                diagnosis.unwrap_or_default()
+            ));
+        }
+        "missed" => {
+            let Missed { missed } = read(data)?;
+            out::note(&format!("{missed} lines were left out: too much at once"));
+        }
+        // A later gate may tell more.
+        _ => {}
+    }
+    Ok(())
+}
+
+fn read<T: DeserializeOwned>(data: &str) -> Result<T, Failure> {
+    serde_json::from_str(data)
+        .map_err(|error| Failure::Failed(format!("the stream said something unexpected: {error}")))
+}
