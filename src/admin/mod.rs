@@ -9,6 +9,7 @@ mod events;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod health;
+mod page;
 mod rejections;
 mod sources;
 mod view;
@@ -94,6 +95,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .merge(page::routes())
         .merge(api)
         .fallback(view::no_such_route)
         .method_not_allowed_fallback(view::wrong_method)

@@ -1,0 +1,57 @@
+// Replaying all events that a filter lets through: first how many, then at which rate, then how far.
+
+import { html, useState } from "./vendor/htm-preact.js";
+import { call, path, useReading } from "./api.js";
+import { Act, Ask, say, Time, Trouble } from "./parts.js";
+import { count, several, spoken, visible } from "./words.js";
+
+/** The button, the question, and the progress of the replay that runs. */
+export function BulkReplay({ filter }) {
+  const [found, setFound] = useState(null);
+  const { value: last, problem, again } = useReading(path(["replay"]), 2);
+  const isRunning = last?.state === "running";
+  const tryOut = async () => {
+    const dry = await call("POST", path(["replay"], { ...filter, dry_run: true }));
+    if (dry.matched === 0) say("Nothing matches, so there is nothing to replay.");
+    else setFound(dry.matched);
+  };
+  return html`<div class="bulk">
+    <${Act} class="primary" disabled=${isRunning} title=${isRunning ? "One is running" : "Replay all that the filter lets through"} onAct=${tryOut}>Replay all …<//>
+    ${found !== null && html`<${Question} found=${found} filter=${filter} onDone=${again} onNo=${() => setFound(null)} />`}
+    ${problem && problem.status !== 404 && html`<${Trouble} problem=${problem} />`}
+    ${last && html`<${Progress} replay=${last} again=${again} />`}
+  </div>`;
+}
+
+function Question({ found, filter, onDone, onNo }) {
+  const [rate, setRate] = useState("");
+  const start = async () => {
+    await call("POST", path(["replay"], { ...filter, rate }));
+    say(`The replay of ${several(found, "event", "events")} has begun.`);
+    onNo();
+    onDone();
+  };
+  const told = Object.entries(filter).map(([name, value]) => `${name} ${value}`).join(", ");
+  return html`<${Ask} title=${`Replay ${several(found, "event", "events")}?`} yes="Replay" onYes=${start} onNo=${onNo}>
+    <p>All with ${visible(told)} are handed to your app once more, also those that are not loaded here.</p>
+    <label class="field"><span>At most so many a second (empty: as fast as your app takes them)</span>
+      <input type="number" min="1" step="1" inputmode="numeric" value=${rate} onInput=${(event) => setRate(event.target.value)} />
+    </label>
+  <//>`;
+}
+
+function Progress({ replay, again }) {
+  const { state, matched, replayed, skipped } = replay;
+  const stop = async () => {
+    await call("DELETE", path(["replay"]));
+    again();
+  };
+  return html`<div class="progress">
+    <p role="status"><strong>${state === "running" ? "Replaying" : `Last replay: ${spoken(state)}`}</strong>${" "}
+      ${count(replayed)} of ${count(matched)}${skipped ? `, ${count(skipped)} skipped` : ""},
+      <span class="faint"> begun <${Time} at=${replay.started_at} /></span></p>
+    ${state === "running" && html`<progress max=${Math.max(matched, 1)} value=${replayed + skipped} aria-label="Replayed">${replayed}</progress>
+      <${Act} onAct=${stop}>Stop<//>`}
+    ${replay.error && html`<p class="bad-text">${visible(replay.error)}</p>`}
+  </div>`;
+}
