@@ -1,6 +1,6 @@
 // The page's frame: what it shows where, who may do what, and the keys.
 
-import { html, render, useEffect, useState } from "./vendor/htm-preact.js";
+import { html, render, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { onUnauthorized, path, useReading } from "./api.js";
 import { Dead } from "./dead.js";
 import { Event } from "./event.js";
@@ -31,10 +31,14 @@ function Page({ onOut }) {
   const sources = useReading(path(["sources"]), 5);
   useKey("?", () => setShowsKeys(true));
   const view = words[0] ?? "";
+  const isFirst = useRef(true);
   useEffect(() => {
     const known = VIEWS.find(([, [word = ""]]) => word === view);
     document.title = `${words[1] ?? known?.[2] ?? "Nothing here"} · hookgate`;
     window.scrollTo(0, 0);
+    // Whoever came by keyboard goes on from the new content.
+    if (!isFirst.current) document.getElementById("main").focus({ preventScroll: true });
+    isFirst.current = false;
   }, [view, words[1]]);
   return html`<${ReadOnly.Provider} value=${status.value?.access === "read" ? READ_ONLY : ""}>
     <a class="skip" href="#main" onClick=${skip}>Skip to the content</a>

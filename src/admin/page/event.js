@@ -18,13 +18,15 @@ const CURL_BYTES_MAX = 256 * 1024;
 
 export function Event({ id, status }) {
   const { value: event, problem, again } = useReading(path(["events", id]), 15);
+  const source = event?.source;
   useEffect(() => {
+    if (!source) return undefined;
     const ending = new AbortController();
     const onMessage = (name, data) => (name === "missed" || data.id === id) && again();
-    const onGap = () => {}; // looked at every few seconds anyway
-    follow({ source: event?.source, signal: ending.signal, onMessage, onGap, onState: onGap });
+    const ignore = () => {}; // it is looked at every few seconds anyway
+    follow({ source, signal: ending.signal, onMessage, onGap: ignore, onState: ignore });
     return () => ending.abort();
-  }, [id, event?.source]);
+  }, [id, source]);
   useKey("Escape", () => (location.hash = lastList()));
   if (!event) {
     return html`<${Back} /><header class="title"><h1>Event</h1></header>
@@ -94,7 +96,7 @@ function Summary({ event }) {
     <${Facts} list=${[
       ["Verified", event.verified && html`<span class="verified"><${Shape} state="delivered" />${visible(event.verified)}</span>`],
       ["Next attempt", event.state === "pending" && next && html`<time datetime=${next} title=${absolute(next)}>${Date.parse(next) <= now ? "now" : relative(next, now)}</time>`],
-      ["Attempts", `${count(event.attempts)}${event.replay ? ", replay asked for" : ""}`],
+      ["Attempts", event.replay ? `${count(event.attempts)} since the replay, ${count(event.attempts_made.at(-1)?.number ?? 0)} in all` : count(event.attempts)],
       ["Request", event.method && html`<code>${visible(event.method)} ${visible(event.target)}</code>`],
       ["Size", `${size(event.body_bytes)} (${several(event.body_bytes, "byte", "bytes")})`],
       ["Received", html`<span>${absolute(event.received_at)}</span>`],
@@ -112,6 +114,7 @@ function Attempts({ event }) {
     <h2 id="attempts-title">Attempts</h2>
     ${all.length === 0 && html`<p class="faint">Your app has not been tried yet.</p>`}
     <ol class="attempts" reversed>${shown.map((attempt) => html`<${Attempt} key=${attempt.number} attempt=${attempt} />`)}</ol>
+    ${all.length <= limit && all[0]?.number > 1 && html`<p class="foot faint">Older attempts are not kept.</p>`}
     ${all.length > limit && html`<p class="foot">
       The newest ${count(limit)} of ${count(all.length)}. <button type="button" onClick=${() => setLimit(limit + ATTEMPTS_SHOWN)}>Show ${count(Math.min(ATTEMPTS_SHOWN, all.length - limit))} more</button>
     </p>`}

@@ -2,6 +2,7 @@
 // from fields, from the browser's own shortcuts, or while a dialog asks something.
 
 import { html, useEffect, useRef } from "./vendor/htm-preact.js";
+import { useModal } from "./parts.js";
 import { go } from "./route.js";
 
 export const VIEWS = [
@@ -99,8 +100,7 @@ const LIST = [
 ];
 
 export function Keys({ onClose }) {
-  const dialog = useRef(null);
-  useEffect(() => dialog.current.showModal(), []);
+  const dialog = useModal();
   return html`<dialog ref=${dialog} class="ask keys" aria-labelledby="keys-title" onClose=${onClose}>
     <h2 id="keys-title">Keys</h2>
     <dl>${LIST.map(([key, does]) => html`<div key=${key}><dt><kbd>${key}</kbd></dt><dd>${does}</dd></div>`)}</dl>

@@ -137,10 +137,20 @@ export function Command({ line, what = "the command" }) {
   return html`<div class="command"><code>${visible(line)}</code><${Copy} text=${line} label="" what=${what} /></div>`;
 }
 
+/** A dialog that is open while it is shown; the focus goes back to where it was. */
+export function useModal() {
+  const dialog = useRef(null);
+  useEffect(() => {
+    const { current } = dialog;
+    current.showModal();
+    return () => current.close();
+  }, []);
+  return dialog;
+}
+
 /** A question that has to be answered before anything else; Escape says no. */
 export function Ask({ title, yes, isDangerous, onYes, onNo, children }) {
-  const dialog = useRef(null);
-  useEffect(() => dialog.current.showModal(), []);
+  const dialog = useModal();
   return html`<dialog ref=${dialog} class="ask" aria-labelledby="ask-title" onClose=${onNo}>
     <h2 id="ask-title">${title}</h2>
     ${children}

@@ -46,7 +46,11 @@ export function Rejections({ query, sources }) {
 }
 
 function Rejection({ one }) {
-  return html`<li tabindex="0" data-row=${one.request_id}>
+  const open = (event) => {
+    const details = event.currentTarget.querySelector("details");
+    if (event.key === "Enter" && event.target === event.currentTarget) details.open = !details.open;
+  };
+  return html`<li tabindex="0" data-row=${one.request_id} onKeyDown=${open}>
     <header>
       <h2><span class="badge bad" title=${REASONS[one.reason]}>${spoken(one.reason)}</span> ${visible(one.source)}</h2>
       ${one.observed && html`<span class="badge" title="The source only observes, so it was let through">let through</span>`}
