@@ -36,7 +36,7 @@ async fn the_page_shows_and_does_in_a_browser_what_it_should() {
     };
     let scene = Scene::usual().await;
     let passed = browser.run(&scene).await;
-    assert!(passed >= 12, "{passed} checks");
+    assert!(passed >= 25, "{passed} checks");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,6 +4,7 @@
 
 import { createRequire } from "node:module";
 import readline from "node:readline";
+import { contract } from "./contract.mjs";
 import { injection } from "./injection.mjs";
 import { operation } from "./operation.mjs";
 import { reading } from "./reading.mjs";
@@ -88,6 +89,7 @@ try {
   else {
     await reading(check, scene);
     await operation(check, scene);
+    await contract(check, scene);
   }
 } finally {
   await browser.close();

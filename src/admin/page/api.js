@@ -100,8 +100,9 @@ export async function readStart(target, limit, signal) {
 }
 
 /**
- * Something that the gate tells, read again every `seconds` (if given) while it is looked at. What
- * was read stays when a later read fails; `problem` then says why it is old.
+ * Something that the gate tells, read again every `seconds` (if given; it may be a function of what
+ * was read) while it is looked at. What was read stays when a later read fails; `problem` then says
+ * why it is old.
  */
 export function useReading(target, seconds) {
   const [state, setState] = useState({ value: null, problem: null });
@@ -112,17 +113,19 @@ export function useReading(target, seconds) {
     const ending = new AbortController();
     let timer;
     let isFirst = true;
+    let latest = null;
     const look = async () => {
       try {
         if (isFirst || !document.hidden) {
           isFirst = false;
-          const value = await read(target, ending.signal);
-          if (!ending.signal.aborted) setState({ value, problem: null });
+          latest = await read(target, ending.signal);
+          if (!ending.signal.aborted) setState({ value: latest, problem: null });
         }
       } catch (problem) {
         if (!ending.signal.aborted) setState(({ value }) => ({ value, problem }));
       }
-      if (seconds && !ending.signal.aborted) timer = setTimeout(look, seconds * 1000);
+      const pause = typeof seconds === "function" ? seconds(latest) : seconds;
+      if (pause && !ending.signal.aborted) timer = setTimeout(look, pause * 1000);
     };
     look();
     return () => {

@@ -5,10 +5,13 @@ import { call, path, useReading } from "./api.js";
 import { Act, Ask, say, Time, Trouble } from "./parts.js";
 import { count, several, spoken, visible } from "./words.js";
 
+/** One that runs is looked at every second. */
+const pace = (replay) => (replay?.state === "running" ? 1 : 15);
+
 /** The button, the question, and the progress of the replay that runs. */
 export function BulkReplay({ filter }) {
   const [found, setFound] = useState(null);
-  const { value: last, problem, again } = useReading(path(["replay"]), 2);
+  const { value: last, problem, again } = useReading(path(["replay"]), pace);
   const isRunning = last?.state === "running";
   const tryOut = async () => {
     const dry = await call("POST", path(["replay"], { ...filter, dry_run: true }));

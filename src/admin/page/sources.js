@@ -48,7 +48,7 @@ function Source({ source, again }) {
     <${Facts} list=${[
       ["Address", html`<code>${visible(source.public_url ?? source.path)}</code> <${Copy} text=${source.public_url ?? source.path} label="" what="the address" />`],
       ["Secret", html`${visible(source.secret_hint)}${docs && html` <a href=${docs} target="_blank" rel="noreferrer noopener">Documentation<${Icon} name="external" /></a>`}`],
-      ["Secrets", source.secrets.length > 0 && html`<${Secrets} secrets=${source.secrets} />`],
+      ["Last matched", source.secrets.length > 0 && html`<${Secrets} secrets=${source.secrets} />`],
       ["Events", html`<${Counts} source=${source} />`],
       ["Requests", html`<${Requests} requests=${source.requests} />`],
       ["Last accepted", html`<${Time} at=${source.last_accepted_at} />`],
