@@ -1,6 +1,7 @@
 //! The registry and its text form; each component declares its own families beside what they measure.
 
 use prometheus::core::Collector;
+use prometheus::proto::MetricFamily;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -45,8 +46,14 @@ impl Metrics {
     #[must_use]
     pub fn text(&self) -> String {
         TextEncoder::new()
-            .encode_to_string(&self.0.gather())
+            .encode_to_string(&self.gather())
             .unwrap_or_default()
+    }
+
+    /// All families as they stand.
+    #[must_use]
+    pub fn gather(&self) -> Vec<MetricFamily> {
+        self.0.gather()
     }
 
     /// Adds a family, or a collector that makes several when asked.

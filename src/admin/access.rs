@@ -1,4 +1,4 @@
-//! Who may use the API.
+//! Who may use the API, and for what.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -6,46 +6,122 @@ use std::sync::Arc;
 use axum::extract::{Request, State};
 use axum::middleware::Next;
 use axum::response::Response;
-use http::header::{AUTHORIZATION, HOST, ORIGIN};
-use http::{HeaderMap, StatusCode};
+use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
 
 use super::Admin;
+use super::session::COOKIE_NAME;
 use super::view::ApiError;
+use crate::secret::Secret;
 
-/// Lets a request through with the right token, or, where none is required, if no foreign web page
-/// can have caused it.
+/// What a caller may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Everything.
+    Full,
+    /// Look.
+    Read,
+}
+
+impl Access {
+    /// The word for the API.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// The tokens; without one everybody who reaches the listener may do everything.
+#[derive(Default)]
+pub struct Tokens {
+    /// For everything; always set when an address can be reached from outside.
+    pub full: Option<Secret>,
+    /// For looking only.
+    pub read: Option<Secret>,
+}
+
+impl Tokens {
+    /// Whether a caller needs one.
+    pub(super) fn are_required(&self) -> bool {
+        self.full.is_some() || self.read.is_some()
+    }
+
+    /// What this token is good for. Both are compared whichever fits.
+    pub(super) fn access(&self, given: &[u8]) -> Option<Access> {
+        let is = |token: &Option<Secret>| token.as_ref().is_some_and(|token| token.is(given));
+        let (full, read) = (is(&self.full), is(&self.read));
+        match (full, read) {
+            (true, _) => Some(Access::Full),
+            (false, true) => Some(Access::Read),
+            (false, false) => None,
+        }
+    }
+}
+
+/// Who calls: in the request's extensions behind [`check`].
+#[derive(Clone, Copy)]
+pub(super) struct Caller {
+    pub(super) access: Access,
+    /// It came with a session's cookie.
+    pub(super) session: bool,
+}
+
+/// Lets a request through that no foreign web page can have caused, if its caller may do it.
 pub(super) async fn check(
     State(admin): State<Arc<Admin>>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    if let Some(token) = request.headers_mut().get_mut(AUTHORIZATION) {
-        token.set_sensitive(true);
+    hide_credentials(request.headers_mut());
+    check_site(&admin, request.headers())?;
+    let caller = caller(&admin, request.headers()).ok_or_else(|| {
+        ApiError::new(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "send the token of admin.token_file as \"Authorization: Bearer TOKEN\", or log in",
+        )
+    })?;
+    if caller.access == Access::Read && !request.method().is_safe() {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "read_only",
+            "this token is for looking only; admin.token_file names the one that may change things",
+        ));
     }
-    let headers = request.headers();
-    match &admin.token {
-        Some(token) => {
-            let given = headers
-                .get(AUTHORIZATION)
-                .map_or(&b""[..], |value| value.as_bytes());
-            let given = given.strip_prefix(b"Bearer ").unwrap_or_default();
-            if !token.is(given) {
-                return Err(ApiError::new(
-                    StatusCode::UNAUTHORIZED,
-                    "unauthorized",
-                    "send the token of admin.token_file as \"Authorization: Bearer TOKEN\"",
-                ));
-            }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+/// The same for the routes that log in and out, which anybody may call.
+pub(super) async fn check_session(
+    State(admin): State<Arc<Admin>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
+    hide_credentials(request.headers_mut());
+    check_site(&admin, request.headers())?;
+    debug_assert_ne!(request.method(), Method::GET, "it changes the session");
+    Ok(next.run(request).await)
+}
+
+fn hide_credentials(headers: &mut HeaderMap) {
+    for name in [AUTHORIZATION, COOKIE] {
+        if let Some(value) = headers.get_mut(name) {
+            value.set_sensitive(true);
         }
-        None => {
-            if !names_this_machine(headers) {
-                return Err(ApiError::new(
-                    StatusCode::FORBIDDEN,
-                    "foreign_host",
-                    "without a token the API answers only to localhost names (DNS rebinding)",
-                ));
-            }
-        }
+    }
+}
+
+/// Refuses what a page of another site may have caused.
+fn check_site(admin: &Admin, headers: &HeaderMap) -> Result<(), ApiError> {
+    if !admin.tokens.are_required() && !names_this_machine(headers) {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "foreign_host",
+            "without a token the API answers only to localhost names (DNS rebinding)",
+        ));
     }
     if is_cross_site(headers) {
         return Err(ApiError::new(
@@ -54,7 +130,42 @@ pub(super) async fn check(
             "another site's page may not use the API",
         ));
     }
-    Ok(next.run(request).await)
+    Ok(())
+}
+
+/// Who calls; a token comes before a session.
+fn caller(admin: &Admin, headers: &HeaderMap) -> Option<Caller> {
+    if !admin.tokens.are_required() {
+        return Some(Caller {
+            access: Access::Full,
+            session: false,
+        });
+    }
+    let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    if let Some(given) = given {
+        let token = given.strip_prefix(b"Bearer ").unwrap_or_default();
+        let access = admin.tokens.access(token)?;
+        return Some(Caller {
+            access,
+            session: false,
+        });
+    }
+    let access = admin
+        .kept
+        .sessions
+        .access(session_id(headers)?, admin.clock.steady())?;
+    Some(Caller {
+        access,
+        session: true,
+    })
+}
+
+/// The session's id in the cookie (RFC 6265 section 4.2).
+pub(super) fn session_id(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get_all(COOKIE).into_iter();
+    let cookies = cookies.filter_map(|value| value.to_str().ok());
+    let mut pairs = cookies.flat_map(|value| value.split(';'));
+    pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
 }
 
 /// Whether `Host` is a name that only this machine answers to.

@@ -1,44 +1,44 @@
-//! Events: list, show, body, replay.
+//! Events: list, show, body, replay, erase.
 
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequestParts, Path, State};
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use http::request::Parts;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use super::Admin;
-use super::view::{ApiError, EventDetail, EventList, Replayed};
-use crate::clock::UnixMillis;
+use super::filter::{Asked, Conditions, Named};
+use super::view::{ApiError, Erased, ErrorResponse, EventDetail, EventList, Replayed};
 use crate::event::EventId;
-use crate::store::{Content, Cursor, Filter, NotACursor, State as EventState, StoredEvent};
+use crate::store::{Content, Cursor, NotACursor, StoredEvent};
 
 /// Page size if none is asked for, and the largest.
 const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 500;
 
-/// Which events, as in the query string.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct ListQuery {
-    source: Option<String>,
-    state: Option<String>,
-    #[serde(rename = "type")]
-    event_type: Option<String>,
-    id: Option<String>,
-    since: Option<String>,
-    until: Option<String>,
+/// How many events, and from where on.
+#[derive(Debug, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub(super) struct Part {
+    /// At most this many; 50 if absent.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
+    /// `next` of the page before.
     cursor: Option<String>,
 }
 
-impl ListQuery {
-    /// Which events, how many, and from where on.
-    pub(super) fn read(&self) -> Result<(Filter, usize, Option<Cursor>), ApiError> {
+impl Named for Part {
+    const NAMES: &'static [&'static str] = &["limit", "cursor"];
+}
+
+impl Part {
+    /// How many, and from where on.
+    pub(super) fn read(&self) -> Result<(usize, Option<Cursor>), ApiError> {
         let limit = self.limit.unwrap_or(LIMIT);
         if !(1..=LIMIT_MAX).contains(&limit) {
             return Err(ApiError::bad_request(format!(
@@ -48,38 +48,8 @@ impl ListQuery {
         let cursor = self.cursor.as_deref().map(str::parse).transpose();
         let cursor =
             cursor.map_err(|error: NotACursor| ApiError::bad_request(error.to_string()))?;
-        Ok((self.filter()?, limit, cursor))
+        Ok((limit, cursor))
     }
-
-    fn filter(&self) -> Result<Filter, ApiError> {
-        let state =
-            match self.state.as_deref() {
-                None => None,
-                Some(word) => {
-                    let known = EventState::ALL
-                        .into_iter()
-                        .find(|state| state.as_str() == word);
-                    Some(known.ok_or_else(|| {
-                        ApiError::bad_request("state is pending, delivered or dead")
-                    })?)
-                }
-            };
-        Ok(Filter {
-            source: self.source.as_deref().map(Into::into),
-            state,
-            event_type: self.event_type.as_deref().map(Into::into),
-            id: self.id.as_deref().map(Into::into),
-            since: self.since.as_deref().map(instant).transpose()?,
-            until: self.until.as_deref().map(instant).transpose()?,
-        })
-    }
-}
-
-fn instant(text: &str) -> Result<UnixMillis, ApiError> {
-    let at: Result<jiff::Timestamp, _> = text.parse();
-    at.map(|at| UnixMillis(at.as_millisecond())).map_err(|_| {
-        ApiError::bad_request("since and until are RFC 3339 instants such as 2026-01-31T12:00:00Z")
-    })
 }
 
 /// The `{id}` of a route.
@@ -98,16 +68,28 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
     }
 }
 
+/// List events, newest first.
+///
+/// A page may be short, even empty, and still have a `next`: a list of what is rare ends after a time
+/// with what it has found.
+#[utoipa::path(get, path = "/api/v1/events", tag = "events", params(Conditions, Part),
+    responses((status = 200, body = EventList), ErrorResponse))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
-    query: Result<Query<ListQuery>, QueryRejection>,
+    Asked(conditions, part): Asked<Part>,
 ) -> Result<Json<EventList>, ApiError> {
-    let Query(query) = query.map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
-    let (filter, limit, cursor) = query.read()?;
-    let page = admin.store.list(filter, limit, cursor).await?;
+    let (limit, cursor) = part.read()?;
+    let page = admin
+        .store
+        .list(conditions.filter()?, limit, cursor)
+        .await?;
     Ok(Json(page.into()))
 }
 
+/// Show one event: headers, and every attempt with what the app answered.
+#[utoipa::path(get, path = "/api/v1/events/{id}", tag = "events",
+    params(("id", description = "Our id, evt_...")),
+    responses((status = 200, body = EventDetail), ErrorResponse))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Id(id): Id,
@@ -116,7 +98,11 @@ pub(super) async fn show(
     Ok(Json(EventDetail::new(&event, &admin.credential_headers)))
 }
 
-/// The raw body as a download, so that no browser renders what a sender wrote.
+/// The raw body, as a download: no browser renders what a sender wrote.
+#[utoipa::path(get, path = "/api/v1/events/{id}/body", tag = "events",
+    params(("id", description = "Our id, evt_...")),
+    responses((status = 200, description = "Byte for byte as it came", content_type = "application/octet-stream", body = [u8]),
+        ErrorResponse))]
 pub(super) async fn body(
     State(admin): State<Arc<Admin>>,
     Id(id): Id,
@@ -147,6 +133,10 @@ pub(super) async fn body(
     Ok((headers, body).into_response())
 }
 
+/// Deliver an event again, whatever became of it.
+#[utoipa::path(post, path = "/api/v1/events/{id}/replay", tag = "replay",
+    params(("id", description = "Our id, evt_...")),
+    responses((status = 202, description = "It is due now", body = Replayed), ErrorResponse))]
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
     Id(id): Id,
@@ -170,11 +160,29 @@ pub(super) async fn replay(
     Ok((StatusCode::ACCEPTED, Json(Replayed { replayed })))
 }
 
+/// Erase an event's body and headers. Its id stays known, so that a repeat is not taken for new; a
+/// pending one becomes a dead letter.
+#[utoipa::path(delete, path = "/api/v1/events/{id}", tag = "events",
+    params(("id", description = "Our id, evt_...")),
+    responses((status = 200, body = Erased), ErrorResponse))]
+pub(super) async fn erase(
+    State(admin): State<Arc<Admin>>,
+    Id(id): Id,
+) -> Result<Json<Erased>, ApiError> {
+    if !admin.store.erase(id).await? {
+        return Err(no_such_event(id));
+    }
+    tracing::info!(event = %id, "erased");
+    Ok(Json(Erased { erased: true }))
+}
+
 async fn find(admin: &Admin, id: EventId) -> Result<StoredEvent, ApiError> {
     let found = admin.store.show(id).await?;
-    found.ok_or_else(|| {
-        ApiError::not_found(format!(
-            "no event {id}; it may have been pruned (store.keep)"
-        ))
-    })
+    found.ok_or_else(|| no_such_event(id))
+}
+
+fn no_such_event(id: EventId) -> ApiError {
+    ApiError::not_found(format!(
+        "no event {id}; it may have been pruned (store.keep)"
+    ))
 }

@@ -1,10 +1,10 @@
 //! Questions of operators, and of web pages that pretend to be.
 
-use axum::extract::Query;
 use http::{HeaderMap, HeaderValue};
 
 use super::access::names_this_machine;
-use super::events::ListQuery;
+use super::events::Part;
+use super::filter::Asked;
 use crate::event::EventId;
 use crate::fuzzing::Input;
 use crate::store::Cursor;
@@ -15,8 +15,8 @@ pub fn admin_queries(data: &[u8]) {
     let mut input = Input::new(data);
     let (query, host) = (input.text(), input.text());
     if let Ok(uri) = format!("/api/v1/events?{query}").parse::<http::Uri>()
-        && let Ok(Query(query)) = Query::<ListQuery>::try_from_uri(&uri)
-        && let Ok((filter, limit, cursor)) = query.read()
+        && let Ok(Asked(conditions, part)) = Asked::<Part>::read(&uri)
+        && let (Ok(filter), Ok((limit, cursor))) = (conditions.filter(), part.read())
     {
         assert!((1..=500).contains(&limit));
         let again = cursor.map(|cursor| cursor.to_string().parse::<Cursor>().ok());

@@ -44,19 +44,21 @@ pub(super) fn opening(metrics: Metrics) -> Router {
 
 /// Intake is open and the store takes writes.
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
-    if admin.health.intake.is_stopping() {
-        return (
+    match problem(&admin) {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(problem) => (
             StatusCode::SERVICE_UNAVAILABLE,
-            "not ready: shutting down\n".to_owned(),
-        );
-    }
-    match admin.store.writable() {
-        Ok(()) => (StatusCode::OK, "ok\n".to_owned()),
-        Err(error) => (
-            StatusCode::SERVICE_UNAVAILABLE,
-            format!("not ready: {error}\n"),
+            format!("not ready: {problem}\n"),
         ),
     }
+}
+
+/// Why senders should not come here, if they should not.
+pub(super) fn problem(admin: &Admin) -> Option<String> {
+    if admin.health.intake.is_stopping() {
+        return Some("shutting down".to_owned());
+    }
+    admin.store.writable().err().map(|error| error.to_string())
 }
 
 type Text = ([(http::HeaderName, &'static str); 1], String);

@@ -6,60 +6,142 @@
 
 mod access;
 mod events;
+mod filter;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod health;
+mod history;
+mod openapi;
 mod page;
 mod rejections;
+mod replays;
+mod session;
 mod sources;
+mod status;
+mod stream;
 mod view;
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};
 
-use axum::Router;
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::{delete, get, post};
+use axum::routing::get;
+use axum::{Extension, Router};
 use http::Request;
 use hyper::body::Incoming;
+use prometheus::IntGauge;
+use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt as _};
+use utoipa::OpenApi as _;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+pub use access::Tokens;
 pub use health::Health;
+pub use history::{History, Sample};
 pub use rejections::{DiagnosisView, RejectionList, RejectionView};
-pub use view::{AttemptView, EventDetail, EventList, EventSummary, Forgotten, Replayed};
+pub use replays::BulkReplay;
+pub use sources::{Held, RequestCounts, SecretView, SourceList, SourceView};
+pub use status::{AppStatus, Status, StoreStatus};
+pub use stream::{EventChange, Missed};
+pub use view::{
+    AttemptView, Erased, ErrorBody, ErrorDetail, EventDetail, EventList, EventSummary, Forgotten,
+    Replayed,
+};
 
-use crate::clock::Clock;
+use history::Samples;
+use replays::BulkReplays;
+use session::Sessions;
+
+use crate::clock::{Clock, UnixMillis};
 use crate::ingress::Gate;
 use crate::metrics::Metrics;
 use crate::net::Address;
-use crate::secret::Secret;
+use crate::shutdown::Stage;
 use crate::store::Store;
 
 /// Where the admin listener is and who may use it.
 pub struct Config {
     /// Addresses to listen on.
     pub listen: Vec<Address>,
-    /// The token that the API asks for; always set when an address can be reached from outside.
-    pub token: Option<Secret>,
+    /// The tokens that the API asks for.
+    pub tokens: Tokens,
 }
 
 /// What the handlers work with.
 pub struct Admin {
     /// Event queries and replays.
     pub store: Store,
+    /// What was refused recently, and whose captured secrets can be let go of.
+    pub gate: Arc<Gate>,
     /// The clock of the store's due times.
     pub clock: Clock,
     /// What `/metrics` prints.
     pub metrics: Metrics,
     /// What `/livez` and `/readyz` say.
     pub health: Health,
-    /// The token, if one is required.
-    pub token: Option<Secret>,
+    /// Who gets the events.
+    pub app: App,
+    /// Where senders reach the gate.
+    pub listen: Vec<Address>,
+    /// Senders speak TLS.
+    pub tls: bool,
+    /// The tokens, if one is required.
+    pub tokens: Tokens,
     /// Headers that carry a source's credentials, which no view shows.
     pub credential_headers: Vec<http::HeaderName>,
-    /// What was refused recently, and whose captured secrets can be let go of.
-    pub gate: Arc<Gate>,
+    /// What the listener itself keeps.
+    pub kept: Kept,
+    /// Everything here ends with it.
+    pub stage: Stage,
+}
+
+/// What the listener keeps in memory between requests.
+pub struct Kept {
+    /// When it started (wall time).
+    started_at: UnixMillis,
+    /// Who is logged in.
+    sessions: Sessions,
+    /// The last hour.
+    samples: Samples,
+    /// The bulk replay that runs, or ran last.
+    replays: BulkReplays,
+    /// Places for those who follow what happens.
+    streams: Arc<Semaphore>,
+}
+
+impl Kept {
+    /// Nothing yet; takes samples from now on.
+    #[must_use]
+    pub fn start(metrics: &Metrics, clock: &Clock, stage: &Stage) -> Self {
+        Self {
+            started_at: clock.wall(),
+            sessions: Sessions::default(),
+            samples: Samples::start(metrics.clone(), clock.clone(), stage),
+            replays: BulkReplays::default(),
+            streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),
+        }
+    }
+}
+
+impl Admin {
+    /// Where senders reach the gate, as they write it.
+    fn listen_urls(&self) -> impl Iterator<Item = String> {
+        let scheme = if self.tls { "https" } else { "http" };
+        self.listen.iter().map(move |address| match address {
+            Address::Tcp { .. } => format!("{scheme}://{address}"),
+            Address::Unix(_) | Address::Simulated(_) => address.to_string(),
+        })
+    }
+}
+
+/// The receiving application.
+pub struct App {
+    /// Where it listens.
+    pub address: Address,
+    /// 1 if it accepted the last connection.
+    pub up: IntGauge,
 }
 
 /// All routes once the store is open; until then health and metrics.
@@ -80,23 +162,40 @@ pub fn when_open(
 /// All routes.
 pub fn router(admin: Admin) -> Router {
     let admin = Arc::new(admin);
-    let api = Router::new()
-        .route("/api/v1/events", get(events::list))
-        .route("/api/v1/events/{id}", get(events::show))
-        .route("/api/v1/events/{id}/body", get(events::body))
-        .route("/api/v1/events/{id}/replay", post(events::replay))
-        .route(
-            "/api/v1/sources/{name}/captured-secret",
-            delete(sources::forget_secret),
-        )
-        .route("/api/v1/rejections", get(rejections::list))
+    let (api, mut described) = OpenApiRouter::with_openapi(openapi::Description::openapi())
+        .routes(routes!(status::status))
+        .routes(routes!(history::history))
+        .routes(routes!(stream::stream))
+        .routes(routes!(events::list))
+        .routes(routes!(events::show, events::erase))
+        .routes(routes!(events::body))
+        .routes(routes!(events::replay))
+        .routes(routes!(replays::start, replays::progress, replays::stop))
+        .routes(routes!(rejections::list))
+        .routes(routes!(sources::list))
+        .routes(routes!(sources::hold))
+        .routes(routes!(sources::release))
+        .routes(routes!(sources::forget_secret))
+        .routes(routes!(openapi::openapi))
+        .split_for_parts();
+    let (session, of_session) = OpenApiRouter::new()
+        .routes(routes!(session::log_in, session::log_out))
+        .split_for_parts();
+    described.merge(of_session);
+    let api = api
+        .layer(Extension(Arc::new(described)))
         .layer(from_fn_with_state(Arc::clone(&admin), access::check));
+    let session = session.layer(from_fn_with_state(
+        Arc::clone(&admin),
+        access::check_session,
+    ));
     Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .merge(page::routes())
         .merge(api)
+        .merge(session)
         .fallback(view::no_such_route)
         .method_not_allowed_fallback(view::wrong_method)
         .with_state(admin)

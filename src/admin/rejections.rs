@@ -6,9 +6,11 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
-use super::view::ApiError;
+use super::filter::bad_query;
+use super::view::{ApiError, ErrorResponse};
 use crate::ingress::{Finding, Record, RejectionFilter};
 use crate::verify::{Diagnosis, Reason};
 
@@ -17,14 +19,14 @@ const LIMIT: usize = 50;
 const LIMIT_MAX: usize = 500;
 
 /// Recent rejections.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RejectionList {
     /// Newest first.
     pub rejections: Vec<RejectionView>,
 }
 
 /// One refused request: no header values, no query values, no body.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct RejectionView {
     /// RFC 3339.
     pub at: String,
@@ -57,7 +59,7 @@ pub struct RejectionView {
 }
 
 /// A mistake with which made good the signature would hold.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct DiagnosisView {
     /// From a closed list.
     pub mistake: String,
@@ -108,19 +110,27 @@ impl From<&Diagnosis> for DiagnosisView {
 }
 
 /// Which rejections, as in the query string.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Default, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
 pub(super) struct ListQuery {
+    /// Only of this source.
     source: Option<String>,
+    /// Only with this reason.
     reason: Option<String>,
+    /// At most this many; 50 if absent.
+    #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
 }
 
+/// List what was refused recently, newest first, and why.
+#[utoipa::path(get, path = "/api/v1/rejections", tag = "rejections", params(ListQuery),
+    responses((status = 200, body = RejectionList), ErrorResponse))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     query: Result<Query<ListQuery>, QueryRejection>,
 ) -> Result<Json<RejectionList>, ApiError> {
-    let Query(query) = query.map_err(|rejection| ApiError::bad_request(rejection.body_text()))?;
+    let Query(query) = query.map_err(bad_query)?;
     let limit = query.limit.unwrap_or(LIMIT);
     if !(1..=LIMIT_MAX).contains(&limit) {
         return Err(ApiError::bad_request(format!(

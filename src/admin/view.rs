@@ -1,9 +1,13 @@
 //! What the API says: wire types, apart from the domain's.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::response::{IntoResponse, Response};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::{Content as Media, Ref, RefOr, Response as Described, ResponseBuilder};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::clock::UnixMillis;
 use crate::store::{Content, Page, PastAttempt, StoreError, StoredEvent, Summary};
@@ -14,7 +18,7 @@ const REDACTED: &str = "(not shown)";
 const ALWAYS_CREDENTIALS: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
 
 /// A page of events.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventList {
     /// Newest first.
     pub events: Vec<EventSummary>,
@@ -24,7 +28,7 @@ pub struct EventList {
 }
 
 /// One event in a list.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventSummary {
     /// Our id.
     pub id: String,
@@ -54,7 +58,7 @@ pub struct EventSummary {
 }
 
 /// One event with everything known about it.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct EventDetail {
     /// As in a list.
     #[serde(flatten)]
@@ -76,7 +80,7 @@ pub struct EventDetail {
 }
 
 /// One attempt.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct AttemptView {
     /// 1, 2, ...
     pub number: u32,
@@ -95,14 +99,21 @@ pub struct AttemptView {
 }
 
 /// Answer to a replay.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Replayed {
     /// Events that are due again.
     pub replayed: u64,
 }
 
+/// Answer to an erasure.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct Erased {
+    /// Body and headers are gone.
+    pub erased: bool,
+}
+
 /// Answer to letting go of a captured secret.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct Forgotten {
     /// Whether there was one.
     pub forgotten: bool,
@@ -184,7 +195,37 @@ impl From<&PastAttempt> for AttemptView {
     }
 }
 
-/// `{"error":{"code","message"}}` with its status.
+/// What every refusal says.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ErrorBody {
+    /// The refusal.
+    pub error: ErrorDetail,
+}
+
+/// Why a call was refused.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+pub struct ErrorDetail {
+    /// For programs, from a closed list.
+    pub code: String,
+    /// For people, with the way out.
+    pub message: String,
+}
+
+/// In the API's description: any status that is not listed carries an [`ErrorBody`].
+pub(super) struct ErrorResponse;
+
+impl IntoResponses for ErrorResponse {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        let body = Media::new(Some(Ref::from_schema_name("ErrorBody")));
+        let refused = ResponseBuilder::new()
+            .description("Refused, and why")
+            .content("application/json", body)
+            .build();
+        [("default".to_owned(), refused.into())].into()
+    }
+}
+
+/// [`ErrorBody`] with its status.
 #[derive(Debug)]
 pub(super) struct ApiError {
     status: StatusCode,
@@ -222,14 +263,19 @@ impl From<StoreError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let body = serde_json::json!({ "error": { "code": self.code, "message": self.message } });
+        let body = ErrorBody {
+            error: ErrorDetail {
+                code: self.code.to_owned(),
+                message: self.message,
+            },
+        };
         (self.status, Json(body)).into_response()
     }
 }
 
 pub(super) async fn no_such_route() -> ApiError {
     ApiError::not_found(
-        "there is /livez, /readyz, /metrics, /api/v1/events, /api/v1/rejections and /api/v1/sources",
+        "no such route; /api/v1/openapi.json lists them, and there are /livez, /readyz and /metrics",
     )
 }
 

@@ -171,7 +171,11 @@ shape!(Store {
     keep: Keep,
 });
 shape!(Keep { delivered: Leaf<Span>, dead: Leaf<Span>, ids: Leaf<Span>, });
-shape!(Admin { listen: Leaf<TextList>, token_file: Leaf<FilePath>, });
+shape!(Admin {
+    listen: Leaf<TextList>,
+    token_file: Leaf<FilePath>,
+    read_token_file: Leaf<FilePath>,
+});
 shape!(Log { format: Leaf<String>, level: Leaf<String>, });
 shape!(Source {
     provider: Leaf<String>,

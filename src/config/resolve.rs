@@ -7,8 +7,9 @@ use figment::Figment;
 
 use super::faults::Faults;
 use super::protection::{SHORT, is_short};
-use super::raw::{self, Raw};
+use super::raw::{self, Leaf, Raw};
 use super::reader::Reader;
+use super::units::FilePath;
 use super::{Config, sources};
 use crate::event::SourceName;
 use crate::net::Address;
@@ -362,25 +363,34 @@ fn store_config(
 
 fn admin_config(reader: &mut Reader, admin: raw::Admin) -> admin::Config {
     let listen = addresses(reader, "admin.listen", admin.listen);
-    let token = reader
-        .want("admin.token_file", admin.token_file)
-        .and_then(|file| {
-            reader
-                .secret_file("admin.token_file", &file)
-                .map(|token| Secret::new("admin.token_file", token.to_vec()))
-        });
-    if token.as_ref().is_some_and(|token| is_short(token.expose())) {
-        reader.warnings.push(format!("admin.token_file {SHORT}"));
-    }
+    let tokens = admin::Tokens {
+        full: token(reader, "admin.token_file", admin.token_file),
+        read: token(reader, "admin.read_token_file", admin.read_token_file),
+    };
     let remote = listen.iter().find(|address| !address.is_local());
-    if let (Some(address), None) = (remote, &token) {
+    if let (Some(address), None, None) = (remote, &tokens.full, &tokens.read) {
         reader.require(
             "admin.token_file",
             false,
             format_args!("missing: admin.listen = \"{address}\" can be reached from outside; name a file with a token, or listen on 127.0.0.1"),
         );
     }
-    admin::Config { listen, token }
+    let alike = tokens.full.as_ref().zip(tokens.read.as_ref());
+    reader.require(
+        "admin.read_token_file",
+        alike.is_none_or(|(full, read)| !full.is(read.expose())),
+        "the same token as in admin.token_file; give each its own",
+    );
+    admin::Config { listen, tokens }
+}
+
+fn token(reader: &mut Reader, key: &str, file: Leaf<FilePath>) -> Option<Secret> {
+    let file = reader.want(key, file)?;
+    let token = reader.secret_file(key, &file)?;
+    if is_short(&token) {
+        reader.warnings.push(format!("{key} {SHORT}"));
+    }
+    Some(Secret::new(key, token.to_vec()))
 }
 
 fn log_config(reader: &mut Reader, log: raw::Log) -> telemetry::Config {

@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::resolve::{NETWORK, rate};
 use super::units::Span;
 use crate::event::SourceName;
-use crate::ingress::SourceConfig;
+use crate::ingress::{About, SourceConfig};
 use crate::providers::{Catalogue, Provider};
 use crate::secret::{Secret, Values};
 use crate::verify::{self, Verifier};
@@ -182,6 +182,11 @@ impl One<'_> {
         }
         let labels = secrets.iter().map(|secret| secret.label.clone());
         let secret_labels = labels.chain(capture.then(|| "captured".into())).collect();
+        let about = About {
+            provider: Arc::clone(&provider),
+            observe: checks.observe,
+            public_url: self.defaults.public_url.clone(),
+        };
         let config = verify::Config {
             source: self.name.into(),
             provider,
@@ -203,6 +208,7 @@ impl One<'_> {
             rate,
             secret_labels,
             verifier: Arc::new(self.verifier(config, unread)?),
+            about,
         })
     }
 

@@ -66,6 +66,12 @@ impl Metrics {
         }
     }
 
+    /// Whether the app accepted the last connection.
+    #[must_use]
+    pub fn app_up(&self) -> &IntGauge {
+        &self.app_up
+    }
+
     fn source(&self, name: &SourceName) -> &SourceMetrics {
         self.sources.get(name).unwrap_or(&self.other)
     }

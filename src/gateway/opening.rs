@@ -8,7 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{Gateway, StartError, store_metrics};
-use crate::admin::{self, Admin, Health};
+use crate::admin::{self, Admin, Health, Kept};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::entropy::Entropy;
@@ -128,7 +128,11 @@ impl Opening {
             metrics,
             intake,
             forwarding,
-            ..
+            admin: admin_stage,
+            listening,
+            admin_listening,
+            gate: gate_place,
+            routes: routes_place,
         } = self;
         let captured = CapturedSecrets::beside(&config.store.path);
         tracing::info!("opening the store");
@@ -139,47 +143,52 @@ impl Opening {
         let credential_headers = credential_headers(&config.ingress.sources);
         let key_metrics = keys::Metrics::new(&metrics);
         let keys = KeySource::new(config.keys, clock.clone(), key_metrics, intake.clone());
-        let gate = Arc::new(Gate::start(
-            config.ingress,
-            store.clone(),
-            captured,
-            clock.clone(),
-            ingress::Metrics::new(&metrics),
-            keys,
-            &intake,
-        ));
+        let (kept, now) = (store.clone(), clock.clone());
+        let counted = ingress::Metrics::new(&metrics);
+        let gate = Gate::start(config.ingress, kept, captured, now, counted, keys, &intake);
+        let gate = Arc::new(gate);
         restore_captured(&gate).await?;
+        let forward_metrics = forward::Metrics::new(&metrics, names.into_iter());
+        let app = admin::App {
+            address: config.forward.app.clone(),
+            up: forward_metrics.app_up().clone(),
+        };
         Forwarder::start(
             config.forward,
             store.clone(),
             clock.clone(),
             Entropy::system(),
-            forward::Metrics::new(&metrics, names.into_iter()),
+            forward_metrics,
             &forwarding,
         );
         let routes = admin::router(Admin {
             store: store.clone(),
+            gate: Arc::clone(&gate),
+            kept: Kept::start(&metrics, &clock, &admin_stage),
             clock,
             metrics,
             health: Health {
                 intake: intake.clone(),
             },
-            token: config.admin.token,
+            app,
+            listen: listening.clone(),
+            tls: config.server.tls.is_some(),
+            tokens: config.admin.tokens,
             credential_headers,
-            gate: Arc::clone(&gate),
+            stage: admin_stage.clone(),
         });
         // From here on; both were empty, since nobody else fills them.
-        drop(self.routes.set(routes));
-        drop(self.gate.set(Arc::clone(&gate)));
+        drop(routes_place.set(routes));
+        drop(gate_place.set(Arc::clone(&gate)));
         Ok(Gateway {
             gate,
             store,
             intake,
             forwarding,
-            admin: self.admin,
+            admin: admin_stage,
             grace: config.grace,
-            listening: self.listening,
-            admin_listening: self.admin_listening,
+            listening,
+            admin_listening,
         })
     }
 }

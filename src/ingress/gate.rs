@@ -9,6 +9,7 @@ use http::request::Parts;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
+use tokio::sync::broadcast;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -18,7 +19,7 @@ use super::limits::PeerRecord;
 use super::metrics::Metrics;
 use super::peer::Proxies;
 use super::receive::BodyDeadlines;
-use super::rejections::{Recorder, Rejections};
+use super::rejections::{self, Recorder, Rejections};
 use super::source::{Source, Sources};
 use super::{Config, check, receive, strict};
 use crate::clock::Clock;
@@ -72,8 +73,9 @@ impl Gate {
         keys: KeySource,
         stage: &Stage,
     ) -> Self {
-        let sources = Sources::new(config.sources, &metrics);
-        let rejections = Rejections::new(sources.iter().cloned().collect());
+        let told = broadcast::Sender::new(rejections::BEHIND_MAX);
+        let sources = Sources::new(config.sources, &metrics, &told);
+        let rejections = Rejections::new(sources.iter().cloned().collect(), told);
         let diagnostician = Diagnostician::new(config.catalogue);
         Self {
             sources,
@@ -123,7 +125,8 @@ impl Gate {
             }
         };
         let result = self.take(&source, path_token, head, body).await;
-        source.metrics.count(&result, started.elapsed());
+        let now = self.clock.wall();
+        source.metrics.count(&result, started.elapsed(), now);
         if let Err(refusal) = &result {
             take_turns(refusal).await;
         }
@@ -241,7 +244,7 @@ impl Gate {
         match check::verdict(ask, received, share).await? {
             (Ok(admission), share) => {
                 if let Admission::Event(verified, _) = &admission {
-                    source.note_verified(verified);
+                    source.note_verified(verified, now);
                     if let Some(rejection) = verified.observed() {
                         let received = verified.received();
                         self.recorder.note(source, received, rejection, true);

@@ -1,6 +1,7 @@
 //! What ingress counts. Every label value comes from the configuration or a closed list, and every
 //! combination exists from the start, at zero.
 
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
@@ -8,6 +9,7 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
 use super::ack::Refusal;
 use super::gate::Taken;
 use super::rejections::Finding;
+use crate::clock::UnixMillis;
 use crate::metrics::ACK_BUCKETS;
 use crate::planted::{Bug, planted};
 use crate::store::ReceiptKind;
@@ -177,14 +179,14 @@ impl Metrics {
             unknown_mistakes: self.diagnoses.with_label_values(&[name, "unknown"]),
             secret_matches: secrets
                 .iter()
-                .map(|secret| {
-                    (
-                        secret.clone(),
-                        self.secret_matches.with_label_values(&[name, secret]),
-                    )
+                .map(|label| SecretMetrics {
+                    label: label.clone(),
+                    matches: self.secret_matches.with_label_values(&[name, label]),
+                    last_at: LastSeen::default(),
                 })
                 .collect(),
             ack_duration: self.ack_duration.with_label_values(&[name]),
+            last_at: Outcome::ALL.map(|_| LastSeen::default()),
         }
     }
 }
@@ -195,22 +197,84 @@ pub(super) struct SourceMetrics {
     rejections: Vec<(Reason, IntCounter)>,
     mistakes: Vec<(Mistake, IntCounter)>,
     unknown_mistakes: IntCounter,
-    secret_matches: Vec<(Box<str>, IntCounter)>,
+    secret_matches: Vec<SecretMetrics>,
     ack_duration: Histogram,
+    /// When a request last ended so (wall time).
+    last_at: [LastSeen; Outcome::ALL.len()],
+}
+
+/// The counter of one secret.
+struct SecretMetrics {
+    label: Box<str>,
+    matches: IntCounter,
+    last_at: LastSeen,
+}
+
+/// When something happened last (wall time); 0 is never.
+#[derive(Default)]
+struct LastSeen(AtomicI64);
+
+impl LastSeen {
+    fn note(&self, now: UnixMillis) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> Option<UnixMillis> {
+        let at = self.0.load(Ordering::Relaxed);
+        (at != 0).then_some(UnixMillis(at))
+    }
 }
 
 impl SourceMetrics {
-    /// One request more, answered after `took`.
-    pub(super) fn count(&self, result: &Result<Taken, Refusal>, took: Duration) {
+    /// One request more, answered now after `took`.
+    pub(super) fn count(&self, result: &Result<Taken, Refusal>, took: Duration, now: UnixMillis) {
         self.ack_duration.observe(took.as_secs_f64());
         let outcome = Outcome::of(result);
+        let counters = self.requests.iter().zip(&self.last_at);
         let counted = Outcome::ALL
             .iter()
-            .zip(&self.requests)
+            .zip(counters)
             .find(|(known, _)| **known == outcome);
-        if let Some((_, counter)) = counted {
+        if let Some((_, (counter, last_at))) = counted {
             counter.inc();
+            last_at.note(now);
         }
+    }
+
+    /// How many requests ended how since the start, in a fixed order.
+    pub(super) fn requests(&self) -> [(&'static str, u64); Outcome::ALL.len()] {
+        let mut counts = Outcome::ALL.map(|outcome| (outcome.label(), 0));
+        for ((_, count), counter) in counts.iter_mut().zip(&self.requests) {
+            *count = counter.get();
+        }
+        counts
+    }
+
+    /// When an event was last acknowledged, new or not.
+    pub(super) fn last_accepted_at(&self) -> Option<UnixMillis> {
+        self.last_of(|outcome| {
+            matches!(
+                outcome,
+                Outcome::Stored | Outcome::Duplicate | Outcome::Conflict
+            )
+        })
+    }
+
+    /// When a request was last refused for what it was.
+    pub(super) fn last_rejected_at(&self) -> Option<UnixMillis> {
+        self.last_of(|outcome| outcome == Outcome::Rejected)
+    }
+
+    fn last_of(&self, wanted: impl Fn(Outcome) -> bool) -> Option<UnixMillis> {
+        let ended = Outcome::ALL.into_iter().zip(&self.last_at);
+        let ended = ended.filter(|(outcome, _)| wanted(*outcome));
+        ended.filter_map(|(_, last_at)| last_at.get()).max()
+    }
+
+    /// Label, number of matches and last match of each secret.
+    pub(super) fn secrets(&self) -> impl Iterator<Item = (&str, u64, Option<UnixMillis>)> {
+        let secrets = self.secret_matches.iter();
+        secrets.map(|secret| (&*secret.label, secret.matches.get(), secret.last_at.get()))
     }
 
     pub(super) fn count_rejection(&self, reason: Reason) {
@@ -234,13 +298,11 @@ impl SourceMetrics {
         }
     }
 
-    pub(super) fn count_secret_match(&self, label: &str) {
-        if let Some((_, counter)) = self
-            .secret_matches
-            .iter()
-            .find(|(known, _)| **known == *label)
-        {
-            counter.inc();
+    pub(super) fn count_secret_match(&self, label: &str, now: UnixMillis) {
+        let mut secrets = self.secret_matches.iter();
+        if let Some(secret) = secrets.find(|secret| *secret.label == *label) {
+            secret.matches.inc();
+            secret.last_at.note(now);
         }
     }
 }

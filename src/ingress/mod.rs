@@ -17,6 +17,7 @@ mod metrics;
 mod peer;
 mod receive;
 mod rejections;
+mod report;
 mod source;
 mod strict;
 
@@ -41,7 +42,8 @@ pub use limits::Rate;
 pub use metrics::Metrics;
 pub use receive::BodyDeadlines;
 pub use rejections::{Finding, Record, RejectionFilter, Rejections};
-pub use source::SourceConfig;
+pub use report::{SecretReport, SourceReport};
+pub use source::{About, SourceConfig};
 
 // The parts that verification inside an app shares.
 pub(crate) use ack::{Refusal, refused};

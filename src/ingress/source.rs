@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http::StatusCode;
+use tokio::sync::broadcast;
 
 use super::limits::{Rate, SourceRate};
 use super::metrics::{Metrics, SourceMetrics};
-use super::rejections::{Finding, Noted, Ring};
+use super::rejections::{Finding, Noted, Record, Ring};
+use crate::clock::UnixMillis;
 use crate::event::SourceName;
+use crate::providers::Provider;
 use crate::secret::Secret;
 use crate::verify::{Verified, Verifier};
 
@@ -47,11 +50,26 @@ pub struct SourceConfig {
     pub secret_labels: Vec<Box<str>>,
     /// Checks the requests.
     pub verifier: Arc<Verifier>,
+    /// What people are told of it.
+    pub about: About,
+}
+
+/// What people are told of a source; nothing here is secret.
+#[derive(Clone)]
+pub struct About {
+    /// Who sends.
+    pub provider: Arc<Provider>,
+    /// Requests that fail verification are let through (`mode = "observe"`).
+    pub observe: bool,
+    /// Where the provider reaches the gate (`server.public_url`), without the path.
+    pub public_url: Option<String>,
 }
 
 /// One inbound endpoint, ready for requests.
 pub(super) struct Source {
     pub(super) name: SourceName,
+    pub(super) path: Box<str>,
+    pub(super) about: About,
     pub(super) body_bytes_max: usize,
     /// Replaced when a secret is handed over.
     pub(super) verifier: ArcSwap<Verifier>,
@@ -60,6 +78,8 @@ pub(super) struct Source {
     pub(super) metrics: SourceMetrics,
     rate: Option<SourceRate>,
     rejections: Mutex<Ring>,
+    /// Whoever looks on.
+    told: broadcast::Sender<Record>,
     rejection_lines: Lines,
     /// Apart, so that forgers cannot silence what an operator must see.
     trouble_lines: Lines,
@@ -67,15 +87,23 @@ pub(super) struct Source {
 }
 
 impl Source {
-    fn new(config: SourceConfig, sources: usize, metrics: &Metrics) -> Self {
+    fn new(
+        config: SourceConfig,
+        sources: usize,
+        metrics: &Metrics,
+        told: broadcast::Sender<Record>,
+    ) -> Self {
         Self {
             metrics: metrics.source(config.name.as_str(), &config.secret_labels),
             name: config.name,
+            path: config.path.into(),
+            about: config.about,
             body_bytes_max: config.body_bytes_max,
             verifier: ArcSwap::new(config.verifier),
             captured: Mutex::default(),
             rate: config.rate.map(SourceRate::new),
             rejections: Mutex::new(Ring::new(sources)),
+            told,
             rejection_lines: Lines::new(),
             trouble_lines: Lines::new(),
             handshake_lines: Lines::new(),
@@ -97,9 +125,9 @@ impl Source {
         self.rate.as_ref().map_or(Ok(()), SourceRate::admit)
     }
 
-    pub(super) fn note_verified(&self, verified: &Verified) {
+    pub(super) fn note_verified(&self, verified: &Verified, now: UnixMillis) {
         if let Some(label) = verified.secret() {
-            self.metrics.count_secret_match(label);
+            self.metrics.count_secret_match(label, now);
         }
         if let Some(rejection) = verified.observed() {
             self.metrics.count_rejection(rejection.reason);
@@ -130,8 +158,13 @@ impl Source {
             };
             tracing::warn!(source = %self.name, reason, %detail, diagnosis, clue, peer, unlogged, "{said}");
         });
-        self.rejections()
+        let record = self
+            .rejections()
             .conclude(noted.number, finding, body_sha256);
+        if let Some(record) = record {
+            // Nobody may be looking on.
+            let _ = self.told.send(record);
+        }
     }
 
     pub(super) fn note_handshake(&self, peer: Option<IpAddr>, what: &str) {
@@ -181,7 +214,11 @@ pub(super) struct Sources {
 
 impl Sources {
     /// The configuration has made sure that no two have the same path.
-    pub(super) fn new(configs: Vec<SourceConfig>, metrics: &Metrics) -> Self {
+    pub(super) fn new(
+        configs: Vec<SourceConfig>,
+        metrics: &Metrics,
+        told: &broadcast::Sender<Record>,
+    ) -> Self {
         let mut sources = Self {
             exact: HashMap::new(),
             with_token: HashMap::new(),
@@ -189,7 +226,7 @@ impl Sources {
         let count = configs.len();
         for config in configs {
             let path = config.path.clone();
-            let source = Arc::new(Source::new(config, count, metrics));
+            let source = Arc::new(Source::new(config, count, metrics, told.clone()));
             match path.strip_suffix(TOKEN_SEGMENT) {
                 Some(before) => sources.with_token.insert(before.into(), source),
                 None => sources.exact.insert(path.into(), source),

@@ -257,6 +257,11 @@ impl Backlog {
         self.work.notify_one();
     }
 
+    /// Sources that are held.
+    pub(super) fn held(&self) -> Vec<SourceName> {
+        self.lock().held.iter().cloned().collect()
+    }
+
     /// Takes the next event, if there is one.
     fn take(self: &Arc<Self>) -> Option<Lease> {
         let mut inner = self.lock();

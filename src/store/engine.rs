@@ -14,7 +14,7 @@ use super::backlog::Ready;
 use super::error::{Shortage, StoreError};
 use super::keys::{DedupKey, Digest};
 use super::lease::Settlement;
-use super::view::{Cursor, Filter, Page, SourceCounts, StoredEvent};
+use super::view::{Cursor, Filter, Page, Sort, SourceCounts, StoredEvent};
 
 /// The write side.
 pub(super) trait Engine: Send {
@@ -69,6 +69,7 @@ pub(super) trait Reader: Send + Sync {
     fn list(
         &self,
         filter: &Filter,
+        sort: Sort,
         limit: usize,
         cursor: Option<Cursor>,
     ) -> Result<Page, StoreError>;
@@ -102,6 +103,8 @@ pub(super) struct NewEvent {
 pub(super) struct Mark {
     pub(super) seq: u64,
     pub(super) event: Arc<Event>,
+    /// The number of the attempt; 0 if there was none.
+    pub(super) attempt: u32,
     pub(super) settlement: Settlement,
 }
 

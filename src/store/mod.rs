@@ -33,6 +33,7 @@ mod run;
 mod shared;
 mod start;
 mod view;
+mod watch;
 mod writer;
 
 #[cfg(any(test, fuzzing))]
@@ -45,7 +46,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
+use tokio::sync::{broadcast, oneshot};
 use tokio::time::{Instant, timeout};
 
 pub use captured::CapturedSecrets;
@@ -56,12 +57,14 @@ pub use view::{
     Content, Counts, Cursor, Filter, NotACursor, Page, PastAttempt, SourceCounts, State, Stats,
     StoredEvent, Summary,
 };
+pub use watch::Change;
 
 use engine::{Mark, NewEvent, Reader};
 use intake::{Answer, Order};
 use keys::InstallationKey;
 use shared::{Shared, lock};
 use start::{Opened, WriterHandle};
+use view::Sort;
 
 use crate::clock::{Clock, UnixMillis};
 use crate::entropy::Entropy;
@@ -201,6 +204,7 @@ impl Store {
         self.shared().intake.settle(Mark {
             seq: lease.seq,
             event,
+            attempt: lease.attempt,
             settlement,
         });
     }
@@ -208,6 +212,12 @@ impl Store {
     /// Stops handing out events of a source, or resumes. Not remembered over a restart.
     pub fn hold(&self, source: &SourceName, hold: bool) {
         self.shared().backlog.hold(source, hold);
+    }
+
+    /// Sources whose events are not handed out.
+    #[must_use]
+    pub fn held(&self) -> Vec<SourceName> {
+        self.shared().backlog.held()
     }
 
     /// Makes events due now, whatever became of them; says how many. Those whose body is gone
@@ -246,7 +256,21 @@ impl Store {
         limit: usize,
         cursor: Option<Cursor>,
     ) -> Result<Page, StoreError> {
-        self.read(move |reader| reader.list(&filter, limit, cursor))
+        self.read(move |reader| reader.list(&filter, Sort::NewestFirst, limit, cursor))
+            .await
+    }
+
+    /// Lists events as they came; its cursors are not those of [`Store::list`].
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn list_oldest_first(
+        &self,
+        filter: Filter,
+        limit: usize,
+        cursor: Option<Cursor>,
+    ) -> Result<Page, StoreError> {
+        self.read(move |reader| reader.list(&filter, Sort::OldestFirst, limit, cursor))
             .await
     }
 
@@ -314,6 +338,13 @@ impl Store {
     /// writer's thread: it must be quick.
     pub fn observe_commits(&self, observer: impl FnMut(Duration, usize) + Send + 'static) {
         *lock(&self.shared().observer) = Some(Box::new(observer));
+    }
+
+    /// Changes from now on, as they become durable. Who is far behind misses some and learns how
+    /// many ([`RecvError::Lagged`](tokio::sync::broadcast::error::RecvError::Lagged)).
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Change> {
+        self.shared().watch.subscribe()
     }
 
     /// Makes the writer look at the clock again: for tests that moved a manual one.

@@ -12,6 +12,7 @@ use super::engine::EngineStats;
 use super::error::StoreError;
 use super::intake::Intake;
 use super::view::{SourceCounts, Stats};
+use super::watch::Watch;
 use crate::event::SourceName;
 use crate::planted::{Bug, planted};
 
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     pub(super) counts: Mutex<BTreeMap<SourceName, SourceCounts>>,
     pub(super) stats: Mutex<Stats>,
     pub(super) observer: Mutex<Option<Observer>>,
+    pub(super) watch: Watch,
     pub(super) failed: watch::Sender<Option<StoreError>>,
     /// Since when the writer is at work on one commit and what follows it.
     pub(super) at_work: Mutex<Option<Instant>>,

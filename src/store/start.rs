@@ -10,6 +10,7 @@ use super::engine::{Engine, Policy, Reader};
 use super::intake::Intake;
 use super::keys::InstallationKey;
 use super::shared::{PanicGuard, Shared};
+use super::watch::Watch;
 use super::writer::{self, Answers, Writer};
 use super::{Config, Handle, Stats, Store, StoreError, embedded};
 use crate::clock::Clock;
@@ -141,6 +142,7 @@ fn assemble(
             ..Stats::default()
         }),
         observer: Mutex::new(None),
+        watch: Watch::default(),
         failed: watch::Sender::new(None),
         at_work: Mutex::new(None),
     });

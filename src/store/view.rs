@@ -50,6 +50,15 @@ pub struct Filter {
     pub until: Option<UnixMillis>,
 }
 
+/// Where a list begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sort {
+    /// For people.
+    NewestFirst,
+    /// For replays: the app gets events in the order in which they came.
+    OldestFirst,
+}
+
 /// Where a list goes on. Opaque to users: print it, parse it, pass it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Cursor(pub(super) u64);
@@ -75,13 +84,13 @@ impl std::str::FromStr for Cursor {
     }
 }
 
-/// A part of a list, newest first.
+/// A part of a list.
 #[derive(Clone, Debug, Default)]
 pub struct Page {
     /// The events found.
     pub events: Vec<Summary>,
     /// Where to go on, if there may be more. A page can be short, even empty, and still have
-    /// one: a rare filter looks at a bounded number of events per call.
+    /// one: a list of what is rare ends after a time with what it has found.
     pub next: Option<Cursor>,
 }
 

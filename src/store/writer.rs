@@ -195,6 +195,7 @@ impl Writer {
             }
             ready(new, *outcome)
         }));
+        self.shared.watch.tell(&work, &outcomes, &replayed, &erased);
         let receipts = work
             .events
             .iter()
@@ -333,7 +334,7 @@ impl Writer {
     }
 }
 
-fn wanted(orders: &[Order]) -> (Vec<EventId>, Vec<EventId>) {
+pub(super) fn wanted(orders: &[Order]) -> (Vec<EventId>, Vec<EventId>) {
     let mut replays = Vec::new();
     let mut erasures = Vec::new();
     for order in orders {

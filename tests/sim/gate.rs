@@ -159,6 +159,7 @@ fn ingress() -> ingress::Config {
         rate: source.rate,
         secret_labels: source.secret_labels.clone(),
         verifier: Arc::clone(&source.verifier),
+        about: source.about.clone(),
     });
     ingress::Config {
         ack_deadline: Duration::from_millis(2_500),

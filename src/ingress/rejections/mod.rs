@@ -12,7 +12,7 @@ mod ring;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::sync::mpsc;
+use tokio::sync::{broadcast, mpsc};
 
 pub(super) use examine::Noted;
 pub use record::{Finding, Record};
@@ -32,7 +32,11 @@ const QUEUE_MAX: usize = 4;
 #[derive(Clone)]
 pub struct Rejections {
     sources: Arc<[Arc<Source>]>,
+    told: broadcast::Sender<Record>,
 }
+
+/// Rejections that one who looks on may be behind.
+pub(super) const BEHIND_MAX: usize = 128;
 
 /// Which rejections.
 #[derive(Clone, Debug, Default)]
@@ -44,10 +48,18 @@ pub struct RejectionFilter {
 }
 
 impl Rejections {
-    pub(super) fn new(sources: Vec<Arc<Source>>) -> Self {
+    /// Of these sources, which tell `told` of each once it was examined.
+    pub(super) fn new(sources: Vec<Arc<Source>>, told: broadcast::Sender<Record>) -> Self {
         Self {
             sources: sources.into(),
+            told,
         }
+    }
+
+    /// Rejections from now on, each once it was examined; who is far behind misses some.
+    #[must_use]
+    pub fn watch(&self) -> broadcast::Receiver<Record> {
+        self.told.subscribe()
     }
 
     /// The newest first, at most `limit`.

@@ -59,21 +59,24 @@ impl Ring {
         admitted
     }
 
-    /// Writes down what an examination found, unless the record is gone.
+    /// Writes down what an examination found, unless the record is gone; returns the whole record.
     pub(in crate::ingress) fn conclude(
         &mut self,
         number: u64,
         finding: Finding,
         body_sha256: Option<Box<str>>,
-    ) {
-        let known = self.records.iter_mut().find(|known| known.number == number);
-        if let Some(record) = known {
-            self.bytes -= record.size_bytes();
-            record.finding = finding;
-            record.body_sha256 = body_sha256;
-            self.bytes += record.size_bytes();
-            self.make_room();
-        }
+    ) -> Option<Record> {
+        let record = self
+            .records
+            .iter_mut()
+            .find(|known| known.number == number)?;
+        self.bytes -= record.size_bytes();
+        record.finding = finding;
+        record.body_sha256 = body_sha256;
+        self.bytes += record.size_bytes();
+        let record = record.clone();
+        self.make_room();
+        Some(record)
     }
 
     /// The newest first.

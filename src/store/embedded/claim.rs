@@ -352,6 +352,7 @@ fn dead(seq: u64, event: Event, reason: DeadReason) -> Claimed {
     Claimed::Damaged(Mark {
         seq,
         event: Arc::new(event),
+        attempt: 0,
         settlement: Settlement::Dead {
             attempt: None,
             reason,

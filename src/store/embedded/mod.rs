@@ -18,6 +18,7 @@ mod fresh;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod ids;
+mod list;
 mod mark;
 mod marker;
 mod open;

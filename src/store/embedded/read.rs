@@ -1,37 +1,30 @@
 //! The read side: a few connections beside the writer's, for people.
 //!
 //! WAL readers do not block the writer; they do hold back the journal, so every transaction here
-//! is one statement, and a list looks at a bounded number of events per call.
+//! is one statement; `list` keeps each of them short.
 
-use std::fmt::Write as _;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use rusqlite::types::Value;
-use rusqlite::{Connection, OptionalExtension as _, Row, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, Row};
 
 use super::marker::Marker;
 use super::place::Database;
-use super::record::{COLUMNS, Condition, HEAD_COLUMNS, Stored, Sums, WIDTH};
+use super::record::{COLUMNS, Condition, Stored, Sums, WIDTH};
 use super::schema::{self, DEAD, DELIVERED};
 use crate::clock::UnixMillis;
 use crate::event::{EventId, SourceName};
+use crate::store::StoreError;
 use crate::store::engine::Reader;
 use crate::store::lease::DeadReason;
-use crate::store::view::{Content, Cursor, Filter, Page, PastAttempt, State, StoredEvent, Summary};
-use crate::store::{StoreError, wide};
+use crate::store::view::{
+    Content, Cursor, Filter, Page, PastAttempt, Sort, State, StoredEvent, Summary,
+};
 
 /// Reads that run at the same time.
 const CONNECTIONS: usize = 2;
-/// Events that one call of a list looks at.
-const LOOKED_MAX: u64 = 50_000;
-/// Events that one statement looks at.
-const STEP: u64 = 5_000;
-/// Longest page.
-const LIMIT_MAX: usize = 1_000;
-
-const MORE: &str = "s.name, d.state, d.attempts, d.next_at, d.outcome, d.status, d.reason, \
+pub(super) const MORE: &str = "s.name, d.state, d.attempts, d.next_at, d.outcome, d.status, d.reason, \
      coalesce(length(e.body), 0), d.tries, d.replay";
 
 /// The connections.
@@ -58,7 +51,7 @@ impl Connections {
         })
     }
 
-    fn with<T>(
+    pub(super) fn with<T>(
         &self,
         read: impl FnOnce(&Connection) -> Result<T, rusqlite::Error>,
     ) -> Result<T, StoreError> {
@@ -87,7 +80,7 @@ impl Connections {
         })
     }
 
-    fn summary(
+    pub(super) fn summary(
         &self,
         row: &Row<'_>,
         head_only: bool,
@@ -174,103 +167,15 @@ fn attempts(db: &Connection, seq: u64) -> Result<Vec<PastAttempt>, rusqlite::Err
     .collect()
 }
 
-/// The conditions of a filter as SQL, and their values.
-fn conditions(filter: &Filter) -> (String, Vec<Value>) {
-    let mut sql = String::new();
-    let mut values = Vec::new();
-    let mut add = |condition: &str, value: Value| {
-        values.push(value);
-        // Writing to a string does not fail.
-        let _ = write!(sql, " AND {condition} ?{}", values.len());
-    };
-    if let Some(source) = &filter.source {
-        add("s.name =", Value::Text(source.as_str().into()));
-    }
-    if let Some(event_type) = &filter.event_type {
-        add("e.type =", Value::Text(event_type.to_string()));
-    }
-    if let Some(since) = filter.since {
-        add("e.received_at >=", Value::Integer(since.0));
-    }
-    if let Some(until) = filter.until {
-        add("e.received_at <", Value::Integer(until.0));
-    }
-    if let Some(id) = &filter.id {
-        match id.parse::<EventId>() {
-            Ok(id) => add("e.id =", Value::Blob(id.as_bytes().to_vec())),
-            Err(_) => add("e.provider_id =", Value::Text(id.to_string())),
-        }
-    }
-    match filter.state {
-        Some(State::Pending) => sql.push_str(" AND coalesce(d.state, 0) = 0"),
-        Some(State::Delivered) => sql.push_str(" AND d.state = 1"),
-        Some(State::Dead) => sql.push_str(" AND d.state = 2"),
-        None => {}
-    }
-    (sql, values)
-}
-
 impl Reader for Connections {
     fn list(
         &self,
         filter: &Filter,
+        sort: Sort,
         limit: usize,
         cursor: Option<Cursor>,
     ) -> Result<Page, StoreError> {
-        let limit = limit.clamp(1, LIMIT_MAX);
-        // Our id and dead letters have an index: one statement finds them all.
-        let by_id = filter
-            .id
-            .as_ref()
-            .is_some_and(|id| id.parse::<EventId>().is_ok());
-        let dead = filter.state == Some(State::Dead);
-        let (conditions, values) = conditions(filter);
-        let tables = if dead && !by_id {
-            "delivery d INDEXED BY delivery_dead CROSS JOIN event e USING(seq)"
-        } else {
-            "event e LEFT JOIN delivery d USING(seq)"
-        };
-        let seq = if dead && !by_id { "d.seq" } else { "e.seq" };
-        let sql = format!(
-            "SELECT {HEAD_COLUMNS}, {MORE} FROM {tables} JOIN source s ON s.id = e.source
-             WHERE {seq} >= ?{} AND {seq} < ?{}{conditions} ORDER BY {seq} DESC LIMIT ?{}",
-            values.len() + 1,
-            values.len() + 2,
-            values.len() + 3
-        );
-        let newest = self.with(|db| {
-            db.query_row("SELECT coalesce(max(seq), 0) + 1 FROM event", [], |row| {
-                row.get::<_, i64>(0)
-            })
-        })?;
-        let mut before = cursor.map_or(newest.cast_unsigned(), |cursor| {
-            cursor.0.min(newest.cast_unsigned())
-        });
-        let mut page = Page::default();
-        let mut looked = 0;
-        let step = if by_id || dead { u64::MAX } else { STEP };
-        while before > 1 && page.events.len() < limit && looked < LOOKED_MAX {
-            let from = before.saturating_sub(step);
-            let rest = wide(limit - page.events.len());
-            let found = self.with(|db| {
-                let range = [from, before, rest].map(|n| Value::Integer(n.cast_signed()));
-                let values = params_from_iter(values.iter().cloned().chain(range));
-                let mut select = db.prepare_cached(&sql)?;
-                let rows = select.query_map(values, |row| self.summary(row, true))?;
-                rows.collect::<Result<Vec<_>, _>>()
-            })?;
-            let complete = wide(found.len()) < rest;
-            before = if complete {
-                from
-            } else {
-                found.last().map_or(from, |(_, stored)| stored.seq)
-            };
-            looked += step.min(LOOKED_MAX);
-            page.events
-                .extend(found.into_iter().map(|(summary, _)| summary));
-        }
-        page.next = (before > 1).then_some(Cursor(before));
-        Ok(page)
+        self.page(filter, sort, limit, cursor)
     }
 
     fn show(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError> {

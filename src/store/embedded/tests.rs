@@ -134,6 +134,7 @@ fn pruning_that_fails_leaves_the_counts_as_they_were() {
         .map(|(seq, new)| Mark {
             seq,
             event: Arc::clone(&new.event),
+            attempt: 0,
             settlement: Settlement::Dead {
                 attempt: None,
                 reason: DeadReason::GaveUp,
