@@ -131,8 +131,8 @@ const bulk = (base) => async (page) => {
     "DELETE replay": () => (replay = { ...replay, state: "stopped" }),
     "POST replay": (request) => {
       asked.push(query(request));
-      const started = { state: "running", matched: 1204, replayed: 12, skipped: 0, started_at: now(), error: null };
-      return query(request).dry_run ? { ...started, state: "dry_run" } : (replay = started);
+      const started = { state: "running", matched: 12, replayed: 12, skipped: 0, started_at: now(), error: null };
+      return query(request).dry_run ? { ...started, state: "dry_run", matched: 1204 } : (replay = started);
     },
   });
   await page.getByRole("button", { name: "Replay all" }).click();

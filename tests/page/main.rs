@@ -36,7 +36,7 @@ async fn the_page_shows_and_does_in_a_browser_what_it_should() {
     };
     let scene = Scene::usual().await;
     let passed = browser.run(&scene).await;
-    assert!(passed >= 25, "{passed} checks");
+    assert!(passed >= 30, "{passed} checks");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -47,7 +47,17 @@ async fn nothing_that_a_sender_or_the_app_writes_runs_in_the_page() {
     let scene = Scene::hostile().await;
     assert!(payloads::all().len() >= 80);
     let passed = browser.run(&scene).await;
-    assert!(passed >= 5, "{passed} checks");
+    assert!(passed >= 6, "{passed} checks");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_browser_logs_in_with_a_token() {
+    let Some(mut browser) = Browser::command("log-in") else {
+        return;
+    };
+    let scene = Scene::locked().await;
+    let passed = browser.run(&scene).await;
+    assert_eq!(passed, 2, "checks");
 }
 
 /// The script that drives the browser.

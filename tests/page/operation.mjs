@@ -37,6 +37,7 @@ export async function operation(check, scene) {
 
   await check("new events show by themselves, but wait for whoever reads", "#/events?source=stripe", async (page) => {
     await page.locator("[data-row]").first().waitFor();
+    await page.locator(".live .pulse.live").waitFor();
     const { id } = await scene.ask("send live-1");
     await page.locator(`[data-row="${id}"]`).waitFor();
     await page.getByRole("button", { name: "Pause" }).click();
@@ -47,7 +48,70 @@ export async function operation(check, scene) {
     assert.equal(await page.locator("[data-row]").first().getAttribute("data-row"), later.id);
   });
 
+  await gate(check, scene);
   await check("all of it goes by keyboard", "#/", keyboard(scene));
+}
+
+async function gate(check, scene) {
+  await check("the overview shows gate, app, store and sources", "#/", async (page) => {
+    await page.locator(".health", { hasText: "Taking webhooks" }).waitFor();
+    const stripe = await page.locator("table.list tbody tr", { hasText: "stripe" }).innerText();
+    assert.match(stripe, /^stripe\s+[^]*\b1\b/, "its dead letter");
+    assert.equal(await page.locator("figure.chart").count(), 6);
+  });
+
+  await check("a source is held: its events wait until it is released", "#/sources", async (page) => {
+    await page.getByRole("button", { name: "Hold stripe" }).click();
+    await page.getByRole("button", { name: "Release stripe" }).waitFor();
+    const { id } = await scene.ask("send held-1");
+    assert.equal((await scene.ask(`deliveries ${id}`)).state, "pending");
+    await page.getByRole("button", { name: "Release stripe" }).click();
+    await page.getByRole("button", { name: "Hold stripe" }).waitFor();
+    await page.evaluate((to) => (location.hash = `#/events/${to}`), id);
+    await page.locator(".title .state.delivered").waitFor();
+  });
+
+  await check("an event is erased, and says so", `#/events/${scene.long}`, async (page) => {
+    await page.getByRole("button", { name: "Erase …" }).click();
+    await page.getByRole("button", { name: "Erase for good" }).click();
+    await page.getByText("have been erased").waitFor();
+    assert.equal(await page.getByRole("link", { name: "Body" }).count(), 0);
+  });
+
+  await check("the dead letters of a filter are replayed", "#/dead?source=stripe", async (page) => {
+    const before = (await scene.ask(`deliveries ${scene.dead}`)).attempts;
+    await page.getByRole("button", { name: "Replay all" }).click();
+    await page.getByRole("button", { name: "Replay", exact: true }).click();
+    await page.getByText("Last replay: done").waitFor();
+    await page.evaluate((to) => (location.hash = `#/events/${to}`), scene.dead);
+    await page.locator(".attempts > li").nth(before).waitFor();
+  });
+}
+
+/** Needs a gate with the token `open sesame`. */
+export async function logIn(check, { base }) {
+  await check("the token opens a session, which ends with logging out", "#/", async (page) => {
+    const token = page.getByLabel("Token");
+    await token.fill("open says me");
+    await page.keyboard.press("Enter");
+    await page.getByText("This is not the token.").waitFor();
+    await token.fill("open sesame");
+    await page.keyboard.press("Enter");
+    await page.locator(".health").waitFor();
+    const [cookie] = await page.context().cookies(base);
+    assert.ok(cookie.httpOnly && cookie.sameSite === "Strict");
+    await page.reload();
+    await page.getByRole("button", { name: "Log out" }).click();
+    await token.waitFor();
+    assert.equal((await page.request.get(`${base}/api/v1/status`)).status(), 401);
+  });
+
+  await check("a token for looking only switches the buttons off", "#/sources", async (page) => {
+    await page.getByLabel("Token").fill("look at me");
+    await page.keyboard.press("Enter");
+    await page.getByText("may only read").first().waitFor();
+    assert.ok(await page.getByRole("button", { name: "Hold stripe" }).isDisabled());
+  });
 }
 
 /** The words that curl would get from the command on the clipboard, by a real shell. */

@@ -6,7 +6,7 @@ import { createRequire } from "node:module";
 import readline from "node:readline";
 import { contract } from "./contract.mjs";
 import { injection } from "./injection.mjs";
-import { operation } from "./operation.mjs";
+import { logIn, operation } from "./operation.mjs";
 import { reading } from "./reading.mjs";
 
 const [checks, packages, executablePath] = process.argv.slice(2);
@@ -86,6 +86,7 @@ async function check(name, hash, look, { complains = false, ...options } = {}) {
 
 try {
   if (checks === "injection") await injection(check, scene);
+  else if (checks === "log-in") await logIn(check, scene);
   else {
     await reading(check, scene);
     await operation(check, scene);

@@ -22,8 +22,30 @@ pub(crate) struct Scene {
 
 impl Scene {
     async fn start() -> Self {
+        Self::with(|_| {}).await
+    }
+
+    /// A gate that asks for a token.
+    pub(crate) async fn locked() -> Self {
+        let mut scene = Self::with(|setup| {
+            for (setting, token) in [
+                ("token_file", "open sesame"),
+                ("read_token_file", "look at me"),
+            ] {
+                let file = setup.file(setting);
+                std::fs::write(&file, token).expect("a file");
+                setup.set(&format!("admin.{setting}"), &file.display().to_string());
+            }
+        })
+        .await;
+        scene.description = json!({ "base": scene.base() });
+        scene
+    }
+
+    async fn with(change: impl FnOnce(&mut Setup)) -> Self {
         let (stripe, hmac) = (Sender::new("stripe"), Sender::new("hmac"));
         let (mut setup, app) = Setup::scene(&[&stripe, &hmac]).await;
+        change(&mut setup);
         setup.set("server.rejections_per_peer.per_second", "0");
         // What the event says is what the app answers, so that its words reach the page too.
         app.script(|delivery| {
@@ -74,7 +96,7 @@ impl Scene {
         scene.refuse("/webhooks/stripe").await;
         scene.description = json!({
             "binary": binary, "long": long, "tricky": tricky, "dead": dead, "retried": retried,
-            "filling": FILLING, "base": format!("http://{}", scene.gate.admin),
+            "filling": FILLING, "base": scene.base(),
         });
         scene
     }
@@ -104,9 +126,13 @@ impl Scene {
                 .refuse(&format!("/webhooks/stripe?'-hit()-'={query}"))
                 .await;
         }
-        scene.description =
-            json!({ "events": events, "base": format!("http://{}", scene.gate.admin) });
+        scene.description = json!({ "events": events, "base": scene.base() });
         scene
+    }
+
+    /// The page's address.
+    fn base(&self) -> String {
+        format!("http://{}", self.gate.admin)
     }
 
     pub(crate) fn description(&self) -> Value {
@@ -120,7 +146,7 @@ impl Scene {
             "send" => json!({ "id": self.typed(name, "live.event", "").await }),
             "deliveries" => {
                 let event = self.gate.event(name).await;
-                json!({ "attempts": event["attempts_made"].as_array().map(Vec::len) })
+                json!({ "attempts": event["attempts_made"].as_array().map(Vec::len), "state": event["state"] })
             }
             unknown => panic!("the script asks for {unknown}"),
         }

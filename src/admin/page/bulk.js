@@ -11,6 +11,8 @@ const pace = (replay) => (replay?.state === "running" ? 1 : 15);
 /** The button, the question, and the progress of the replay that runs. */
 export function BulkReplay({ filter }) {
   const [found, setFound] = useState(null);
+  // What the dry run counted of the replay that was begun here: the gate counts as it goes.
+  const [begun, setBegun] = useState({});
   const { value: last, problem, again } = useReading(path(["replay"]), pace);
   const isRunning = last?.state === "running";
   const tryOut = async () => {
@@ -20,19 +22,20 @@ export function BulkReplay({ filter }) {
   };
   return html`<div class="bulk">
     <${Act} class="primary" disabled=${isRunning} title=${isRunning ? "One is running" : "Replay all that the filter lets through"} onAct=${tryOut}>Replay all …<//>
-    ${found !== null && html`<${Question} found=${found} filter=${filter} onDone=${again} onNo=${() => setFound(null)} />`}
+    ${found !== null && html`<${Question} found=${found} filter=${filter} onNo=${() => setFound(null)}
+      onDone=${(replay) => { setBegun({ at: replay.started_at, total: found }); again(); }} />`}
     ${problem && problem.status !== 404 && html`<${Trouble} problem=${problem} />`}
-    ${last && html`<${Progress} replay=${last} again=${again} />`}
+    ${last && html`<${Progress} replay=${last} total=${begun.at === last.started_at ? begun.total : null} again=${again} />`}
   </div>`;
 }
 
 function Question({ found, filter, onDone, onNo }) {
   const [rate, setRate] = useState("");
   const start = async () => {
-    await call("POST", path(["replay"], { ...filter, rate }));
+    const replay = await call("POST", path(["replay"], { ...filter, rate }));
     say(`The replay of ${several(found, "event", "events")} has begun.`);
+    onDone(replay);
     onNo();
-    onDone();
   };
   const told = Object.entries(filter).map(([name, value]) => `${name} ${value}`).join(", ");
   return html`<${Ask} title=${`Replay ${several(found, "event", "events")}?`} yes="Replay" onYes=${start} onNo=${onNo}>
@@ -43,17 +46,17 @@ function Question({ found, filter, onDone, onNo }) {
   <//>`;
 }
 
-function Progress({ replay, again }) {
-  const { state, matched, replayed, skipped } = replay;
+function Progress({ replay, total, again }) {
+  const { state, replayed, skipped } = replay;
   const stop = async () => {
     await call("DELETE", path(["replay"]));
     again();
   };
   return html`<div class="progress">
     <p role="status"><strong>${state === "running" ? "Replaying" : `Last replay: ${spoken(state)}`}</strong>${" "}
-      ${count(replayed)} of ${count(matched)}${skipped ? `, ${count(skipped)} skipped` : ""},
+      ${total === null ? several(replayed, "event", "events") : `${count(replayed)} of ${count(total)}`}${skipped ? `, ${count(skipped)} skipped` : ""},
       <span class="faint"> begun <${Time} at=${replay.started_at} /></span></p>
-    ${state === "running" && html`<progress max=${Math.max(matched, 1)} value=${replayed + skipped} aria-label="Replayed">${replayed}</progress>
+    ${state === "running" && html`<progress max=${total ?? undefined} value=${total === null ? undefined : replayed + skipped} aria-label="Replayed"></progress>
       <${Act} onAct=${stop}>Stop<//>`}
     ${replay.error && html`<p class="bad-text">${visible(replay.error)}</p>`}
   </div>`;

@@ -39,7 +39,7 @@ function StateTabs({ filter }) {
 const LINKS = {
   live: ["Live", "New events show by themselves."],
   connecting: ["Connecting", "The gate is not reached at the moment; trying again."],
-  polling: ["Every 3 s", "This gate has no live stream, so the list is looked at again and again."],
+  polling: ["Polling", "There is no live stream to be had, so the list is looked at again and again."],
 };
 
 /** Whether the list is up to date, and a way to hold it still. */

@@ -1,4 +1,4 @@
-// The log-in: the token of admin.token_file, for a session that the browser keeps in a cookie.
+// The log-in: a token, for a session that the browser keeps in a cookie.
 
 import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { call, path } from "./api.js";
@@ -22,7 +22,8 @@ export function LogIn({ onDone }) {
   return html`<main class="login" id="main">
     <form onSubmit=${logIn}>
       <h1>hookgate</h1>
-      <p>This gate asks for a token. It is in the file that <code>admin.token_file</code> names.</p>
+      <p>This gate asks for a token. It is in the file that <code>admin.token_file</code> names,
+        or <code>admin.read_token_file</code> for looking only.</p>
       <label class="field"><span>Token</span>
         <input ref=${field} type="password" name="token" autocomplete="current-password" required value=${token}
           aria-invalid=${problem !== null} aria-describedby="login-problem" onInput=${(event) => setToken(event.target.value)} />

@@ -16,10 +16,15 @@ const POLL_MS = 3000;
  * - `onGap()`: something may have been missed, so fetch the list again; also called on every
  *   connection, and every few seconds where there is no stream;
  * - `onState(word)`: `live`, `connecting` or `polling`.
+ *
+ * A page in the background follows nothing: a browser has few connections to one gate, and a gate few
+ * places for readers.
  */
 export async function follow({ source, signal, onMessage, onGap, onState }) {
   let pause = FIRST_PAUSE_MS;
   while (!signal.aborted) {
+    await untilVisible(signal);
+    let isRefused = false;
     try {
       await listen(path(["stream"], { source }), signal, onMessage, () => {
         pause = FIRST_PAUSE_MS;
@@ -30,9 +35,12 @@ export async function follow({ source, signal, onMessage, onGap, onState }) {
       if (signal.aborted) return;
       if (problem.status === 404) return poll(signal, onGap, onState);
       if (problem.status === 401) return;
+      // It answers, but has no place for one more reader.
+      isRefused = problem.status > 0;
     }
     if (signal.aborted) return;
-    onState("connecting");
+    onState(isRefused ? "polling" : "connecting");
+    if (isRefused) onGap();
     await rest(pause * (0.5 + Math.random() / 2), signal);
     pause = Math.min(pause * 2, LONGEST_PAUSE_MS);
   }
@@ -49,7 +57,9 @@ async function poll(signal, onGap, onState) {
 async function listen(target, signal, onMessage, onOpen) {
   const silence = new AbortController();
   const end = () => silence.abort();
+  const endIfHidden = () => document.hidden && end();
   signal.addEventListener("abort", end);
+  document.addEventListener("visibilitychange", endIfHidden);
   let timer;
   const heard = () => {
     clearTimeout(timer);
@@ -70,6 +80,7 @@ async function listen(target, signal, onMessage, onOpen) {
   } finally {
     clearTimeout(timer);
     signal.removeEventListener("abort", end);
+    document.removeEventListener("visibilitychange", endIfHidden);
   }
 }
 
@@ -96,6 +107,20 @@ export function messages(onMessage) {
     rest = lines.pop();
     lines.forEach(line);
   };
+}
+
+function untilVisible(signal) {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (document.hidden && !signal.aborted) return;
+      document.removeEventListener("visibilitychange", look);
+      signal.removeEventListener("abort", look);
+      resolve();
+    };
+    document.addEventListener("visibilitychange", look);
+    signal.addEventListener("abort", look);
+    look();
+  });
 }
 
 function rest(milliseconds, signal) {
