@@ -59,8 +59,8 @@ export async function contract(check, { base }) {
   await check("the overview says in words what the lines show", "#/", async (page) => {
     const busy = { ...SOURCE, held: true, dead: 2, pending: 3, oldest_pending_at: now(), requests: { ...NONE, stored: 40 } };
     await show(page, `${base}/#/`, { "GET sources": { sources: [busy] } });
-    await page.getByRole("img", { name: /^Stored: now 2\.0\/s, at most 2\.0\/s/ }).waitFor();
-    await page.getByRole("img", { name: /^Delivery p99: now none/ }).waitFor();
+    await page.getByRole("img", { name: /^Stored: latest 2\.0\/s, at most 2\.0\/s/ }).waitFor();
+    await page.getByRole("img", { name: /^Delivery p99: latest none/ }).waitFor();
     assert.match(await page.locator("table.list tbody tr").innerText(), /stripe[^]*held[^]*2\.0\/s[^]*40/);
   });
 

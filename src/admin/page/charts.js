@@ -4,33 +4,36 @@ import { html, useState } from "./vendor/htm-preact.js";
 import { clockTime } from "./words.js";
 
 const [WIDTH, HEIGHT, AIR] = [300, 64, 4];
+/** With fewer samples the line begins further right, rather than being stretched. */
+const SAMPLES_MIN = 31;
 
-/** The path through the values; where one is missing, the line has a gap. */
-export function linePath(values, most) {
-  const step = values.length > 1 ? WIDTH / (values.length - 1) : WIDTH;
-  let isDrawing = false;
-  const parts = values.map((value, at) => {
-    if (value === null) {
-      isDrawing = false;
-      return "";
-    }
+/** The values as points, a list for each stretch without a gap. */
+export function stretches(values, most) {
+  const step = WIDTH / Math.max(values.length - 1, 1);
+  const all = [];
+  values.forEach((value, at) => {
+    if (value === null) return;
     const y = HEIGHT - AIR - (value / (most || 1)) * (HEIGHT - 2 * AIR);
-    const word = isDrawing ? "L" : "M";
-    // A value between two gaps would be a line without length.
-    const dot = !isDrawing && (values[at + 1] ?? null) === null ? "h0.1" : "";
-    isDrawing = true;
-    return `${word}${(at * step).toFixed(1)} ${y.toFixed(1)}${dot}`;
+    const point = `${(at * step).toFixed(1)} ${y.toFixed(1)}`;
+    if (at > 0 && values[at - 1] !== null) all.at(-1).push(point);
+    else all.push([point]);
   });
-  return parts.join("");
+  return all;
 }
 
-function areaPath(values, most) {
-  if (values.length < 2 || values.includes(null)) return "";
-  return `${linePath(values, most)}L${WIDTH} ${HEIGHT}L0 ${HEIGHT}Z`;
+// A value between two gaps would be a line without length.
+const line = (points) => `M${points.join("L")}${points.length === 1 ? "h2" : ""}`;
+
+function area(points) {
+  const [first, last] = [points[0], points.at(-1)].map((point) => point.split(" ")[0]);
+  return `M${first} ${HEIGHT}L${points.join("L")}L${last} ${HEIGHT}Z`;
 }
 
-/** `values` with null where there is none, at the instants `times`; `say` puts a value into words. */
-export function Chart({ title, times, values, say, emphasis = "" }) {
+const filled = (list) => [...Array(Math.max(SAMPLES_MIN - list.length, 0)).fill(null), ...list];
+
+/** `values`, null where there is none, at the instants `times`; `say` puts a value into words. */
+export function Chart({ title, say, emphasis = "", ...history }) {
+  const [times, values] = [filled(history.times), filled(history.values)];
   const [at, setAt] = useState(null);
   const known = values.filter((value) => value !== null);
   const most = known.length ? Math.max(...known) : 0;
@@ -41,9 +44,11 @@ export function Chart({ title, times, values, say, emphasis = "" }) {
     const share = (event.clientX - box.left) / box.width;
     setAt(Math.min(Math.max(Math.round(share * (values.length - 1)), 0), values.length - 1));
   };
-  const isPointing = at !== null && at < values.length;
-  const x = isPointing && values.length > 1 ? (at * WIDTH) / (values.length - 1) : 0;
-  const words = `${title}: now ${told(latest)}, at most ${told(known.length ? most : null)} since ${times.length ? clockTime(times[0]) : "the start"}`;
+  const isPointing = at !== null && Boolean(times[at]);
+  const x = isPointing ? (at * WIDTH) / (values.length - 1) : 0;
+  const parts = stretches(values, most);
+  const start = history.times[0];
+  const words = `${title}: latest ${told(latest)}, at most ${told(known.length ? most : null)} since ${start ? clockTime(start) : "the start"}`;
   return html`<figure class=${`chart ${emphasis}`}>
     <figcaption><span>${title}</span>
       <strong>${told(isPointing ? values[at] : latest)}</strong>
@@ -51,8 +56,8 @@ export function Chart({ title, times, values, say, emphasis = "" }) {
     <svg viewBox="0 0 ${WIDTH} ${HEIGHT}" preserveAspectRatio="none" role="img" aria-label=${words}
       onPointerMove=${point} onPointerLeave=${() => setAt(null)}>
       <path class="ground" d="M0 ${HEIGHT - 0.5}H${WIDTH}" />
-      <path class="area" d=${areaPath(values, most)} />
-      <path class="line" d=${linePath(values, most)} />
+      <path class="area" d=${parts.map(area).join("")} />
+      <path class="line" d=${parts.map(line).join("")} />
       ${isPointing && html`<path class="cursor" d="M${x} 0V${HEIGHT}" />`}
     </svg>
   </figure>`;
