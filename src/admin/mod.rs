@@ -12,6 +12,7 @@ pub(crate) mod fuzzing;
 mod health;
 mod history;
 mod openapi;
+mod page;
 mod rejections;
 mod replays;
 mod session;
@@ -192,6 +193,7 @@ pub fn router(admin: Admin) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
+        .merge(page::routes())
         .merge(api)
         .merge(session)
         .fallback(view::no_such_route)

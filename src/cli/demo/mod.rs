@@ -111,6 +111,9 @@ async fn stay(cast: &[Character], address: &Address, admin: &Address) -> Result<
     }
     out::line(format_args!("  hookgate events list --admin {admin}"));
     out::line(format_args!("  curl http://{admin}/metrics\n"));
+    out::line(format_args!(
+        "and look at it in a browser: http://{admin}/\n"
+    ));
     let interrupted = tokio::signal::ctrl_c().await;
     interrupted.map_err(|error| Failure::Failed(format!("cannot wait for Ctrl-C: {error}")))
 }
