@@ -97,6 +97,11 @@ impl<'a> Input<'a> {
         }
     }
 
+    /// Whether these bytes stand in what is left.
+    pub(crate) fn has(&self, wanted: &[u8]) -> bool {
+        !wanted.is_empty() && self.0.windows(wanted.len()).any(|part| part == wanted)
+    }
+
     pub(crate) fn rest(self) -> &'a [u8] {
         self.0
     }
