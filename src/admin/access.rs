@@ -150,22 +150,21 @@ fn caller(admin: &Admin, headers: &HeaderMap) -> Option<Caller> {
             session: false,
         });
     }
-    let access = admin
-        .kept
-        .sessions
-        .access(session_id(headers)?, admin.clock.steady())?;
+    let now = admin.clock.steady();
+    let access = session_ids(headers).find_map(|id| admin.kept.sessions.access(id, now))?;
     Some(Caller {
         access,
         session: true,
     })
 }
 
-/// The session's id in the cookie (RFC 6265 section 4.2).
-pub(super) fn session_id(headers: &HeaderMap) -> Option<&str> {
+/// The sessions' ids in the cookies (RFC 6265 section 4.2). There may be several: what listens on
+/// another port of this host name can set one too.
+pub(super) fn session_ids(headers: &HeaderMap) -> impl Iterator<Item = &str> {
     let cookies = headers.get_all(COOKIE).into_iter();
     let cookies = cookies.filter_map(|value| value.to_str().ok());
-    let mut pairs = cookies.flat_map(|value| value.split(';'));
-    pairs.find_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
+    let pairs = cookies.flat_map(|value| value.split(';'));
+    pairs.filter_map(|pair| pair.trim().strip_prefix(COOKIE_NAME)?.strip_prefix('='))
 }
 
 /// Whether `Host` is a name that only this machine answers to.

@@ -22,6 +22,9 @@ const EVERY: Duration = Duration::from_secs(10);
 /// An hour of them.
 const SAMPLES_MAX: usize = 360;
 
+/// Samples that say what came from which source.
+const SOURCES_KEPT: usize = 12;
+
 /// The last hour.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
 pub struct History {
@@ -56,7 +59,7 @@ pub struct Sample {
     pub delivery_p50_ms: Option<f64>,
     /// 99 of 100 did.
     pub delivery_p99_ms: Option<f64>,
-    /// Events stored by source; zeros are left out.
+    /// Events stored by source, for the newest dozen samples; zeros are left out.
     pub sources: BTreeMap<String, u64>,
 }
 
@@ -91,6 +94,11 @@ impl Samples {
         let mut samples = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if samples.len() >= SAMPLES_MAX {
             samples.pop_front();
+        }
+        // Names of sources by the hundred would add up.
+        let past = samples.len().checked_sub(SOURCES_KEPT);
+        if let Some(past) = past.and_then(|at| samples.get_mut(at)) {
+            past.sources = BTreeMap::new();
         }
         samples.push_back(sample);
     }

@@ -55,7 +55,7 @@ use replays::BulkReplays;
 use session::Sessions;
 
 use crate::clock::{Clock, UnixMillis};
-use crate::ingress::Gate;
+use crate::ingress::{Gate, Lines};
 use crate::metrics::Metrics;
 use crate::net::Address;
 use crate::shutdown::Stage;
@@ -103,6 +103,7 @@ pub struct Kept {
     started_at: UnixMillis,
     /// Who is logged in.
     sessions: Sessions,
+    failed_log_ins: Lines,
     /// The last hour.
     samples: Samples,
     /// The bulk replay that runs, or ran last.
@@ -118,6 +119,7 @@ impl Kept {
         Self {
             started_at: clock.wall(),
             sessions: Sessions::default(),
+            failed_log_ins: Lines::new(),
             samples: Samples::start(metrics.clone(), clock.clone(), stage),
             replays: BulkReplays::default(),
             streams: Arc::new(Semaphore::new(stream::STREAMS_MAX)),

@@ -34,9 +34,9 @@ pub struct BulkReplay {
     pub state: String,
     /// Events found so far that fit the filter.
     pub matched: u64,
-    /// Of these, made due again.
+    /// Of these, due now, or under way already.
     pub replayed: u64,
-    /// Of these, left alone: their body is gone, or they are under way already.
+    /// Of these, left alone: there is nothing left of them to deliver.
     pub skipped: u64,
     /// RFC 3339.
     pub started_at: String,
@@ -66,6 +66,7 @@ pub(super) struct BulkReplays(Mutex<Option<Arc<Job>>>);
 struct Job {
     progress: Mutex<BulkReplay>,
     stop: CancellationToken,
+    ended: CancellationToken,
 }
 
 impl Job {
@@ -101,6 +102,7 @@ impl BulkReplays {
         let job = Arc::new(Job {
             progress: Mutex::new(BulkReplay::begun("running", started_at)),
             stop: CancellationToken::new(),
+            ended: CancellationToken::new(),
         });
         *current = Some(Arc::clone(&job));
         Some(job)
@@ -157,8 +159,8 @@ pub(super) async fn start(
     })?;
     tracing::info!(?filter, rate = how.rate, "bulk replay started");
     let progress = job.progress();
-    let (store, stage) = (admin.store.clone(), admin.stage.clone());
-    admin.stage.spawn(run(job, store, filter, how.rate, stage));
+    let (store, intake) = (admin.store.clone(), admin.health.intake.clone());
+    admin.stage.spawn(run(job, store, filter, how.rate, intake));
     Ok((StatusCode::ACCEPTED, Json(progress)))
 }
 
@@ -178,11 +180,8 @@ pub(super) async fn progress(
 pub(super) async fn stop(State(admin): State<Arc<Admin>>) -> Result<Json<BulkReplay>, ApiError> {
     let job = admin.kept.replays.current().ok_or_else(none)?;
     job.stop.cancel();
-    job.update(|progress| {
-        if progress.state == "running" {
-            "stopped".clone_into(&mut progress.state);
-        }
-    });
+    // It may be in the middle of a commit, which counts.
+    job.ended.cancelled().await;
     Ok(Json(job.progress()))
 }
 
@@ -204,45 +203,53 @@ async fn count(store: &Store, filter: Filter) -> Result<u64, StoreError> {
     }
 }
 
-async fn run(job: Arc<Job>, store: Store, filter: Filter, rate: Option<u32>, stage: Stage) {
-    let ended = tokio::select! {
-        () = job.stop.cancelled() => Ok("stopped"),
-        () = stage.stopping() => Ok("stopped"),
-        done = replay_all(&job, &store, filter, rate) => done.map(|()| "done"),
-    };
+async fn run(job: Arc<Job>, store: Store, filter: Filter, rate: Option<u32>, intake: Stage) {
+    let ended = replay_all(&job, &store, filter, rate, &intake).await;
     job.update(|progress| match ended {
-        Ok(state) => state.clone_into(&mut progress.state),
+        Ok(true) => "done".clone_into(&mut progress.state),
+        Ok(false) => "stopped".clone_into(&mut progress.state),
         Err(error) => {
             "failed".clone_into(&mut progress.state);
             progress.error = Some(error.to_string());
         }
     });
-    let BulkReplay {
+    job.ended.cancel();
+    let progress = job.progress();
+    let (state, error) = (&progress.state, &progress.error);
+    tracing::info!(
         state,
-        replayed,
-        skipped,
+        replayed = progress.replayed,
+        skipped = progress.skipped,
         error,
-        ..
-    } = job.progress();
-    tracing::info!(state, replayed, skipped, error, "bulk replay ended");
+        "bulk replay ended"
+    );
 }
 
+/// Whether it came to its end. It stops between two commits, never in the middle of one, and when the
+/// gate takes no more events.
 async fn replay_all(
     job: &Job,
     store: &Store,
     filter: Filter,
     rate: Option<u32>,
-) -> Result<(), StoreError> {
+    intake: &Stage,
+) -> Result<bool, StoreError> {
+    let stopped = async || {
+        tokio::select! {
+            () = job.stop.cancelled() => {}
+            () = intake.stopping() => {}
+        }
+    };
     let began = Instant::now();
     // Ten batches a second at least, so that a rate is no burst.
-    let batch = rate.map_or(BATCH, |rate| {
-        usize::try_from(rate / 10).map_or(BATCH, |n| n.clamp(1, BATCH))
-    });
+    let tenth = rate.and_then(|rate| usize::try_from(rate / 10).ok());
+    let batch = tenth.map_or(BATCH, |tenth| tenth.clamp(1, BATCH));
     let (mut cursor, mut matched) = (None, 0_u64);
     loop {
-        let page = store
-            .list_oldest_first(filter.clone(), batch, cursor)
-            .await?;
+        let page = tokio::select! {
+            () = stopped() => return Ok(false),
+            page = store.list_oldest_first(filter.clone(), batch, cursor) => page?,
+        };
         let ids: Vec<_> = page.events.iter().map(|event| event.id).collect();
         let found = u64::try_from(ids.len()).unwrap_or(u64::MAX);
         if found > 0 {
@@ -255,12 +262,15 @@ async fn replay_all(
             });
         }
         let Some(next) = page.next else {
-            return Ok(());
+            return Ok(true);
         };
         cursor = Some(next);
         if let Some(rate) = rate {
             let due = Duration::from_millis(matched.saturating_mul(1000) / u64::from(rate));
-            sleep_until(began + due).await;
+            tokio::select! {
+                () = stopped() => return Ok(false),
+                () = sleep_until(began + due) => {}
+            }
         }
     }
 }

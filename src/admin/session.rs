@@ -14,7 +14,7 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::Admin;
-use super::access::{Access, session_id};
+use super::access::{Access, session_ids};
 use super::view::{ApiError, ErrorResponse};
 use crate::clock::UnixMillis;
 use crate::secret::SecretText;
@@ -54,7 +54,10 @@ impl Sessions {
         let mut sessions = self.lock();
         sessions.retain(|session| session.until > now);
         if sessions.len() >= SESSIONS_MAX {
-            sessions.remove(0);
+            // Who may only look does not push out who may do more.
+            let like = |session: &Session| session.access == access;
+            let oldest = sessions.iter().position(like).unwrap_or(0);
+            sessions.remove(oldest);
         }
         sessions.push(Session {
             digest: blake3::hash(id.as_bytes()),
@@ -102,7 +105,10 @@ pub(super) async fn log_in(
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
     let access = admin.tokens.access(given.token.as_bytes()).ok_or_else(|| {
-        tracing::warn!("a log-in to the admin page failed");
+        // Anybody who reaches the listener can cause this line.
+        admin.kept.failed_log_ins.write(|unlogged| {
+            tracing::warn!(unlogged, "a log-in to the admin page failed");
+        });
         ApiError::new(
             StatusCode::UNAUTHORIZED,
             "unauthorized",
@@ -132,9 +138,7 @@ pub(super) async fn log_in(
 #[utoipa::path(delete, path = "/api/v1/session", tag = "access",
     responses((status = 204, description = "Logged out"), ErrorResponse))]
 pub(super) async fn log_out(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
-    if let Some(id) = session_id(&headers) {
-        admin.kept.sessions.close(id);
-    }
+    session_ids(&headers).for_each(|id| admin.kept.sessions.close(id));
     let gone = format!("{COOKIE_NAME}=; {COOKIE_RULES}; Max-Age=0");
     (StatusCode::NO_CONTENT, [(SET_COOKIE, gone)]).into_response()
 }

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
 use http::StatusCode;
+use http::request::Parts;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -205,13 +206,26 @@ impl From<&SecretReport> for SecretView {
     }
 }
 
+/// The `{name}` of a route.
+pub(super) struct Name(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Name {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ApiError> {
+        let name = Path::<String>::from_request_parts(parts, state).await;
+        name.map(|Path(name)| Self(name))
+            .map_err(|rejection| ApiError::bad_request(rejection.body_text()))
+    }
+}
+
 /// Stop handing this source's events to the app; they are taken and kept. A restart resumes.
 #[utoipa::path(post, path = "/api/v1/sources/{name}/hold", tag = "sources",
     params(("name", description = "The source's name")),
     responses((status = 200, body = Held), ErrorResponse))]
 pub(super) async fn hold(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<Held>, ApiError> {
     set_held(&admin, &name, true)
 }
@@ -222,7 +236,7 @@ pub(super) async fn hold(
     responses((status = 200, body = Held), ErrorResponse))]
 pub(super) async fn release(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<Held>, ApiError> {
     set_held(&admin, &name, false)
 }
@@ -247,7 +261,7 @@ fn set_held(admin: &Admin, name: &str, held: bool) -> Result<Json<Held>, ApiErro
     responses((status = 200, body = Forgotten), ErrorResponse))]
 pub(super) async fn forget_secret(
     State(admin): State<Arc<Admin>>,
-    Path(name): Path<String>,
+    Name(name): Name,
 ) -> Result<Json<Forgotten>, ApiError> {
     let forgotten = admin.gate.forget_captured(&name.as_str().into()).await?;
     Ok(Json(Forgotten { forgotten }))

@@ -21,8 +21,9 @@ use super::Admin;
 use super::filter::bad_query;
 use super::rejections::RejectionView;
 use super::view::{ApiError, ErrorResponse, EventSummary};
+use crate::event::EventId;
 use crate::ingress::Record;
-use crate::store::{Change, State as EventState, Store};
+use crate::store::{Change, Filter, State as EventState, Store, Summary};
 
 /// Tails at the same time.
 pub(super) const STREAMS_MAX: usize = 16;
@@ -53,6 +54,8 @@ pub struct Missed {
 pub(super) struct StreamQuery {
     /// Only of this source.
     source: Option<String>,
+    /// `false` leaves out what was refused.
+    rejections: Option<bool>,
 }
 
 /// Follow what happens, from now on.
@@ -79,6 +82,7 @@ pub(super) async fn stream(
         changes: admin.store.watch(),
         rejections: admin.gate.rejections().watch(),
         source: query.source,
+        with_rejections: query.rejections != Some(false),
         admin,
         _place: place,
     };
@@ -95,6 +99,7 @@ struct Tail {
     changes: broadcast::Receiver<Change>,
     rejections: broadcast::Receiver<Record>,
     source: Option<String>,
+    with_rejections: bool,
     _place: OwnedSemaphorePermit,
 }
 
@@ -109,7 +114,7 @@ impl Tail {
                     Err(RecvError::Lagged(missed)) => message("missed", &Missed { missed }),
                     Err(RecvError::Closed) => return None,
                 },
-                record = self.rejections.recv() => match record {
+                record = self.rejections.recv(), if self.with_rejections => match record {
                     Ok(record) => self.of_rejection(&record),
                     Err(RecvError::Lagged(missed)) => message("missed", &Missed { missed }),
                     Err(RecvError::Closed) => return None,
@@ -153,9 +158,13 @@ impl Tail {
     }
 }
 
-/// An event as it stands, if it is there and can be read.
-async fn found(store: &Store, id: crate::event::EventId) -> Option<crate::store::Summary> {
-    Some(store.show(id).await.ok()??.summary)
+/// An event as it stands, without its body, if it is there and can be read.
+async fn found(store: &Store, id: EventId) -> Option<Summary> {
+    let filter = Filter {
+        id: Some(id.to_string().into()),
+        ..Filter::default()
+    };
+    store.list(filter, 1, None).await.ok()?.events.pop()
 }
 
 fn message(kind: &str, data: &impl Serialize) -> Option<Event> {

@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 
 use super::Failure;
 use super::http::{Client, Messages};
+use super::out::printable;
 use crate::admin::ErrorBody;
 use crate::net::Address;
 
@@ -55,6 +56,7 @@ pub(super) fn query(parameters: &[(&str, &Option<String>)]) -> String {
 
 /// A connection to the admin API.
 pub(super) struct Api {
+    address: Address,
     client: Client,
     token: Option<HeaderValue>,
 }
@@ -62,23 +64,29 @@ pub(super) struct Api {
 impl Api {
     pub(super) async fn connect(args: &ApiArgs) -> Result<Self, Failure> {
         let token = args.token_file.as_deref().map(token).transpose()?;
-        let client = Client::connect(&args.admin).await.map_err(|error| {
-            Failure::Failed(format!(
-                "is hookgate running? tried its admin listener at {}: {error}; --admin names another",
-                args.admin
-            ))
-        })?;
-        Ok(Self { client, token })
+        Ok(Self {
+            address: args.admin.clone(),
+            client: connected(&args.admin).await?,
+            token,
+        })
     }
 
-    /// Calls the API and reads the JSON it answers.
+    /// Calls the API and reads the JSON it answers. The gate ends a connection that is idle or old, so
+    /// a question that only looks is asked once more over a new one.
     pub(super) async fn call<T: DeserializeOwned>(
         &mut self,
         method: Method,
         target: &str,
     ) -> Result<T, Failure> {
-        let request = self.request(method, target)?;
-        let response = self.client.send(request).await.map_err(broke_off)?;
+        if self.client.is_closed() {
+            self.client = connected(&self.address).await?;
+        }
+        let mut response = self.client.send(self.request(&method, target)?).await;
+        if response.is_err() && method.is_safe() {
+            self.client = connected(&self.address).await?;
+            response = self.client.send(self.request(&method, target)?).await;
+        }
+        let response = response.map_err(broke_off)?;
         if !response.status().is_success() {
             return Err(refusal(&response));
         }
@@ -95,7 +103,7 @@ impl Api {
         method: Method,
         target: &str,
     ) -> Result<Messages, Failure> {
-        let request = self.request(method, target)?;
+        let request = self.request(&method, target)?;
         let response = self.client.open(request).await.map_err(broke_off)?;
         if response.status().is_success() {
             return Ok(Messages::of(response.into_body(), self.client));
@@ -105,9 +113,9 @@ impl Api {
         Err(refusal(&Response::from_parts(head, body)))
     }
 
-    fn request(&self, method: Method, target: &str) -> Result<Request<Full<Bytes>>, Failure> {
+    fn request(&self, method: &Method, target: &str) -> Result<Request<Full<Bytes>>, Failure> {
         let mut request = Request::new(Full::<Bytes>::default());
-        *request.method_mut() = method;
+        *request.method_mut() = method.clone();
         *request.uri_mut() = target
             .parse()
             .map_err(|_| Failure::Usage(format!("{target}: not a valid query")))?;
@@ -116,6 +124,14 @@ impl Api {
         }
         Ok(request)
     }
+}
+
+async fn connected(address: &Address) -> Result<Client, Failure> {
+    Client::connect(address).await.map_err(|error| {
+        Failure::Failed(format!(
+            "is hookgate running? tried its admin listener at {address}: {error}; --admin names another"
+        ))
+    })
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -127,7 +143,7 @@ fn broke_off(error: hyper::Error) -> Failure {
 fn refusal(response: &Response<Bytes>) -> Failure {
     let answer: Result<ErrorBody, _> = serde_json::from_slice(response.body());
     Failure::Failed(match answer {
-        Ok(answer) => answer.error.message,
+        Ok(answer) => printable(&answer.error.message),
         Err(_) => format!(
             "the admin listener answered {}; is it hookgate's?",
             response.status()

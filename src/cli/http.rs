@@ -1,6 +1,8 @@
 //! A plain HTTP/1.1 client for the commands that talk to a gate: one connection, one request at a
 //! time.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::HOST;
 use http::{HeaderValue, Request, Response};
@@ -8,6 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use tokio::time::timeout;
 
 use super::Failure;
 use crate::net::Address;
@@ -35,6 +38,11 @@ impl Client {
         })
     }
 
+    /// Whether the other side has ended the connection.
+    pub(super) fn is_closed(&self) -> bool {
+        self.requests.is_closed()
+    }
+
     /// Sends one request and reads the whole answer.
     pub(super) async fn send(
         &mut self,
@@ -59,6 +67,9 @@ impl Client {
     }
 }
 
+/// The gate says something at least every 15 s; after this long the line is dead.
+const SILENCE_MAX: Duration = Duration::from_secs(45);
+
 /// Server-sent events (WHATWG HTML section 9.2) of an answer, with the connection that they come over.
 pub(super) struct Messages {
     body: Incoming,
@@ -75,22 +86,18 @@ impl Messages {
         }
     }
 
-    /// Kind and data of the next message; none at the end.
-    pub(super) async fn next(&mut self) -> hyper::Result<Option<(String, String)>> {
+    /// Kind and data of the next message; none when the stream has ended, broken off or fallen silent.
+    pub(super) async fn next(&mut self) -> Option<(String, String)> {
         loop {
             while let Some(end) = self.read.windows(2).position(|two| two == b"\n\n") {
                 let message: Vec<u8> = self.read.drain(..end + 2).collect();
                 if let Some(message) = message_of(&String::from_utf8_lossy(&message)) {
-                    return Ok(Some(message));
+                    return Some(message);
                 }
             }
-            match self.body.frame().await {
-                None => return Ok(None),
-                Some(frame) => {
-                    if let Ok(data) = frame?.into_data() {
-                        self.read.extend_from_slice(&data);
-                    }
-                }
+            let frame = timeout(SILENCE_MAX, self.body.frame()).await.ok()??;
+            if let Ok(data) = frame.ok()?.into_data() {
+                self.read.extend_from_slice(&data);
             }
         }
     }

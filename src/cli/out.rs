@@ -39,11 +39,16 @@ pub(super) fn progress(now: Option<&str>) {
     }
 }
 
-/// Asks a person; who is none agrees, since nobody is there to answer.
+/// Asks a person.
+///
+/// # Errors
+/// Nobody is there to answer: a usage error that names `--yes`.
 pub(super) fn agrees(question: &str) -> Result<bool, Failure> {
     let stdin = std::io::stdin();
     if !stdin.is_terminal() {
-        return Ok(true);
+        return Err(Failure::Usage(format!(
+            "{question} Nobody is there to answer: add --yes"
+        )));
     }
     let _ = write!(std::io::stderr().lock(), "{question} [y/N] ");
     let mut answer = String::new();
@@ -217,11 +222,17 @@ pub(super) fn table(rows: &[Vec<String>]) {
     table.print();
 }
 
-/// What senders and apps wrote, without what could drive the terminal.
+/// What senders and apps wrote, without what could drive the terminal or turn a line around.
 pub(super) fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
-        .collect()
+    let shown = |c: char| match c {
+        '\u{200b}'..='\u{200f}'
+        | '\u{2028}'..='\u{202e}'
+        | '\u{2060}'..='\u{206f}'
+        | '\u{feff}' => '\u{fffd}',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    };
+    text.chars().map(shown).collect()
 }
 
 #[cfg(test)]
@@ -260,6 +271,14 @@ mod tests {
             ]
         );
         assert_eq!(table().lines(Some(1))[1], "stripe  invoice…  dead");
+    }
+
+    #[test]
+    fn what_could_drive_a_terminal_is_replaced() {
+        assert_eq!(
+            printable("a\u{1b}[2Jb\u{9b}c\u{202e}d\u{200b}é"),
+            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}é"
+        );
     }
 
     #[test]

@@ -158,10 +158,9 @@ impl Source {
             };
             tracing::warn!(source = %self.name, reason, %detail, diagnosis, clue, peer, unlogged, "{said}");
         });
-        let record = self
-            .rejections()
-            .conclude(noted.number, finding, body_sha256);
-        if let Some(record) = record {
+        let mut ring = self.rejections();
+        let record = ring.conclude(noted.number, finding, body_sha256);
+        if let Some(record) = record.filter(|_| self.told.receiver_count() > 0).cloned() {
             // Nobody may be looking on.
             let _ = self.told.send(record);
         }

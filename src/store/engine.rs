@@ -115,6 +115,9 @@ pub(super) struct Committed {
     pub(super) outcomes: Vec<Outcome>,
     /// Sources whose counts changed.
     pub(super) touched: Vec<SourceCounts>,
+    /// One per settlement of the batch: it says where the event stands now. Not of one that was
+    /// pruned or erased meanwhile.
+    pub(super) marked: Vec<bool>,
     /// One per replay of the batch: it is due now.
     pub(super) replayed: Vec<bool>,
     /// One per erasure of the batch: the sequence number of the erased event.

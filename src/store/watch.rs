@@ -5,7 +5,7 @@
 
 use tokio::sync::broadcast;
 
-use super::engine::{Mark, NewEvent, Outcome};
+use super::engine::{Committed, Mark, NewEvent, Outcome};
 use super::intake::Work;
 use super::lease::{Attempt, Settlement};
 use super::view::{State, Summary};
@@ -43,25 +43,20 @@ impl Watch {
     }
 
     /// Tells what a commit made durable, if anybody wants to know.
-    pub(super) fn tell(
-        &self,
-        work: &Work,
-        outcomes: &[Outcome],
-        replayed: &[bool],
-        erased: &[Option<u64>],
-    ) {
+    pub(super) fn tell(&self, work: &Work, committed: &Committed) {
         if self.0.receiver_count() == 0 {
             return;
         }
-        let stored = work.events.iter().zip(outcomes);
+        let stored = work.events.iter().zip(&committed.outcomes);
         let stored = stored.filter(|(_, outcome)| !matches!(outcome, Outcome::Duplicate { .. }));
         let stored = stored.map(|(new, _)| Change::Stored(Summary::stored(new)));
-        let settled = work.marks.iter();
-        let settled = settled.map(|mark| Change::Attempted(Summary::settled(mark)));
+        let settled = work.marks.iter().zip(&committed.marked);
+        let settled = settled.filter(|(_, marked)| **marked);
+        let settled = settled.map(|(mark, _)| Change::Attempted(Summary::settled(mark)));
         let (replays, erasures) = wanted(&work.orders);
-        let replays = replays.into_iter().zip(replayed);
+        let replays = replays.into_iter().zip(&committed.replayed);
         let replays = replays.filter_map(|(id, due)| due.then_some(Change::Replayed(id)));
-        let erasures = erasures.into_iter().zip(erased);
+        let erasures = erasures.into_iter().zip(&committed.erased);
         let erasures = erasures.filter_map(|(id, seq)| seq.map(|_| Change::Erased(id)));
         for change in stored.chain(settled).chain(replays).chain(erasures) {
             // The last one who looked on may have gone away.

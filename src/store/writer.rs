@@ -172,14 +172,8 @@ impl Writer {
     }
 
     /// After a durable commit: backlog first, then the answers.
-    fn finish(&mut self, work: Work, committed: Committed) {
-        let Committed {
-            outcomes,
-            touched,
-            replayed,
-            erased,
-        } = committed;
-        self.shared.publish(touched);
+    fn finish(&mut self, mut work: Work, mut committed: Committed) {
+        self.shared.publish(std::mem::take(&mut committed.touched));
         self.shared.stats(self.engine.stats());
         let backlog = &self.shared.backlog;
         let offered = work.marks.len() - work.unoffered;
@@ -187,21 +181,25 @@ impl Writer {
             let offered = work.marks.iter().take(offered);
             backlog.done(offered.map(|mark| &mark.event));
         }
-        erased.iter().flatten().for_each(|seq| backlog.remove(*seq));
-        let stored = work.events.iter().zip(&outcomes).zip(&work.answers);
+        let erased = committed.erased.iter().flatten();
+        erased.for_each(|seq| backlog.remove(*seq));
+        let stored = work.events.iter().zip(&committed.outcomes);
+        let stored = stored.zip(&work.answers);
         backlog.offer(stored.filter_map(|((new, outcome), answer)| {
             if planted(Bug::DropTheHandlersCommit) && answer.is_closed() {
                 return None;
             }
             ready(new, *outcome)
         }));
-        self.shared.watch.tell(&work, &outcomes, &replayed, &erased);
         let receipts = work
             .events
             .iter()
-            .zip(&outcomes)
+            .zip(&committed.outcomes)
             .map(|(new, outcome)| receipt(new, *outcome));
-        self.send(work.answers.into_iter().zip(receipts.map(Ok)).collect());
+        let answers = std::mem::take(&mut work.answers);
+        self.send(answers.into_iter().zip(receipts.map(Ok)).collect());
+        self.shared.watch.tell(&work, &committed);
+        let (replayed, erased) = (committed.replayed, committed.erased);
         let (mut replayed, mut erased) = (replayed.into_iter(), erased.into_iter());
         for order in work.orders {
             // Whoever asked may have gone away.

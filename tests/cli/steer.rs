@@ -84,10 +84,17 @@ fn events_that_fit_a_filter_are_counted_and_replayed() {
         printed(&gate, &[&filter[..], &["--dry-run"]].concat()),
         "3 events fit\n"
     );
-    assert_eq!(printed(&gate, &filter), "replayed 3, skipped 0\n");
+    let (code, _, errors) = beside(&gate, &filter);
+    assert_eq!(code, Some(2));
+    assert!(
+        errors.contains("Deliver 3 events again?") && errors.contains("--yes"),
+        "{errors}"
+    );
+    let agreed = [&filter[..], &["--yes"]].concat();
+    assert_eq!(printed(&gate, &agreed), "replayed 3, skipped 0\n");
     let none = printed(
         &gate,
-        &["events", "replay", "--type", "none", "--rate", "5"],
+        &["events", "replay", "--type", "none", "--rate", "5", "--yes"],
     );
     assert_eq!(none, "replayed 0, skipped 0\n");
     for (arguments, way_out) in [
@@ -118,7 +125,15 @@ fn an_erased_event_has_no_body_any_more() {
         .pointer("/events/0/id")
         .and_then(Value::as_str)
         .expect("an id");
-    assert_eq!(printed(&gate, &["events", "erase", id]), "erased 1\n");
+    assert_eq!(
+        beside(&gate, &["events", "erase", id]).0,
+        Some(2),
+        "nobody was asked"
+    );
+    assert_eq!(
+        printed(&gate, &["events", "erase", id, "--yes"]),
+        "erased 1\n"
+    );
     assert!(printed(&gate, &["events", "show", id]).contains("0 bytes (erased)"));
     let (code, _, errors) = beside(&gate, &["events", "replay", id]);
     assert_eq!(
@@ -154,10 +169,7 @@ fn the_tail_prints_a_line_for_what_happens_until_the_gate_stops() {
     gate.stop();
     assert_eq!(tail.wait().expect("an end").code(), Some(1));
     let end = notes.next().expect("a line").expect("text");
-    assert!(
-        end.starts_with("error: the gate has ended the stream"),
-        "{end}"
-    );
+    assert!(end.starts_with("error: is hookgate running?"), "{end}");
 }
 
 #[test]

@@ -22,13 +22,13 @@ pub(super) struct Erase {
 
 impl Erase {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let mut api = Api::connect(&self.api).await?;
         let count = self.ids.len();
         let question =
             format!("Erase body and headers of {count} events? Nobody can bring them back.");
         if !self.yes && !out::agrees(&question)? {
             return Err(Failure::Failed("nothing was erased".to_owned()));
         }
+        let mut api = Api::connect(&self.api).await?;
         for id in &self.ids {
             let _: Erased = api.call(Method::DELETE, &route(id)).await?;
         }

@@ -33,7 +33,7 @@ enum Command {
 }
 
 /// Which events; all that is given must hold.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 struct Conditions {
     /// Only events of this source
     #[arg(long)]

@@ -64,13 +64,7 @@ impl Replay {
 
     async fn all_that_fit(&self) -> Result<(), Failure> {
         let mut api = Api::connect(&self.api).await?;
-        let target = |dry_run: bool| {
-            let rate = self.rate.map(|rate| rate.to_string());
-            let dry_run = dry_run.then(|| "true".to_owned());
-            let more = [("rate", &rate), ("dry_run", &dry_run)];
-            format!("/api/v1/replay?{}", self.conditions.query(&more))
-        };
-        let counted: BulkReplay = api.call(Method::POST, &target(true)).await?;
+        let counted: BulkReplay = api.call(Method::POST, &self.target(true, None)).await?;
         let matched = counted.matched;
         if self.dry_run {
             if self.api.json {
@@ -82,17 +76,37 @@ impl Replay {
         if !self.yes && !out::agrees(&format!("Deliver {matched} events again?"))? {
             return Err(Failure::Failed("nothing was replayed".to_owned()));
         }
-        let _: BulkReplay = api.call(Method::POST, &target(false)).await?;
+        let target = self.target(false, Some(&counted.started_at));
+        let begun: BulkReplay = api.call(Method::POST, &target).await?;
         let ended = tokio::select! {
-            ended = follow(&mut api, matched) => ended?,
+            ended = follow(&mut api, &begun.started_at, matched) => ended,
             _ = tokio::signal::ctrl_c() => {
                 // The connection may be in the middle of a look.
                 let mut api = Api::connect(&self.api).await?;
-                api.call(Method::DELETE, "/api/v1/replay").await?
+                api.call(Method::DELETE, "/api/v1/replay").await
             }
         };
         out::progress(None);
-        self.report(&ended)
+        self.report(&ended?)
+    }
+
+    /// The route of a dry run, or of the replay of what one had counted at `counted_at`: what came in
+    /// while a person thought about it is none of it.
+    fn target(&self, dry_run: bool, counted_at: Option<&str>) -> String {
+        let instant = |text: &str| text.parse::<jiff::Timestamp>().ok();
+        let own = self.conditions.until.as_deref();
+        let until = match (own, counted_at) {
+            (Some(own), Some(counted_at)) if instant(own) < instant(counted_at) => Some(own),
+            (own, counted_at) => counted_at.or(own),
+        };
+        let conditions = Conditions {
+            until: until.map(ToOwned::to_owned),
+            ..self.conditions.clone()
+        };
+        let rate = self.rate.map(|rate| rate.to_string());
+        let dry_run = dry_run.then(|| "true".to_owned());
+        let more = [("rate", &rate), ("dry_run", &dry_run)];
+        format!("/api/v1/replay?{}", conditions.query(&more))
     }
 
     fn report(&self, ended: &BulkReplay) -> Result<(), Failure> {
@@ -117,10 +131,16 @@ impl Replay {
     }
 }
 
-/// Looks until the replay has ended.
-async fn follow(api: &mut Api, matched: u64) -> Result<BulkReplay, Failure> {
+/// Looks until the replay that began at that instant has ended.
+async fn follow(api: &mut Api, started_at: &str, matched: u64) -> Result<BulkReplay, Failure> {
     loop {
         let now: BulkReplay = api.call(Method::GET, "/api/v1/replay").await?;
+        if now.started_at != started_at {
+            return Err(Failure::Failed(
+                "somebody has started another replay, so how this one ended is not known"
+                    .to_owned(),
+            ));
+        }
         if now.state != "running" {
             return Ok(now);
         }

@@ -1,13 +1,18 @@
 //! `hookgate events tail`: a line for everything that happens.
 
+use std::time::Duration;
+
 use http::Method;
 use serde::de::DeserializeOwned;
+use tokio::time::sleep;
 
 use crate::admin::{EventChange, Missed, RejectionView};
 use crate::cli::Failure;
 use crate::cli::api::{Api, ApiArgs, query};
-use crate::cli::http::Messages;
 use crate::cli::out::{self, Cell, printable};
+
+/// Before it connects again.
+const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Tail {
@@ -19,29 +24,28 @@ pub(super) struct Tail {
 }
 
 impl Tail {
+    /// Follows until the gate is gone. The gate ends every connection after some minutes, so it
+    /// connects again and says so: what happened in between is not told.
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let api = Api::connect(&self.api).await?;
         let target = format!("/api/v1/stream?{}", query(&[("source", &self.source)]));
-        let mut messages = api.follow(Method::GET, &target).await?;
-        if !self.api.json {
-            out::note("following; Ctrl-C ends it");
-        }
-        while let Some((kind, data)) = next(&mut messages).await? {
-            if self.api.json {
-                out::line(format_args!("{{\"kind\":\"{kind}\",\"data\":{data}}}"));
-            } else {
-                line(&kind, &data)?;
+        let mut note = "following; Ctrl-C ends it";
+        loop {
+            let api = Api::connect(&self.api).await?;
+            let mut messages = api.follow(Method::GET, &target).await?;
+            if !self.api.json {
+                out::note(note);
             }
+            while let Some((kind, data)) = messages.next().await {
+                if self.api.json {
+                    out::line(format_args!("{{\"kind\":\"{kind}\",\"data\":{data}}}"));
+                } else {
+                    line(&kind, &data)?;
+                }
+            }
+            note = "connected again; what happened in between is not shown";
+            sleep(PAUSE).await;
         }
-        Err(Failure::Failed(
-            "the gate has ended the stream; is it stopping?".to_owned(),
-        ))
     }
-}
-
-async fn next(messages: &mut Messages) -> Result<Option<(String, String)>, Failure> {
-    let message = messages.next().await;
-    message.map_err(|error| Failure::Failed(format!("the stream broke off: {error}")))
 }
 
 fn line(kind: &str, data: &str) -> Result<(), Failure> {

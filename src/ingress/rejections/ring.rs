@@ -59,24 +59,21 @@ impl Ring {
         admitted
     }
 
-    /// Writes down what an examination found, unless the record is gone; returns the whole record.
+    /// Writes down what an examination found, unless the record is gone; returns the record.
     pub(in crate::ingress) fn conclude(
         &mut self,
         number: u64,
         finding: Finding,
         body_sha256: Option<Box<str>>,
-    ) -> Option<Record> {
-        let record = self
-            .records
-            .iter_mut()
-            .find(|known| known.number == number)?;
+    ) -> Option<&Record> {
+        let mut records = self.records.iter_mut();
+        let record = records.find(|known| known.number == number)?;
         self.bytes -= record.size_bytes();
         record.finding = finding;
         record.body_sha256 = body_sha256;
         self.bytes += record.size_bytes();
-        let record = record.clone();
         self.make_room();
-        Some(record)
+        self.records.iter().find(|known| known.number == number)
     }
 
     /// The newest first.

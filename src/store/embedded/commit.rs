@@ -35,6 +35,7 @@ pub(super) struct Draft {
     pub(super) due: Vec<(usize, i64, u64)>,
     /// Events whose claim has ended.
     pub(super) settled: Vec<u64>,
+    pub(super) marked: Vec<bool>,
     pub(super) replayed: Vec<bool>,
     pub(super) erased: Vec<Option<u64>>,
     pub(super) bytes: u64,
@@ -55,6 +56,7 @@ impl Draft {
             news: Vec::new(),
             due: Vec::new(),
             settled: Vec::new(),
+            marked: Vec::new(),
             replayed: Vec::new(),
             erased: Vec::new(),
             bytes: 0,

@@ -22,6 +22,8 @@ use crate::store::{StoreError, wide};
 const RECORD_STEP: u64 = if super::SMALL { 5 } else { 1_000 };
 /// and where it reads only where they stand.
 const STANDING_STEP: u64 = if super::SMALL { 10 } else { 10_000 };
+/// and where it reads only the index of dead letters, and the records of those.
+const DEAD_STEP: u64 = if super::SMALL { 20 } else { 50_000 };
 /// After this long, a list ends with what it has.
 const PATIENCE: Duration = Duration::from_millis(20);
 /// Longest page.
@@ -30,9 +32,9 @@ const LIMIT_MAX: usize = 1_000;
 /// Where a statement finds its events.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Plan {
-    /// Dead letters, through their index: one statement finds them all.
+    /// Dead letters, through their index.
     Dead,
-    /// Our own id, likewise.
+    /// Our own id, through its index: one statement finds it.
     Id,
     /// Rows of `delivery` first: everything below the floor has one.
     Standing,
@@ -134,7 +136,7 @@ fn plan(filter: &Filter, sort: Sort, at: u64, extent: Extent) -> (Plan, u64) {
         return (Plan::Id, u64::MAX);
     }
     if filter.state == Some(State::Dead) {
-        return (Plan::Dead, u64::MAX);
+        return (Plan::Dead, DEAD_STEP);
     }
     let by_standing = filter.source.is_some() || filter.state.is_some();
     match sort {

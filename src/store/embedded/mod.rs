@@ -121,7 +121,8 @@ impl Embedded {
         for mark in batch.marks {
             // A claimed retry has a row, also where the scan has not been yet.
             let fresh = !self.fresh.has_news(mark.seq) && !self.claimed.contains(&mark.seq);
-            work.settle(mark, fresh, draft)?;
+            let marked = work.settle(mark, fresh, draft)?;
+            draft.marked.push(marked);
         }
         for id in batch.replays {
             let due = match work.seq_of(*id)? {
@@ -175,6 +176,7 @@ impl Embedded {
         Committed {
             outcomes: draft.outcomes,
             touched,
+            marked: draft.marked,
             replayed: draft.replayed,
             erased: draft.erased,
         }

@@ -47,16 +47,17 @@ impl<'a> News<'a> {
 }
 
 impl Tx<'_> {
-    /// Writes one settlement; `fresh` if the event has no delivery row yet.
+    /// Writes one settlement, unless there is nothing left to settle; `fresh` if the event has no
+    /// delivery row yet.
     pub(super) fn settle(
         &self,
         mark: &Mark,
         fresh: bool,
         draft: &mut Draft,
-    ) -> Result<(), rusqlite::Error> {
+    ) -> Result<bool, rusqlite::Error> {
         let news = News::new(&mark.settlement, self.now.0);
         let Some(source) = self.sources.place_of(&mark.event.source) else {
-            return Ok(());
+            return Ok(false);
         };
         draft.settled.push(mark.seq);
         let before = if fresh {
@@ -73,11 +74,11 @@ impl Tx<'_> {
                 })
                 .optional()?;
             let Some((before, reason)) = row else {
-                return Ok(()); // pruned meanwhile
+                return Ok(false); // pruned meanwhile
             };
             let erased = reason.as_deref() == Some(DeadReason::Erased.as_str());
             if erased && news.state != DELIVERED {
-                return Ok(()); // erased while it was leased: there is nothing left to try
+                return Ok(false); // erased while it was leased: there is nothing left to try
             }
             self.update(mark.seq, &news)?;
             before
@@ -91,7 +92,7 @@ impl Tx<'_> {
         if let Some(next_at) = news.next_at {
             draft.due.push((source, next_at, mark.seq));
         }
-        Ok(())
+        Ok(true)
     }
 
     fn insert(&self, seq: u64, source: i64, news: &News<'_>) -> Result<(), rusqlite::Error> {
