@@ -97,6 +97,12 @@ impl Sinks {
         self.keep_answer("/api/v1/events", &list);
         let rejections = ask_admin(home, token, "GET", "/api/v1/rejections?limit=500").await;
         self.keep_answer("/api/v1/rejections", &rejections);
+        for path in ["status", "sources", "history", "openapi.json"] {
+            let path = format!("/api/v1/{path}");
+            let answer = ask_admin(home, token, "GET", &path).await;
+            assert_eq!(answer.status, 200, "{path}: {answer:?}");
+            self.keep_answer(&path, &answer);
+        }
         let list = list.json();
         let ids = list["events"].as_array().expect("a list").iter();
         let ids: Vec<_> = ids

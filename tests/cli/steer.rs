@@ -1,6 +1,7 @@
 //! Looking at a running gate and steering it, from the terminal.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::TcpListener;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -189,4 +190,29 @@ fn manual_pages_are_written_for_every_command() {
     }
     let (code, page, _) = outcome(&run(&["man"]));
     assert!(code == Some(0) && page.contains(".TH hookgate 1"), "{page}");
+}
+
+#[test]
+fn a_connection_that_the_gate_has_ended_is_made_anew() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    let pages = [r#"{"events":[],"next":"1"}"#, r#"{"events":[]}"#];
+    // Each connection is good for one answer.
+    let gate = std::thread::spawn(move || {
+        for page in pages {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut head = BufReader::new(stream.try_clone().expect("a socket")).lines();
+            while head
+                .next()
+                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+            {}
+            let length = page.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{page}");
+            stream.write_all(answer.as_bytes()).expect("a reader");
+        }
+    });
+    let (code, printed, errors) = outcome(&run(&["events", "list", "--json", "--admin", &address]));
+    assert_eq!((code, &*errors), (Some(0), ""));
+    assert!(printed.contains(r#""events": []"#), "{printed}");
+    gate.join().expect("both pages were asked for");
 }
