@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 const now = () => new Date().toISOString();
 const problem = (code, message) => ({ error: { code, message } });
 
-const STATUS = {
+export const STATUS = {
   version: "0.1.0", started_at: now(), ready: true, problem: null,
   app: { address: "unix:/run/app.sock", up: true }, listen: ["http://127.0.0.1:8080"],
   store: { used_bytes: 5e6, bytes_max: 1e10, ids: 7, durable: true, damaged: 0 }, access: "full", session: false,
@@ -28,16 +28,17 @@ async function gate(page, answers) {
   await page.route("**/api/v1/**", async (route) => {
     const request = route.request();
     const name = `${request.method()} ${new URL(request.url()).pathname.slice("/api/v1/".length)}`;
-    const answer = typeof all[name] === "function" ? all[name](request) : all[name];
+    const answer = typeof all[name] === "function" ? await all[name](request) : all[name];
     if (answer === undefined) return route.fulfill({ status: 404, json: problem("not_found", "not made up") });
-    return route.fulfill(answer?.status && answer.json !== undefined ? answer : { json: answer });
+    const isWhole = answer?.status && ("json" in answer || "body" in answer);
+    return route.fulfill(isWhole ? answer : { json: answer });
   });
 }
 
-const query = (request) => Object.fromEntries(new URL(request.url()).searchParams);
+export const query = (request) => Object.fromEntries(new URL(request.url()).searchParams);
 
 /** A view of such a gate. */
-async function show(page, hash, answers) {
+export async function show(page, hash, answers) {
   await gate(page, answers);
   await page.goto("about:blank");
   await page.goto(hash);
@@ -120,29 +121,33 @@ const logIn = (base) => async (page) => {
   await token.waitFor();
 };
 
-const DEAD = { id: "evt_1", source: "stripe", state: "dead", received_at: now(), provider_event_id: null, type: "a.b", attempts: 1, next_attempt_at: null, last_outcome: "final_status", last_status: 410, dead_reason: "refused", body_bytes: 2 };
+export const DEAD = { id: "evt_1", source: "stripe", state: "dead", received_at: now(), provider_event_id: null, type: "a.b", attempts: 1, next_attempt_at: null, last_outcome: "final_status", last_status: 410, dead_reason: "refused", body_bytes: 2 };
 
 const bulk = (base) => async (page) => {
   let replay = null;
   const asked = [];
+  const counted = now();
+  // What is asked about leaves the list while the question stands: the list is looked at again.
+  const isAsked = () => asked.length > 0;
   await show(page, `${base}/#/dead?source=stripe`, {
-    "GET events": { events: [DEAD] },
+    "GET events": () => ({ events: isAsked() ? [] : [DEAD] }),
     "GET replay": () => replay ?? { status: 404, json: problem("not_found", "none") },
     "DELETE replay": () => (replay = { ...replay, state: "stopped" }),
     "POST replay": (request) => {
       asked.push(query(request));
       const started = { state: "running", matched: 12, replayed: 12, skipped: 0, started_at: now(), error: null };
-      return query(request).dry_run ? { ...started, state: "dry_run", matched: 1204 } : (replay = started);
+      return query(request).dry_run ? { ...started, state: "dry_run", matched: 1204, started_at: counted } : (replay = started);
     },
   });
   await page.getByRole("button", { name: "Replay all" }).click();
   await page.getByRole("heading", { name: "Replay 1,204 events?" }).waitFor();
+  await page.locator("[data-row]").waitFor({ state: "detached" });
   await page.getByRole("spinbutton").fill("10");
   await page.getByRole("button", { name: "Replay", exact: true }).click();
   await page.getByText("12 of 1,204").waitFor();
   await page.getByRole("button", { name: "Stop" }).click();
   await page.getByText("Last replay: stopped").waitFor();
-  assert.deepEqual(asked, [{ source: "stripe", state: "dead", dry_run: "true" }, { source: "stripe", state: "dead", rate: "10" }]);
+  assert.deepEqual(asked, [{ source: "stripe", state: "dead", dry_run: "true" }, { source: "stripe", state: "dead", until: counted, rate: "10" }]);
 };
 
 const erase = (base) => async (page) => {

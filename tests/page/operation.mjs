@@ -139,7 +139,10 @@ const keyboard = (scene) => async (page) => {
   const outline = await page.evaluate(() => getComputedStyle(document.activeElement, "::after").outlineStyle);
   assert.equal(outline, "solid", "the row in focus is marked");
   await press("r");
+  await page.getByRole("dialog", { name: "Replay this event?" }).getByRole("button", { name: "Replay" }).click();
   await page.locator(".said", { hasText: row }).waitFor();
+  await page.getByRole("dialog").waitFor({ state: "detached" });
+  assert.equal(await focused(page), row, "the focus goes back to the row");
   await press("Enter");
   await at(page, `#/events/${row}`);
   await page.locator("pre.body").waitFor();

@@ -7,6 +7,7 @@ import readline from "node:readline";
 import { contract } from "./contract.mjs";
 import { injection } from "./injection.mjs";
 import { logIn, operation } from "./operation.mjs";
+import { pace } from "./pace.mjs";
 import { reading } from "./reading.mjs";
 
 const [checks, packages, executablePath] = process.argv.slice(2);
@@ -91,6 +92,7 @@ try {
     await reading(check, scene);
     await operation(check, scene);
     await contract(check, scene);
+    await pace(check, scene);
   }
 } finally {
   await browser.close();

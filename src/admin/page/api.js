@@ -1,7 +1,7 @@
 // The API: every request of the page goes through here, so that every failure is told in the same
 // way and a missing log-in is noticed wherever it shows first.
 
-import { useCallback, useEffect, useState } from "./vendor/htm-preact.js";
+import { useCallback, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 
 /** What went wrong, in words for people. `status` is 0 when the gate could not be reached. */
 export class Problem extends Error {
@@ -99,39 +99,61 @@ export async function readStart(target, limit, signal) {
   return { bytes: all.subarray(0, limit), whole: length <= limit };
 }
 
+/** A function that does `act` one at a time: however often it is called meanwhile, once more follows. */
+export function inTurn(act) {
+  let isBusy = false;
+  let isOwed = false;
+  return async () => {
+    isOwed = true;
+    if (isBusy) return;
+    isBusy = true;
+    try {
+      while (isOwed) {
+        isOwed = false;
+        await act();
+      }
+    } finally {
+      isBusy = false;
+    }
+  };
+}
+
 /**
  * Something that the gate tells, read again every `seconds` (if given; it may be a function of what
- * was read) while it is looked at. What was read stays when a later read fails; `problem` then says
- * why it is old.
+ * was read) while it is looked at, and on `again`. What was read stays when a later read fails;
+ * `problem` then says why it is old.
  */
 export function useReading(target, seconds) {
   const [state, setState] = useState({ value: null, problem: null });
-  const [turn, setTurn] = useState(0);
-  const again = useCallback(() => setTurn((turn) => turn + 1), []);
+  const latestLook = useRef(null);
+  const again = useCallback(() => latestLook.current?.(), []);
   useEffect(() => setState({ value: null, problem: null }), [target]);
   useEffect(() => {
     const ending = new AbortController();
+    const { signal } = ending;
     let timer;
-    let isFirst = true;
     let latest = null;
-    const look = async () => {
-      try {
-        if (isFirst || !document.hidden) {
-          isFirst = false;
-          latest = await read(target, ending.signal);
-          if (!ending.signal.aborted) setState({ value: latest, problem: null });
-        }
-      } catch (problem) {
-        if (!ending.signal.aborted) setState(({ value }) => ({ value, problem }));
-      }
+    const later = () => {
       const pause = typeof seconds === "function" ? seconds(latest) : seconds;
-      if (pause && !ending.signal.aborted) timer = setTimeout(look, pause * 1000);
+      if (pause && !signal.aborted) timer = setTimeout(() => (document.hidden ? later() : look()), pause * 1000);
     };
+    const look = inTurn(async () => {
+      clearTimeout(timer);
+      if (signal.aborted) return;
+      try {
+        latest = await read(target, signal);
+        if (!signal.aborted) setState({ value: latest, problem: null });
+      } catch (problem) {
+        if (!signal.aborted) setState(({ value }) => ({ value, problem }));
+      }
+      later();
+    });
+    latestLook.current = look;
     look();
     return () => {
       ending.abort();
       clearTimeout(timer);
     };
-  }, [target, seconds, turn]);
+  }, [target, seconds]);
   return { ...state, again };
 }

@@ -14,7 +14,7 @@ export function Dead({ query, sources }) {
     <header class="title"><h1>Dead letters</h1><${Live} list=${list} /></header>
     <${Groups} rows=${list.rows} filter=${filter} isAll=${!list.next && !list.isLoading && !list.isCut} />
     <${Filters} where="dead" filter=${filter} sources=${sources} rows=${list.rows} />
-    ${list.rows.length > 0 && html`<${BulkReplay} filter=${filter} />`}
+    <${BulkReplay} filter=${filter} isOffered=${list.rows.length > 0} />
     <${EventList} list=${list} filter=${filter} where="dead" />
   `;
 }

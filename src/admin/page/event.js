@@ -4,17 +4,19 @@ import { html, useEffect, useState } from "./vendor/htm-preact.js";
 import { call, path, readStart, useReading } from "./api.js";
 import { Body, bodyPath } from "./body.js";
 import { curl } from "./curl.js";
-import { replay } from "./events.js";
+import { replay, ReplayKey } from "./events.js";
 import { Icon, Shape } from "./icons.js";
 import { useKey } from "./keys.js";
 import { Act, Ask, Copy, Facts, say, State, Time, Trouble, useNow } from "./parts.js";
 import { lastList } from "./route.js";
-import { follow } from "./tail.js";
+import { follow, soon } from "./tail.js";
 import { absolute, count, DEAD_REASONS, duration, OUTCOMES, relative, several, size, spoken, visible } from "./words.js";
 
 const ATTEMPTS_SHOWN = 100;
 /** A command with more than this is no command to paste. */
 const CURL_BYTES_MAX = 256 * 1024;
+/** A busy event changes often; it is read again this often at most. */
+const PAUSE_MS = 200;
 
 export function Event({ id, status }) {
   const { value: event, problem, again } = useReading(path(["events", id]), 15);
@@ -22,9 +24,11 @@ export function Event({ id, status }) {
   useEffect(() => {
     if (!source) return undefined;
     const ending = new AbortController();
-    const onMessage = (name, data) => (name === "missed" || data.id === id) && again();
+    const { signal } = ending;
+    const look = soon(again, PAUSE_MS, signal);
+    const onMessage = (name, data) => (name === "missed" || data.id === id) && look();
     const ignore = () => {}; // it is looked at every few seconds anyway
-    follow({ source, signal: ending.signal, onMessage, onGap: ignore, onState: ignore });
+    follow({ source, signal, onMessage, onGap: ignore, onState: ignore });
     return () => ending.abort();
   }, [id, source]);
   useKey("Escape", () => (location.hash = lastList()));
@@ -53,7 +57,6 @@ function Heading({ event, status, again }) {
     await replay(event.id);
     again();
   };
-  useKey("r", () => doReplay().catch((problem) => say(visible(problem.message), true)));
   useKey("c", () => document.querySelector(".title .copy")?.click());
   const command = async () => {
     const { bytes, whole } = await readStart(bodyPath(event.id), CURL_BYTES_MAX).catch(() => ({ whole: false }));
@@ -66,11 +69,12 @@ function Heading({ event, status, again }) {
         <span class="faint">received</span> <${Time} at=${event.received_at} /></p></div>
     <div class="buttons">
       <${Act} class="primary" disabled=${!isWhole} title=${isWhole ? "Hand it to the app once more (r)" : "Nothing is left to replay"}
-        onAct=${doReplay}><${Icon} name="replay" />Replay<//>
+        data-replay=${event.id} onAct=${doReplay}><${Icon} name="replay" />Replay<//>
       ${isWhole && event.body_bytes <= CURL_BYTES_MAX && html`<${Copy} text=${command} label="Copy as curl" what="the request as a curl command" />`}
       ${isWhole && html`<a class="button" href=${bodyPath(event.id)} download=${`${event.id}.body`}><${Icon} name="download" />Body</a>`}
       ${isWhole && html`<${Act} class="danger" onAct=${async () => setAsking(true)}>Erase …<//>`}
     </div>
+    <${ReplayKey} id=${event.id} onReplay=${doReplay} />
     ${isAsking && html`<${Erase} event=${event} onDone=${again} onNo=${() => setAsking(false)} />`}
   </header>`;
 }

@@ -1,11 +1,11 @@
 // The list of events: filters in the URL, older pages on demand, newer events as they come.
 
-import { html, useEffect, useState } from "./vendor/htm-preact.js";
+import { html, useEffect, useRef, useState } from "./vendor/htm-preact.js";
 import { call, path } from "./api.js";
 import { Icon } from "./icons.js";
 import { useKey } from "./keys.js";
 import { useList } from "./list.js";
-import { Act, Choice, Empty, say, State, Time, Trouble } from "./parts.js";
+import { Act, Ask, Choice, Empty, say, State, Time, Trouble } from "./parts.js";
 import { link, refine } from "./route.js";
 import { absolute, count, several, size, spoken, STATES, visible } from "./words.js";
 
@@ -73,15 +73,22 @@ export function Filters({ where, filter, sources, rows }) {
 function Typed({ label, value, onType, isFirst }) {
   const [text, setText] = useState(value ?? "");
   useEffect(() => setText(value ?? ""), [value]);
+  // Another filter may be set before the timer ends, and must not be undone by it.
+  const latest = useRef(null);
+  latest.current = () => text !== (value ?? "") && onType(text);
+  const timer = useRef(0);
+  const apply = () => {
+    clearTimeout(timer.current);
+    latest.current();
+  };
   useEffect(() => {
-    if (text === (value ?? "")) return undefined;
-    const timer = setTimeout(() => onType(text), 350);
-    return () => clearTimeout(timer);
+    timer.current = setTimeout(apply, 350);
+    return () => clearTimeout(timer.current);
   }, [text]);
   return html`<label class="field"><span>${label}</span>
     <input type="search" autocomplete="off" spellcheck="false" value=${text} data-filter=${isFirst}
       onInput=${(event) => setText(event.target.value)}
-      onKeyDown=${(event) => event.key === "Enter" && onType(text)} />
+      onKeyDown=${(event) => event.key === "Enter" && apply()} />
   </label>`;
 }
 
@@ -101,8 +108,24 @@ export async function replay(id) {
   say(`Replay asked for: ${id}`);
 }
 
+/** The key `r`, for the event with this id or else the row in focus: it asks, and is off where the button is. */
+export function ReplayKey({ id, onReplay }) {
+  const [asked, setAsked] = useState(null);
+  useKey("r", (row) => {
+    const wanted = id ?? row;
+    const button = wanted && document.querySelector(`[data-replay="${CSS.escape(wanted)}"]`);
+    if (button && !button.disabled) setAsked(wanted);
+  });
+  const yes = async () => {
+    await onReplay(asked);
+    setAsked(null);
+  };
+  return asked && html`<${Ask} title="Replay this event?" yes="Replay" onYes=${yes} onNo=${() => setAsked(null)}>
+    <p><code>${visible(asked)}</code> is handed to your app once more.</p>
+  <//>`;
+}
+
 export function EventList({ list, filter, where }) {
-  useKey("r", (id) => id && replay(id).catch((problem) => say(visible(problem.message), true)));
   useKey("n", list.show);
   const isEmpty = !list.rows.length && !list.isLoading && !list.problem;
   const news = list.hasGap ? "Many" : count(list.waiting.length);
@@ -117,6 +140,7 @@ export function EventList({ list, filter, where }) {
     ${isEmpty && html`<${Nothing} filter=${filter} where=${where} />`}
     ${list.rows.length > 0 && html`<${Table} rows=${list.rows} />`}
     <${Foot} list=${list} filter=${filter} where=${where} />
+    <${ReplayKey} onReplay=${replay} />
   `;
 }
 
@@ -157,7 +181,7 @@ function Row({ row }) {
     <td role="cell" class="said-last"><${LastAnswer} row=${row} /></td>
     <td role="cell" class="bytes">${size(row.body_bytes)}</td>
     <td role="cell" class="do">
-      <${Act} class="quiet" aria-label=${`Replay ${row.id}`} title="Replay" onAct=${() => replay(row.id)}><${Icon} name="replay" /><//>
+      <${Act} class="quiet" data-replay=${row.id} aria-label=${`Replay ${row.id}`} title="Replay" onAct=${() => replay(row.id)}><${Icon} name="replay" /><//>
     </td>
   </tr>`;
 }

@@ -14,6 +14,8 @@ export const VIEWS = [
 ];
 
 const CHORD_MS = 1500;
+/** The keys that do something again while they are held down. */
+const HELD = ["j", "k", "ArrowDown", "ArrowUp"];
 const added = new Map();
 let chordUntil = 0;
 
@@ -77,6 +79,7 @@ function press(key) {
 export function listenToKeys() {
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+    if (event.repeat && !HELD.includes(event.key)) return;
     if (document.querySelector("dialog[open]")) return;
     if (isTyping(event.target)) {
       if (event.key === "Escape") event.target.blur();
@@ -89,7 +92,7 @@ export function listenToKeys() {
 const LIST = [
   ["j / k, ↓ / ↑", "next, previous in a list"],
   ["Enter", "open"],
-  ["r", "replay the event in focus, or the one shown"],
+  ["r", "replay the event in focus, or the one shown, after a question"],
   ["c", "copy the shown event as a curl command"],
   ["p", "pause or resume the live tail"],
   ["n", "show what is new"],

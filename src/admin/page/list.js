@@ -2,14 +2,18 @@
 // The functions decide and are pure; `useList` at the end loads, listens and lets them decide.
 
 import { useCallback, useEffect, useReducer, useRef, useState } from "./vendor/htm-preact.js";
-import { path, read } from "./api.js";
-import { follow } from "./tail.js";
+import { inTurn, path, read } from "./api.js";
+import { follow, rest } from "./tail.js";
 
 export const PAGE = 50;
 /** Older rows are let go beyond this, so that a page that is left open does not grow. */
 export const ROWS_MAX = 1000;
 /** News are shown together: a busy gate has thousands a second. */
 const NEWS_MS = 200;
+/** After a look at the first page the next one waits this long: gaps come in floods, too. */
+const LOOK_MS = 1000;
+/** Pages without an event that a look passes over before it gives up. */
+const LOOK_PAGES = 10;
 /** Whoever has scrolled further than this is reading. */
 const READING_PX = 120;
 
@@ -43,30 +47,54 @@ function bounded(list) {
   return { ...list, rows: list.rows.slice(0, ROWS_MAX), next: undefined, isCut: true };
 }
 
-/** News: events in view change in place; unknown ones are shown, or wait while somebody reads. */
-function withNews(list, events, isReading) {
+/** News: known events change in place; others are shown, or wait while somebody reads. */
+function withNews(list, all, isReading) {
+  // Of several about one event the last counts.
+  const events = [...new Map(all.map((event) => [event.id, event])).values()];
   const shown = new Set(list.rows.map((row) => row.id));
+  const waits = new Set(list.waiting.map((row) => row.id));
   const last = list.rows.at(-1);
-  const changed = events.filter((event) => shown.has(event.id));
   // Older than all that is loaded: it comes with its page.
   const isInReach = (event) => !last || !(list.next || list.isCut) || isNewer(event, last);
-  const fresh = events.filter((event) => event.isMatch && !shown.has(event.id) && isInReach(event));
+  const isFresh = (event) => event.isMatch && !shown.has(event.id) && !waits.has(event.id) && isInReach(event);
+  const fresh = events.filter(isFresh);
+  const changed = events.filter((event) => shown.has(event.id));
   const rows = changed.length ? merged(list.rows, changed) : list.rows;
-  if (isReading) {
-    return { ...list, rows, waiting: merged(list.waiting, fresh).slice(0, ROWS_MAX) };
-  }
-  return bounded({ ...list, rows: fresh.length ? merged(rows, fresh) : rows });
+  const waiting = withChanges(list.waiting, events.filter((event) => waits.has(event.id)));
+  if (isReading) return { ...list, rows, waiting: merged(waiting, fresh).slice(0, ROWS_MAX) };
+  return bounded({ ...list, rows: fresh.length ? merged(rows, fresh) : rows, waiting });
 }
 
-/** The first page, looked at again. Where nothing of it is known, more came than fits on it. */
-function withFirstPage(list, page, isReading) {
-  const known = new Set([...list.rows, ...list.waiting].map((row) => row.id));
-  const overlaps = page.events.some((event) => known.has(event.id));
-  if (overlaps || !list.rows.length || !page.next) {
-    const events = page.events.map((event) => ({ ...event, isMatch: true }));
-    return withNews(list, events, isReading && list.rows.length > 0);
+/** What waits, without what the filter no longer lets through: nobody has seen it. */
+function withChanges(waiting, changed) {
+  if (!changed.length) return waiting;
+  const gone = new Set(changed.filter((event) => !event.isMatch).map((event) => event.id));
+  return merged(waiting, changed).filter((row) => !gone.has(row.id));
+}
+
+/**
+ * The first page, looked at again after a gap. Where nothing of it was known before the gap, more came
+ * than fits on it. `heard` are the ids of what was told since the gap, which may be newer than the page.
+ */
+function withFirstPage(list, { page, heard, canLeave, isReading }) {
+  const listed = new Set(page.events.map((event) => event.id));
+  const isBefore = (row) => listed.has(row.id) && !heard.has(row.id);
+  const overlaps = list.rows.some(isBefore) || list.waiting.some(isBefore);
+  if (!overlaps && list.rows.length && page.next) {
+    if (isReading) return { ...list, hasGap: true };
+    const later = list.rows.filter((row) => heard.has(row.id));
+    return { ...EMPTY, rows: merged(page.events, later), next: page.next, isLoading: false };
   }
-  return isReading ? { ...list, hasGap: true } : { ...EMPTY, rows: page.events, next: page.next, isLoading: false };
+  const events = page.events.filter((event) => !heard.has(event.id)).map((event) => ({ ...event, isMatch: true }));
+  const stayed = canLeave ? withoutLost(list, page, (row) => listed.has(row.id) || heard.has(row.id)) : list;
+  return withNews(stayed, events, isReading && list.rows.length > 0);
+}
+
+/** The list without what left it unheard: the page would have it if it were still there. */
+function withoutLost(list, page, isThere) {
+  const last = page.next ? page.events.at(-1) : null;
+  const stays = (row) => isThere(row) || (last !== null && isNewer(last, row));
+  return { ...list, rows: list.rows.filter(stays), waiting: list.waiting.filter(stays) };
 }
 
 export function reduce(list, action) {
@@ -80,7 +108,7 @@ export function reduce(list, action) {
     case "news":
       return withNews(list, action.events, action.isReading);
     case "first page":
-      return withFirstPage(list, action.page, action.isReading);
+      return withFirstPage(list, action);
     case "show":
       return bounded({ ...list, rows: merged(list.rows, list.waiting), waiting: [] });
     default:
@@ -104,6 +132,40 @@ async function load(filter, cursor, signal, dispatch) {
   } catch (problem) {
     if (!signal.aborted) dispatch({ kind: "end", problem });
   }
+}
+
+/** The newest events of a filter. Its pages may be empty; null if there are too many of these. */
+async function firstPage(filter, signal) {
+  let next;
+  for (let pages = 0; pages < LOOK_PAGES; pages += 1) {
+    const page = await read(path(["events"], { ...filter, limit: PAGE, cursor: next }), signal);
+    if (page.events.length || !page.next) return page;
+    next = page.next;
+  }
+  return null;
+}
+
+/** Looks at the first page after gaps, one look at a time. */
+function looker(filter, signal, onPage) {
+  let [isOpen, before, since] = [false, new Set(), new Set()];
+  const look = inTurn(async () => {
+    if (signal.aborted) return;
+    before = since;
+    const page = await firstPage(filter, signal).catch(() => null);
+    if (page && !signal.aborted) onPage(page, before);
+    // With another gap meanwhile there is another look to come.
+    isOpen = before !== since;
+    await rest(LOOK_MS, signal);
+  });
+  return {
+    gap() {
+      [isOpen, since] = [true, new Set()];
+      look();
+    },
+    hear(id) {
+      if (isOpen) [before, since].forEach((ids) => ids.add(id));
+    },
+  };
 }
 
 function isReading(paused) {
@@ -130,17 +192,18 @@ export function useList(filter) {
     const ending = new AbortController();
     const { signal } = ending;
     start();
-    const first = path(["events"], { ...filter, limit: PAGE });
-    const look = async () => {
-      const page = await read(first, signal).catch(() => null);
-      if (page && !signal.aborted) dispatch({ kind: "first page", page, isReading: isReading(paused.current) });
-    };
+    // What is in a state may leave it.
+    const canLeave = Boolean(filter.state);
+    const { gap, hear } = looker(filter, signal, (page, heard) =>
+      dispatch({ kind: "first page", page, heard, canLeave, isReading: isReading(paused.current) }));
     const news = collector((events) => dispatch({ kind: "news", events, isReading: isReading(paused.current) }));
     const onMessage = (name, data) => {
-      if (name === "event") news.add({ ...data, isMatch: matches(filter, data) });
-      if (name === "missed") look();
+      if (name === "missed") gap();
+      if (name !== "event") return;
+      hear(data.id);
+      news.add({ ...data, isMatch: matches(filter, data) });
     };
-    follow({ source: filter.source, signal, onMessage, onGap: look, onState: setLink });
+    follow({ source: filter.source, signal, onMessage, onGap: gap, onState: setLink });
     return () => {
       ending.abort();
       news.stop();

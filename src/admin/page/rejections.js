@@ -4,7 +4,7 @@ import { html, useEffect } from "./vendor/htm-preact.js";
 import { path, useReading } from "./api.js";
 import { Choice, Empty, Time, Trouble } from "./parts.js";
 import { refine } from "./route.js";
-import { follow } from "./tail.js";
+import { follow, soon } from "./tail.js";
 import { REASONS, size, spoken, visible } from "./words.js";
 
 const LIMIT = 200;
@@ -17,14 +17,11 @@ export function Rejections({ query, sources }) {
   const { value, problem, again } = useReading(path(["rejections"], { ...filter, limit: LIMIT }), 10);
   useEffect(() => {
     const ending = new AbortController();
-    let timer;
-    const soon = () => (timer ??= setTimeout(() => { timer = undefined; again(); }, PAUSE_MS));
-    const onMessage = (name) => name !== "event" && soon();
-    follow({ source, signal: ending.signal, onMessage, onGap: () => {}, onState: () => {} });
-    return () => {
-      ending.abort();
-      clearTimeout(timer);
-    };
+    const { signal } = ending;
+    const look = soon(again, PAUSE_MS, signal);
+    const onMessage = (name) => name !== "event" && look();
+    follow({ source, signal, onMessage, onGap: () => {}, onState: () => {} });
+    return () => ending.abort();
   }, [source]);
   const set = (change) => refine(["rejections"], { ...filter, ...change });
   const rejections = value?.rejections ?? [];

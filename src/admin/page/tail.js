@@ -26,11 +26,13 @@ export async function follow({ source, signal, onMessage, onGap, onState }) {
     await untilVisible(signal);
     let isRefused = false;
     try {
-      await listen(path(["stream"], { source }), signal, onMessage, () => {
-        pause = FIRST_PAUSE_MS;
+      const onOpen = () => {
         onState("live");
         onGap();
-      });
+      };
+      // Not on opening: a proxy may answer 200 and close at once, again and again.
+      const onHeard = () => (pause = FIRST_PAUSE_MS);
+      await listen(path(["stream"], { source }), signal, { onOpen, onMessage, onHeard });
     } catch (problem) {
       if (signal.aborted) return;
       if (problem.status === 404) return poll(signal, onGap, onState);
@@ -54,7 +56,7 @@ async function poll(signal, onGap, onState) {
   }
 }
 
-async function listen(target, signal, onMessage, onOpen) {
+async function listen(target, signal, { onOpen, onMessage, onHeard }) {
   const silence = new AbortController();
   const end = () => silence.abort();
   const endIfHidden = () => document.hidden && end();
@@ -76,9 +78,12 @@ async function listen(target, signal, onMessage, onOpen) {
       if (done) return;
       heard();
       parse(value);
+      onHeard();
     }
   } finally {
     clearTimeout(timer);
+    // A listener may have thrown, and the connection be open still.
+    end();
     signal.removeEventListener("abort", end);
     document.removeEventListener("visibilitychange", endIfHidden);
   }
@@ -123,7 +128,19 @@ function untilVisible(signal) {
   });
 }
 
-function rest(milliseconds, signal) {
+/** A function that has `act` done after a pause, once however often it is called meanwhile. */
+export function soon(act, milliseconds, signal) {
+  let timer;
+  signal.addEventListener("abort", () => clearTimeout(timer));
+  return () => {
+    timer ??= setTimeout(() => {
+      timer = undefined;
+      act();
+    }, milliseconds);
+  };
+}
+
+export function rest(milliseconds, signal) {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);
