@@ -84,6 +84,14 @@ async fn a_session_is_worth_its_token_until_it_ends() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_cannot_be_looked_at() {
+    let (_setup, _app, gate, _id) = guarded().await;
+    let answer = gate.ask("GET", "/api/v1/session", &[]).await;
+    assert_eq!(answer.json()["error"]["code"], "method_not_allowed");
+    gate.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nobody_logs_in_with_a_wrong_token_or_from_another_site() {
     let (_setup, _app, gate, _id) = guarded().await;
     for (body, status) in [
