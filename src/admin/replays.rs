@@ -204,6 +204,8 @@ async fn count(store: &Store, filter: Filter) -> Result<u64, StoreError> {
 }
 
 async fn run(job: Arc<Job>, store: Store, filter: Filter, rate: Option<u32>, intake: Stage) {
+    // Who waits for the end does not wait for ever, should this one panic.
+    let _ended = job.ended.clone().drop_guard();
     let ended = replay_all(&job, &store, filter, rate, &intake).await;
     job.update(|progress| match ended {
         Ok(true) => "done".clone_into(&mut progress.state),
@@ -213,7 +215,6 @@ async fn run(job: Arc<Job>, store: Store, filter: Filter, rate: Option<u32>, int
             progress.error = Some(error.to_string());
         }
     });
-    job.ended.cancel();
     let progress = job.progress();
     let (state, error) = (&progress.state, &progress.error);
     tracing::info!(

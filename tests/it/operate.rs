@@ -275,6 +275,10 @@ async fn the_live_tail_tells_what_happens_to_an_event_and_what_was_refused() {
         _ => Reply::ok(),
     });
     let gate = setup.start().await;
+    let mut quiet = Connection::open(&gate.admin).await;
+    let get = "GET /api/v1/stream?rejections=false HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    quiet.write(get.as_bytes()).await;
+    quiet.until("\r\n\r\n").await;
     let mut tail = Connection::open(&gate.admin).await;
     let get = "GET /api/v1/stream?source=stripe HTTP/1.1\r\nhost: localhost\r\n\r\n";
     tail.write(get.as_bytes()).await;
@@ -304,6 +308,11 @@ async fn the_live_tail_tells_what_happens_to_an_event_and_what_was_refused() {
         );
     }
     assert!(told.contains(&id) && !told.contains("github"), "{told}");
+    let told = quiet.until("\"change\":\"erased\"").await;
+    assert!(
+        told.contains("github") && !told.contains("event: rejection"),
+        "{told}"
+    );
     // A reader that stays does not hold up the end.
     within("an orderly stop beside a reader", gate.stop()).await;
     tail.until_closed().await;
