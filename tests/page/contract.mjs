@@ -159,6 +159,7 @@ const erase = (base) => async (page) => {
   });
   const button = page.getByRole("button", { name: "Erase …" });
   await button.click();
+  await page.getByRole("dialog").waitFor(); // or else the key would come before the question
   await page.keyboard.press("Escape");
   await page.getByRole("dialog").waitFor({ state: "detached" });
   assert.equal(content, "whole");
