@@ -14,7 +14,7 @@
 
 use std::time::{Duration, Instant};
 
-use hookgate::clock::Clock;
+use hookgate::clock::{Clock, UnixMillis};
 use hookgate::store::bench::EngineBench;
 use hookgate::store::{Config, Filter, Keep, State, Store};
 
@@ -106,6 +106,22 @@ fn filters() -> Vec<(&'static str, Filter, usize)> {
             "type=rare.thing, to the end",
             Filter {
                 event_type: Some("rare.thing".into()),
+                ..all()
+            },
+            end,
+        ),
+        (
+            "since=(later than all), to the end",
+            Filter {
+                since: Some(UnixMillis(i64::MAX)),
+                ..all()
+            },
+            end,
+        ),
+        (
+            "until=(before all), to the end",
+            Filter {
+                until: Some(UnixMillis(1)),
                 ..all()
             },
             end,

@@ -63,6 +63,13 @@ impl EventId {
         Self(entropy.id(at))
     }
 
+    /// What sorts before every id of `at` or later; nobody's id.
+    #[must_use]
+    pub fn first_of(at: UnixMillis) -> Self {
+        let millis = u128::try_from(at.0).unwrap_or(0).min((1 << 48) - 1);
+        Self(Uuid::from_u128(millis << 80))
+    }
+
     /// The 16 bytes, as stored.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {

@@ -79,10 +79,8 @@ pub(super) async fn list(
     Asked(conditions, part): Asked<Part>,
 ) -> Result<Json<EventList>, ApiError> {
     let (limit, cursor) = part.read()?;
-    let page = admin
-        .store
-        .list(conditions.filter()?, limit, cursor)
-        .await?;
+    let filter = conditions.filter_with_ids(&admin.gate)?;
+    let page = admin.store.list(filter, limit, cursor).await?;
     Ok(Json(page.into()))
 }
 

@@ -12,6 +12,7 @@ use utoipa::IntoParams;
 
 use super::view::ApiError;
 use crate::clock::UnixMillis;
+use crate::ingress::Gate;
 use crate::store::{Filter, State as EventState};
 
 /// Conditions; all that are given must hold.
@@ -62,6 +63,16 @@ impl Conditions {
             id: self.id.as_deref().map(Into::into),
             since: self.since.as_deref().map(instant).transpose()?,
             until: self.until.as_deref().map(instant).transpose()?,
+            dedup_ids: Vec::new(),
+        })
+    }
+
+    /// The same with what leads to a provider's id at once.
+    pub(super) fn filter_with_ids(&self, gate: &Gate) -> Result<Filter, ApiError> {
+        let ids = |id| gate.dedup_ids(self.source.as_deref(), id);
+        Ok(Filter {
+            dedup_ids: self.id.as_deref().map(ids).unwrap_or_default(),
+            ..self.filter()?
         })
     }
 }

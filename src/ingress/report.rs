@@ -44,6 +44,18 @@ impl Gate {
         reports
     }
 
+    /// The dedup ids that events with this provider's id would have: of one source, or of all.
+    #[must_use]
+    pub fn dedup_ids(&self, source: Option<&str>, id: &str) -> Vec<(SourceName, Vec<u8>)> {
+        let sources = self.sources.iter();
+        let wanted = sources.filter(|at| source.is_none_or(|name| at.name.as_str() == name));
+        let ids = wanted.flat_map(|at| {
+            let ids = at.verifier().dedup_ids(id).into_iter();
+            ids.map(|id| (at.name.clone(), id))
+        });
+        ids.collect()
+    }
+
     /// Whether there is a source of this name.
     #[must_use]
     pub fn has_source(&self, name: &str) -> bool {

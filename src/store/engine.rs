@@ -14,7 +14,7 @@ use super::backlog::Ready;
 use super::error::{Shortage, StoreError};
 use super::keys::{DedupKey, Digest};
 use super::lease::Settlement;
-use super::view::{Cursor, Filter, Page, Sort, SourceCounts, StoredEvent};
+use super::view::{Page, Query, SourceCounts, StoredEvent};
 
 /// The write side.
 pub(super) trait Engine: Send {
@@ -34,6 +34,10 @@ pub(super) trait Engine: Send {
 
     /// Fresh events of this source wait for [`Engine::claim_due`]: newer ones must queue behind.
     fn waiting(&self, source: &SourceName) -> bool;
+
+    /// The events that are known under these keys, as sequence numbers; for people, so that what
+    /// cannot be read is left out.
+    fn find(&self, keys: &[DedupKey]) -> Vec<u64>;
 
     /// When [`Engine::claim_due`] may find something; long past if it would now.
     fn due_at(&self) -> Option<UnixMillis>;
@@ -65,14 +69,8 @@ pub(super) trait Engine: Send {
 
 /// The read side, on connections of its own; transactions are short.
 pub(super) trait Reader: Send + Sync {
-    /// Newest first.
-    fn list(
-        &self,
-        filter: &Filter,
-        sort: Sort,
-        limit: usize,
-        cursor: Option<Cursor>,
-    ) -> Result<Page, StoreError>;
+    /// A part of a list.
+    fn list(&self, query: &Query) -> Result<Page, StoreError>;
 
     /// One event with its attempts.
     fn show(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError>;

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::engine::{Mark, NewEvent};
 use super::error::{Shortage, StoreError};
+use super::keys::DedupKey;
 use super::lease::Settlement;
 use super::{Receipt, ReceiptKind, lease::Attempt};
 use crate::event::EventId;
@@ -45,6 +46,8 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T, StoreError>>;
 pub(super) enum Order {
     Replay(Vec<EventId>, Answer<u64>),
     Erase(EventId, Answer<bool>),
+    /// What is known under these keys.
+    Find(Vec<DedupKey>, Answer<Vec<u64>>),
     /// Answered when everything settled before is durable.
     Flush(Answer<()>),
 }

@@ -64,7 +64,7 @@ use intake::{Answer, Order};
 use keys::InstallationKey;
 use shared::{Shared, lock};
 use start::{Opened, WriterHandle};
-use view::Sort;
+use view::{Query, Sort};
 
 use crate::clock::{Clock, UnixMillis};
 use crate::entropy::Entropy;
@@ -73,6 +73,8 @@ use crate::verify::Verified;
 
 /// A writer that falls says why before this is over.
 const FALL: Duration = Duration::from_secs(1);
+/// A list waits this long for the short way to an id.
+const SHORT_WAY: Duration = Duration::from_millis(20);
 
 /// The proof that an event is on stable storage together with its dedup record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +248,7 @@ impl Store {
         self.order(Order::Flush).await
     }
 
-    /// Lists events, newest first.
+    /// Lists events, newest first; before them what [`Filter::dedup_ids`] leads to.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -256,8 +258,27 @@ impl Store {
         limit: usize,
         cursor: Option<Cursor>,
     ) -> Result<Page, StoreError> {
-        self.read(move |reader| reader.list(&filter, Sort::NewestFirst, limit, cursor))
-            .await
+        let query = Query {
+            known: self.known(&filter.dedup_ids).await,
+            filter,
+            sort: Sort::NewestFirst,
+            limit,
+            cursor,
+        };
+        self.read(move |reader| reader.list(&query)).await
+    }
+
+    /// What the writer knows under these dedup ids. It is only the short way: a writer that is busy
+    /// is not waited for.
+    async fn known(&self, dedup_ids: &[(SourceName, Vec<u8>)]) -> Vec<u64> {
+        if dedup_ids.is_empty() {
+            return Vec::new();
+        }
+        let keys = dedup_ids.iter();
+        let keys = keys.map(|(source, id)| self.handle.key.key(source, id));
+        let found = self.order(|answer| Order::Find(keys.collect(), answer));
+        let found = timeout(SHORT_WAY, found).await;
+        found.unwrap_or(Ok(Vec::new())).unwrap_or_default()
     }
 
     /// Lists events as they came; its cursors are not those of [`Store::list`].
@@ -270,8 +291,14 @@ impl Store {
         limit: usize,
         cursor: Option<Cursor>,
     ) -> Result<Page, StoreError> {
-        self.read(move |reader| reader.list(&filter, Sort::OldestFirst, limit, cursor))
-            .await
+        let query = Query {
+            known: Vec::new(),
+            filter,
+            sort: Sort::OldestFirst,
+            limit,
+            cursor,
+        };
+        self.read(move |reader| reader.list(&query)).await
     }
 
     /// One event with its body and attempts.

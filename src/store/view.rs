@@ -44,6 +44,9 @@ pub struct Filter {
     pub event_type: Option<Box<str>>,
     /// With this id: ours, or the provider's.
     pub id: Option<Box<str>>,
+    /// The dedup ids that events with the provider's id would have: they are found at once and come
+    /// first. Without, or for others with the same id, everything is looked through.
+    pub dedup_ids: Vec<(SourceName, Vec<u8>)>,
     /// Received at or after (wall time).
     pub since: Option<UnixMillis>,
     /// Received before (wall time).
@@ -59,9 +62,37 @@ pub(super) enum Sort {
     OldestFirst,
 }
 
+/// What a reader is asked for.
+pub(super) struct Query {
+    pub(super) filter: Filter,
+    /// Sequence numbers that [`Filter::dedup_ids`] led to.
+    pub(super) known: Vec<u64>,
+    pub(super) sort: Sort,
+    pub(super) limit: usize,
+    pub(super) cursor: Option<Cursor>,
+}
+
 /// Where a list goes on. Opaque to users: print it, parse it, pass it back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Cursor(pub(super) u64);
+pub struct Cursor(u64);
+
+impl Cursor {
+    /// Set when the page before showed what was known. No sequence number is as large.
+    const AFTER_KNOWN: u64 = 1 << 63;
+
+    pub(super) fn new(at: u64, after_known: bool) -> Self {
+        Self(at | if after_known { Self::AFTER_KNOWN } else { 0 })
+    }
+
+    /// The sequence number next to which to go on.
+    pub(super) fn at(self) -> u64 {
+        self.0 & !Self::AFTER_KNOWN
+    }
+
+    pub(super) fn is_after_known(self) -> bool {
+        self.0 & Self::AFTER_KNOWN != 0
+    }
+}
 
 impl std::fmt::Display for Cursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

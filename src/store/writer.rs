@@ -212,6 +212,7 @@ impl Writer {
                     drop(answer.send(Ok(erased.next().flatten().is_some())));
                 }
                 Order::Flush(answer) => drop(answer.send(Ok(()))),
+                Order::Find(keys, answer) => drop(answer.send(Ok(self.engine.find(&keys)))),
             }
         }
     }
@@ -339,7 +340,7 @@ pub(super) fn wanted(orders: &[Order]) -> (Vec<EventId>, Vec<EventId>) {
         match order {
             Order::Replay(ids, _) => replays.extend_from_slice(ids),
             Order::Erase(id, _) => erasures.push(*id),
-            Order::Flush(_) => {}
+            Order::Find(..) | Order::Flush(_) => {}
         }
     }
     (replays, erasures)
@@ -376,6 +377,7 @@ pub(super) fn refuse(work: Work, error: &StoreError) {
         match order {
             Order::Replay(_, answer) => drop(answer.send(Err(error.clone()))),
             Order::Erase(_, answer) => drop(answer.send(Err(error.clone()))),
+            Order::Find(_, answer) => drop(answer.send(Err(error.clone()))),
             Order::Flush(answer) => drop(answer.send(Err(error.clone()))),
         }
     }

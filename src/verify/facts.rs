@@ -107,6 +107,25 @@ impl FactRule {
         }
     }
 
+    /// The dedup ids that an event with this provider's id would have. It may have another, where
+    /// several values tell events apart.
+    pub(super) fn dedup_ids(&self, provider_event_id: &str) -> Vec<Vec<u8>> {
+        let id = provider_event_id.as_bytes();
+        match self.key.len() {
+            0 => self
+                .id
+                .iter()
+                .map(|(number, _)| by_id(*number, id))
+                .collect(),
+            1 => {
+                let mut dedup_id = vec![self.key_rule];
+                push(&mut dedup_id, id);
+                vec![dedup_id]
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Reads the facts of a request that was verified, and of the token that verified it.
     pub(super) fn read(&self, view: &View<'_>, claims: Option<&Claims>) -> Found {
         let json = self.tree.read(view.body);
@@ -121,11 +140,8 @@ impl FactRule {
             .iter()
             .find_map(|(number, fetch)| Some((*number, sight.text(fetch)?)));
         let dedup_id = if self.key.is_empty() {
-            id.as_ref().map(|(number, id)| {
-                let mut dedup_id = vec![rule::ID, *number];
-                push(&mut dedup_id, id.as_bytes());
-                dedup_id
-            })
+            id.as_ref()
+                .map(|(number, id)| by_id(*number, id.as_bytes()))
         } else {
             self.compose(&sight)
         };
@@ -214,6 +230,12 @@ pub(super) fn in_words(dedup_id: &[u8]) -> &'static str {
         Some(&rule::BODY) => "the body's hash, since no id or key is there",
         _ => "nothing: it is an event of its own each time",
     }
+}
+
+fn by_id(number: u8, id: &[u8]) -> Vec<u8> {
+    let mut dedup_id = vec![rule::ID, number];
+    push(&mut dedup_id, id);
+    dedup_id
 }
 
 fn body_id(body_sha256: &str) -> Vec<u8> {

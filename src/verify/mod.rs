@@ -197,6 +197,18 @@ impl Verifier {
         })
     }
 
+    /// The dedup ids that an event with this provider's id would have, if its id is what tells it
+    /// from others: with them a store finds it at once.
+    #[must_use]
+    pub fn dedup_ids(&self, provider_event_id: &str) -> Vec<Vec<u8>> {
+        let rules = self.rules.iter();
+        let ids = rules.flat_map(|rule| rule.facts.dedup_ids(provider_event_id));
+        let mut ids: Vec<_> = ids.collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
     /// Checks a request at `now` (wall time).
     ///
     /// # Errors

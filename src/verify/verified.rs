@@ -166,6 +166,13 @@ impl Verified {
             facts,
         }
     }
+
+    /// The same, received at another time.
+    #[cfg(test)]
+    pub(crate) fn at(mut self, at: UnixMillis) -> Self {
+        self.received.received_at = at;
+        self
+    }
 }
 
 /// What it is, without headers and body: they may hold secrets.

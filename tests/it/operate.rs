@@ -233,6 +233,40 @@ async fn a_bulk_replay_that_could_mean_more_than_was_said_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_is_found_by_its_senders_id_without_looking_through_the_others() {
+    let senders = ["stripe", "standard-webhooks", "github"].map(Sender::new);
+    let (setup, _app) = Setup::scene(&senders.each_ref()).await;
+    let gate = setup.start().await;
+    let mut ids = Vec::new();
+    for n in 0..3 {
+        for sender in &senders {
+            let event = sender.event(&format!("evt_{n}"));
+            ids.push(gate.post(&event).await.acknowledged("stored"));
+        }
+    }
+    for source in ["", "&source=stripe", "&source=github"] {
+        let path = format!("/api/v1/events?id=evt_1{source}");
+        let mut page = call(&gate, "GET", &path, 200).await;
+        let found = page["events"].as_array().unwrap();
+        let mut found: Vec<_> = found.iter().map(|event| event["id"].clone()).collect();
+        assert_eq!(
+            found.len(),
+            if source.is_empty() { 3 } else { 1 },
+            "{source}"
+        );
+        // A page of its own: everything else has not been looked at yet.
+        while let Some(next) = page["next"].as_str() {
+            let path = format!("{path}&cursor={next}");
+            page = call(&gate, "GET", &path, 200).await;
+            assert_eq!(page["events"].as_array().unwrap().len(), 0);
+            found.push(Value::Null);
+        }
+        assert!(found.contains(&Value::Null), "{source}");
+    }
+    gate.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_erased_event_keeps_its_id_and_nothing_of_its_content() {
     let stripe = Sender::new("stripe");
     let (setup, app) = Setup::scene(&[&stripe]).await;

@@ -30,7 +30,8 @@ impl List {
             events: Vec::new(),
             next: self.cursor.clone(),
         };
-        // A page may be short although there is more: what is rare takes the gate several looks.
+        // A page may be short although there is more: what is rare takes the gate several looks. An id
+        // that it knows it finds at once, and seldom is there another event with it.
         loop {
             let limit = Some((wanted - page.events.len()).to_string());
             let parameters = [("cursor", &page.next), ("limit", &limit)];
@@ -38,7 +39,8 @@ impl List {
             let more: EventList = api.call(Method::GET, &target).await?;
             page.events.extend(more.events);
             page.next = more.next;
-            if page.next.is_none() || page.events.len() >= wanted {
+            let is_found = self.conditions.id.is_some() && !page.events.is_empty();
+            if page.next.is_none() || page.events.len() >= wanted || is_found {
                 break;
             }
         }
@@ -54,7 +56,11 @@ impl List {
         }
         table.print();
         if let Some(next) = page.next {
-            out::line(format_args!("more: --cursor {next}"));
+            let more = match self.conditions.id {
+                Some(_) => "to look for others with this id",
+                None => "more",
+            };
+            out::line(format_args!("{more}: --cursor {next}"));
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ use crate::store::engine::{
     Batch, Claim, Claimed, Committed, Engine, EngineError, EngineStats, Policy, Pruned,
 };
 use crate::store::error::Shortage;
+use crate::store::keys::DedupKey;
 use crate::store::view::SourceCounts;
 use crate::store::wide;
 
@@ -55,6 +56,14 @@ impl Engine for Embedded {
         self.sources
             .find(source)
             .is_some_and(sources::Source::waits)
+    }
+
+    fn find(&self, keys: &[DedupKey]) -> Vec<u64> {
+        let known = |key: &DedupKey| self.ids.find(&self.db, *key, i64::MIN, u64::MAX).ok()?;
+        keys.iter()
+            .filter_map(known)
+            .map(|known| known.seq)
+            .collect()
     }
 
     fn due_at(&self) -> Option<UnixMillis> {

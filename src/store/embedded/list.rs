@@ -1,31 +1,36 @@
 //! Lists: which events fit a filter, newest or oldest first.
 //!
-//! There is an index for our own ids and for dead letters, and none for anything else: each would
-//! cost every event that is stored. So a list looks at what is there, in steps of one statement, and
-//! stops after a time; the page is short then, even empty, and its cursor says where to go on. Where
-//! an event stands is looked up in `delivery`, whose rows are a tenth as long.
+//! There is an index for our own ids, which are in order of time, and for dead letters, and none for
+//! anything else: each would cost every event that is stored. So a list looks at what is there, in
+//! steps of one statement, and stops after a time; the page is short then, even empty, and its cursor
+//! says where to go on. Where an event stands is looked up in `delivery`, whose rows are a tenth as
+//! long. What the index of duplicates knows under the provider's id makes a first page of its own.
 
 use std::time::Duration;
 
 use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
+use rusqlite::{Connection, OptionalExtension as _, params_from_iter};
 use tokio::time::Instant;
 
 use super::read::{Connections, MORE};
 use super::record::HEAD_COLUMNS;
 use super::schema::{self, FLOOR};
+use crate::clock::UnixMillis;
 use crate::event::EventId;
-use crate::store::view::{Cursor, Filter, Page, Sort, State, Summary};
+use crate::store::view::{Cursor, Filter, Page, Query, Sort, State, Summary};
 use crate::store::{StoreError, wide};
 
 /// Events that one statement looks at, where it reads their records,
-const RECORD_STEP: u64 = if super::SMALL { 5 } else { 1_000 };
+const RECORD_STEP: u64 = if super::SMALL { 5 } else { 500 };
 /// and where it reads only where they stand.
 const STANDING_STEP: u64 = if super::SMALL { 10 } else { 10_000 };
 /// and where it reads only the index of dead letters, and the records of those.
 const DEAD_STEP: u64 = if super::SMALL { 20 } else { 50_000 };
 /// After this long, a list ends with what it has.
-const PATIENCE: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(15);
+/// Events are stored in order of time but for this much: a clock that was set back further hides
+/// from a list by time what came meanwhile.
+const DISORDER: Duration = Duration::from_hours(1);
 /// Longest page.
 const LIMIT_MAX: usize = 1_000;
 
@@ -113,20 +118,51 @@ impl Conditions {
 /// What is there to look at.
 #[derive(Clone, Copy)]
 struct Extent {
-    /// One more than the newest.
+    /// The oldest,
+    start: u64,
+    /// and one more than the newest.
     end: u64,
     /// Everything below has a row in `delivery`.
     floor: u64,
 }
 
-fn extent(db: &Connection) -> Result<Extent, rusqlite::Error> {
+fn extent(db: &Connection, query: &Query) -> Result<Extent, rusqlite::Error> {
     let newest: i64 = db.query_row("SELECT coalesce(max(seq), 0) FROM event", [], |row| {
         row.get(0)
     })?;
-    Ok(Extent {
+    let mut extent = Extent {
+        start: 1,
         end: newest.cast_unsigned() + 1,
         floor: schema::counter(db, FLOOR)?.cast_unsigned(),
-    })
+    };
+    // A replay must not miss what came before a clock was set back; it has the time to look.
+    if query.sort == Sort::NewestFirst {
+        extent.narrow(db, &query.filter)?;
+    }
+    Ok(extent)
+}
+
+impl Extent {
+    /// Leaves out what is well before or after the time that is asked for.
+    fn narrow(&mut self, db: &Connection, filter: &Filter) -> Result<(), rusqlite::Error> {
+        let find = |sql: &str, at: UnixMillis| {
+            let id = EventId::first_of(at);
+            db.prepare_cached(sql)?
+                .query_row([&id.as_bytes()[..]], |row| row.get::<_, i64>(0))
+                .optional()
+        };
+        if let Some(since) = filter.since {
+            let sql = "SELECT seq FROM event WHERE id >= ? ORDER BY id LIMIT 1";
+            let first = find(sql, since.minus(DISORDER))?;
+            self.start = first.map_or(self.end, i64::cast_unsigned);
+        }
+        if let Some(until) = filter.until {
+            let sql = "SELECT seq FROM event WHERE id < ? ORDER BY id DESC LIMIT 1";
+            let last = find(sql, until.plus(DISORDER))?;
+            self.end = last.map_or(1, |last| last.cast_unsigned() + 1);
+        }
+        Ok(())
+    }
 }
 
 /// How to look at the events next to `at`, and how many of them in one step.
@@ -159,30 +195,34 @@ struct Look {
 }
 
 impl Connections {
-    pub(super) fn page(
-        &self,
-        filter: &Filter,
-        sort: Sort,
-        limit: usize,
-        cursor: Option<Cursor>,
-    ) -> Result<Page, StoreError> {
-        let (limit, began) = (limit.clamp(1, LIMIT_MAX), Instant::now());
-        let extent = self.with(extent)?;
-        let mut at = match (sort, cursor) {
-            (Sort::NewestFirst, None) => extent.end,
-            (Sort::NewestFirst, Some(Cursor(at))) => at.min(extent.end),
-            (Sort::OldestFirst, None) => 1,
-            (Sort::OldestFirst, Some(Cursor(at))) => at.max(1),
+    pub(super) fn page(&self, query: &Query) -> Result<Page, StoreError> {
+        let (limit, began) = (query.limit.clamp(1, LIMIT_MAX), Instant::now());
+        let (filter, sort) = (&query.filter, query.sort);
+        let extent = self.with(|db| extent(db, query))?;
+        let cursor = query.cursor.map(Cursor::at);
+        let mut at = match sort {
+            Sort::NewestFirst => cursor.map_or(extent.end, |at| at.min(extent.end)),
+            Sort::OldestFirst => cursor.map_or(extent.start, |at| at.max(extent.start)),
         };
         let is_over = |at: u64| match sort {
-            Sort::NewestFirst => at <= 1,
+            Sort::NewestFirst => at <= extent.start,
             Sort::OldestFirst => at >= extent.end,
         };
         let mut page = Page::default();
+        if query.cursor.is_none() && query.known.len() <= limit {
+            page.events = self.known(query)?;
+        }
+        if !page.events.is_empty() {
+            page.next = (!is_over(at)).then_some(Cursor::new(at, true));
+            return Ok(page);
+        }
+        let after_known = query.cursor.is_some_and(Cursor::is_after_known);
+        let shown = query.known.iter().copied().filter(|_| after_known);
+        let shown: Vec<u64> = shown.collect();
         while !is_over(at) {
             let (plan, step) = plan(filter, sort, at, extent);
             let range = match sort {
-                Sort::NewestFirst => at.saturating_sub(step)..at,
+                Sort::NewestFirst => at.saturating_sub(step).max(extent.start)..at,
                 Sort::OldestFirst => at..at.saturating_add(step).min(extent.end),
             };
             let look = Look {
@@ -192,23 +232,43 @@ impl Connections {
                 limit: limit - page.events.len(),
             };
             let (found, next) = self.with(|db| self.look(db, filter, &look))?;
-            page.events.extend(found);
+            let found = found.into_iter().filter(|(_, seq)| !shown.contains(seq));
+            page.events.extend(found.map(|(summary, _)| summary));
             at = next;
             if page.events.len() >= limit || began.elapsed() > PATIENCE {
                 break;
             }
         }
-        page.next = (!is_over(at)).then_some(Cursor(at));
+        page.next = (!is_over(at)).then_some(Cursor::new(at, after_known));
         Ok(page)
     }
 
-    /// What one statement finds, and where to go on.
+    /// The events that are known by their provider's id, as far as they fit the filter.
+    fn known(&self, query: &Query) -> Result<Vec<Summary>, StoreError> {
+        let mut known = query.known.clone();
+        known.sort_unstable_by(|a, b| b.cmp(a));
+        known.dedup();
+        let mut found = Vec::new();
+        for seq in known {
+            let look = Look {
+                sort: query.sort,
+                plan: Plan::Record,
+                range: seq..seq + 1,
+                limit: 1,
+            };
+            let (event, _) = self.with(|db| self.look(db, &query.filter, &look))?;
+            found.extend(event.into_iter().map(|(summary, _)| summary));
+        }
+        Ok(found)
+    }
+
+    /// What one statement finds, with its sequence numbers, and where to go on.
     fn look(
         &self,
         db: &Connection,
         filter: &Filter,
         look: &Look,
-    ) -> Result<(Vec<Summary>, u64), rusqlite::Error> {
+    ) -> Result<(Vec<(Summary, u64)>, u64), rusqlite::Error> {
         let conditions = Conditions::of(filter, look.plan);
         let (seq, tables) = (look.plan.seq(), look.plan.tables());
         let direction = match look.sort {
@@ -226,16 +286,18 @@ impl Connections {
         let values = range.into_iter().chain(conditions.values);
         let values = params_from_iter(values.chain([whole(limit)]));
         let mut select = db.prepare_cached(&sql)?;
-        let rows = select.query_map(values, |row| self.summary(row, true))?;
+        let rows = select.query_map(values, |row| {
+            let (summary, stored) = self.summary(row, true)?;
+            Ok((summary, stored.seq))
+        })?;
         let found = rows.collect::<Result<Vec<_>, _>>()?;
-        let last = found.last().map(|(_, stored)| stored.seq);
+        let last = found.last().map(|(_, seq)| *seq);
         let next = match (look.sort, last.filter(|_| wide(found.len()) == limit)) {
             (Sort::NewestFirst, Some(last)) => last,
             (Sort::OldestFirst, Some(last)) => last + 1,
             (Sort::NewestFirst, None) => look.range.start,
             (Sort::OldestFirst, None) => look.range.end,
         };
-        let found = found.into_iter().map(|(summary, _)| summary);
-        Ok((found.collect(), next))
+        Ok((found, next))
     }
 }

@@ -18,9 +18,7 @@ use crate::event::{EventId, SourceName};
 use crate::store::StoreError;
 use crate::store::engine::Reader;
 use crate::store::lease::DeadReason;
-use crate::store::view::{
-    Content, Cursor, Filter, Page, PastAttempt, Sort, State, StoredEvent, Summary,
-};
+use crate::store::view::{Content, Page, PastAttempt, Query, State, StoredEvent, Summary};
 
 /// Reads that run at the same time.
 const CONNECTIONS: usize = 2;
@@ -168,14 +166,8 @@ fn attempts(db: &Connection, seq: u64) -> Result<Vec<PastAttempt>, rusqlite::Err
 }
 
 impl Reader for Connections {
-    fn list(
-        &self,
-        filter: &Filter,
-        sort: Sort,
-        limit: usize,
-        cursor: Option<Cursor>,
-    ) -> Result<Page, StoreError> {
-        self.page(filter, sort, limit, cursor)
+    fn list(&self, query: &Query) -> Result<Page, StoreError> {
+        self.page(query)
     }
 
     fn show(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError> {

@@ -11,6 +11,7 @@ use super::support::*;
 use crate::clock::{Clock, UnixMillis};
 use crate::event::SourceName;
 use crate::store::engine::*;
+use crate::store::keys::DedupKey;
 use crate::store::view::SourceCounts;
 use crate::store::*;
 use crate::verify::Verified;
@@ -53,6 +54,9 @@ impl Engine for Faulty {
     }
     fn waiting(&self, source: &SourceName) -> bool {
         self.inner.waiting(source)
+    }
+    fn find(&self, keys: &[DedupKey]) -> Vec<u64> {
+        self.inner.find(keys)
     }
     fn due_at(&self) -> Option<UnixMillis> {
         self.inner.due_at()

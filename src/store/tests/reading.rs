@@ -84,6 +84,69 @@ async fn lists_filter_by_source_state_and_id() {
 }
 
 #[tokio::test]
+async fn what_is_known_by_the_providers_id_is_a_page_of_its_own_and_comes_once() {
+    let store = Fixture::new();
+    let first = store.accept("stripe", "twice").await;
+    for n in 0..40 {
+        store.accept("stripe", &n.to_string()).await;
+    }
+    let other_body = Verified::for_test("stripe", "twice", b"another");
+    let second = store.store.accept(other_body).await.unwrap();
+    assert_eq!(second.kind(), ReceiptKind::Conflict);
+    store.accept("github", "twice").await;
+    let filter = |source: &str| Filter {
+        id: Some("twice".into()),
+        source: Some(source.into()),
+        dedup_ids: vec![(source.into(), b"twice".to_vec())],
+        ..Filter::default()
+    };
+    let list = async |source, cursor| store.store.list(filter(source), 5, cursor).await.unwrap();
+    let of = |page: &Page| page.events.iter().map(|event| event.id).collect::<Vec<_>>();
+
+    let known = list("stripe", None).await;
+    assert_eq!(of(&known), [first.event_id()]);
+    let mut rest = Vec::new();
+    let mut next = known.next;
+    assert!(next.is_some());
+    while let Some(cursor) = next {
+        let page = list("stripe", Some(cursor)).await;
+        rest.extend(of(&page));
+        next = page.next;
+    }
+    assert_eq!(rest, [second.event_id()]);
+    assert_eq!(ids(&list("github", None).await), ["twice"]);
+}
+
+#[tokio::test]
+async fn lists_by_time_have_the_hours_between_and_nothing_else() {
+    let store = Fixture::new();
+    let hour = Duration::from_hours(1);
+    for n in 0..12 {
+        let event = event("stripe", &n.to_string()).at(store.clock.wall());
+        store.store.accept(event).await.unwrap();
+        store.advance(hour);
+    }
+    let list = async |since: u32, until: u32| {
+        let filter = Filter {
+            since: Some(START.plus(hour * since)),
+            until: Some(START.plus(hour * until)),
+            ..Filter::default()
+        };
+        let page = store.store.list(filter, 100, None).await.unwrap();
+        assert_eq!(page.next, None);
+        let events = page.events.iter().rev();
+        let hours = events.map(|event| event.received_at.since(START).as_secs() / 3600);
+        hours.collect::<Vec<_>>()
+    };
+    assert_eq!(list(0, 24).await, (0..12).collect::<Vec<_>>());
+    assert_eq!(list(3, 6).await, [3, 4, 5]);
+    assert_eq!(list(11, 12).await, [11]);
+    assert_eq!(list(0, 1).await, [0]);
+    assert_eq!(list(0, 0).await, [0; 0]);
+    assert_eq!(list(20, 24).await, [0; 0]);
+}
+
+#[tokio::test]
 async fn an_event_is_shown_with_body_and_attempts() {
     let store = Fixture::new();
     let receipt = store.accept("stripe", "a").await;
