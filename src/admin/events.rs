@@ -71,7 +71,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 /// List events, newest first.
 ///
 /// A page may be short, even empty, and still have a `next`: a list of what is rare ends after a time
-/// with what it has found.
+/// with what it has found. What is known by the provider's id is a first page of its own; `next` leads
+/// to others with the same id.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", params(Conditions, Part),
     responses((status = 200, body = EventList), ErrorResponse))]
 pub(super) async fn list(
