@@ -21,6 +21,9 @@ use hookgate::store::{Config, Filter, Keep, State, Store};
 /// Events filled in by one commit.
 const BATCH: u64 = 1_000;
 
+/// An event that there is, far from both ends.
+const KNOWN: u64 = 20_000;
+
 fn main() {
     let count = std::env::var("HOOKGATE_BENCH_EVENTS").ok();
     let count: u64 = count.map_or(50_000, |count| count.parse().expect("a number"));
@@ -53,7 +56,7 @@ fn main() {
     let store = Store::open(config, Clock::real(), runtime.handle()).expect("the store");
     println!("opened in {:?}\n", started.elapsed());
     println!(
-        "{:32} {:>9} {:>9} {:>6} {:>7} {:>9}",
+        "{:34} {:>9} {:>9} {:>6} {:>7} {:>9}",
         "filter", "first", "slowest", "calls", "events", "all"
     );
     runtime.block_on(async {
@@ -66,74 +69,46 @@ fn main() {
 
 /// Each with the most pages of it that are read.
 fn filters() -> Vec<(&'static str, Filter, usize)> {
-    let all = Filter::default;
+    let all = Filter::default();
+    let source = |name: &str| Filter {
+        source: Some(name.into()),
+        ..Filter::default()
+    };
+    let state = |state| Filter {
+        state: Some(state),
+        ..Filter::default()
+    };
+    let id = |id: &str, dedup_ids| Filter {
+        id: Some(id.into()),
+        dedup_ids,
+        ..Filter::default()
+    };
+    let rare = Filter {
+        event_type: Some("rare.thing".into()),
+        ..Filter::default()
+    };
+    let later = Filter {
+        since: Some(UnixMillis(i64::MAX)),
+        ..Filter::default()
+    };
+    let before = Filter {
+        until: Some(UnixMillis(1)),
+        ..Filter::default()
+    };
+    let known = vec![("bench".into(), KNOWN.to_le_bytes().to_vec())];
+    let known = id(&format!("evt_{KNOWN:024}"), known);
     let end = usize::MAX;
     vec![
-        ("none, twenty pages", all(), 20),
-        (
-            "source=stripe, twenty pages",
-            Filter {
-                source: Some("stripe".into()),
-                ..all()
-            },
-            20,
-        ),
-        (
-            "state=dead, to the end",
-            Filter {
-                state: Some(State::Dead),
-                ..all()
-            },
-            end,
-        ),
-        (
-            "state=pending, to the end",
-            Filter {
-                state: Some(State::Pending),
-                ..all()
-            },
-            end,
-        ),
-        (
-            "source=rare, to the end",
-            Filter {
-                source: Some("rare".into()),
-                ..all()
-            },
-            end,
-        ),
-        (
-            "type=rare.thing, to the end",
-            Filter {
-                event_type: Some("rare.thing".into()),
-                ..all()
-            },
-            end,
-        ),
-        (
-            "since=(later than all), to the end",
-            Filter {
-                since: Some(UnixMillis(i64::MAX)),
-                ..all()
-            },
-            end,
-        ),
-        (
-            "until=(before all), to the end",
-            Filter {
-                until: Some(UnixMillis(1)),
-                ..all()
-            },
-            end,
-        ),
-        (
-            "id=(nobody's), to the end",
-            Filter {
-                id: Some("nothing".into()),
-                ..all()
-            },
-            end,
-        ),
+        ("none, twenty pages", all, 20),
+        ("source=stripe, twenty pages", source("stripe"), 20),
+        ("state=dead, to the end", state(State::Dead), end),
+        ("state=pending, to the end", state(State::Pending), end),
+        ("source=rare, to the end", source("rare"), end),
+        ("type=rare.thing, to the end", rare, end),
+        ("since=(later than all), to the end", later, end),
+        ("until=(before all), to the end", before, end),
+        ("id=(one that is known), one page", known, 1),
+        ("id=(nobody's), to the end", id("nothing", Vec::new()), end),
     ]
 }
 
@@ -158,7 +133,7 @@ async fn measure(store: &Store, name: &str, filter: Filter, pages_max: usize) {
     }
     let ms = |took: Duration| format!("{:.1} ms", took.as_secs_f64() * 1e3);
     println!(
-        "{name:32} {:>9} {:>9} {calls:>6} {events:>7} {:>9}",
+        "{name:34} {:>9} {:>9} {calls:>6} {events:>7} {:>9}",
         ms(first.unwrap_or_default()),
         ms(slowest),
         ms(started.elapsed())

@@ -1,6 +1,7 @@
 //! The admin API of a running gate, as the commands see it.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -18,12 +19,13 @@ use crate::net::Address;
 /// Where the admin API is.
 #[derive(Debug, clap::Args)]
 pub(super) struct ApiArgs {
-    /// Address of the admin listener: "host:port" or "unix:/path"
+    /// Address of the admin listener: "host:port" or "unix:/path"; or of the page, without TLS
     #[arg(
         long,
         value_name = "ADDRESS",
         default_value = "127.0.0.1:9090",
-        env = "HOOKGATE_ADMIN"
+        env = "HOOKGATE_ADMIN",
+        value_parser = admin_address
     )]
     admin: Address,
     /// File with the admin token, where one is required
@@ -32,6 +34,13 @@ pub(super) struct ApiArgs {
     /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// An address, also as it is copied from a browser that shows the page.
+fn admin_address(text: &str) -> Result<Address, <Address as FromStr>::Err> {
+    let copied = text.strip_prefix("http://");
+    let host = copied.and_then(|rest| rest.split(['/', '#', '?']).next());
+    host.unwrap_or(text).parse()
 }
 
 /// What to send as `Authorization`.
@@ -149,4 +158,24 @@ fn refusal(response: &Response<Bytes>) -> Failure {
             response.status()
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_address_of_the_page_is_taken_as_it_is_copied() {
+        for text in [
+            "127.0.0.1:9090",
+            "http://127.0.0.1:9090",
+            "http://127.0.0.1:9090/",
+            "http://127.0.0.1:9090/#/events?state=dead",
+        ] {
+            assert_eq!(admin_address(text).unwrap().to_string(), "127.0.0.1:9090");
+        }
+        for text in ["https://127.0.0.1:9090", "http://", "9090"] {
+            assert!(admin_address(text).is_err(), "{text}");
+        }
+    }
 }
