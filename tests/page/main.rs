@@ -21,11 +21,11 @@ mod scene;
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use scene::Scene;
 use serde_json::Value;
+use support::setting;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/page/page.mjs");
 
@@ -98,16 +98,6 @@ impl Browser {
         assert!(ended.success(), "the script: {ended}");
         passed
     }
-}
-
-/// Where something that is not part of this repository is; without it the test is skipped.
-fn setting(name: &str) -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "not the program's configuration")]
-    let found = std::env::var(name).ok().map(PathBuf::from);
-    if found.is_none() {
-        eprintln!("skipped: {name} is not set");
-    }
-    found
 }
 
 struct Running(Child, BufReader<std::process::ChildStdout>);
