@@ -184,6 +184,9 @@ pub fn router(admin: Admin) -> Router {
         .routes(routes!(session::log_in, session::log_out))
         .split_for_parts();
     described.merge(of_session);
+    if !admin.tokens.are_required() {
+        described.security = None;
+    }
     let api = api
         .layer(Extension(Arc::new(described)))
         .layer(from_fn_with_state(Arc::clone(&admin), access::check));

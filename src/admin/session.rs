@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 
 use super::Admin;
 use super::access::{Access, session_ids};
-use super::view::{ApiError, ErrorResponse};
+use super::view::{ApiError, Refused};
 use crate::clock::UnixMillis;
 use crate::secret::SecretText;
 
@@ -93,8 +93,10 @@ pub(super) struct LogIn {
 }
 
 /// Log in: the answer sets a cookie that stands for the token in this browser.
-#[utoipa::path(post, path = "/api/v1/session", tag = "access", request_body = LogIn,
-    responses((status = 204, description = "Logged in, or no token is needed"), ErrorResponse))]
+#[utoipa::path(post, path = "/api/v1/session", tag = "access", operation_id = "log_in",
+    request_body = LogIn, security(()),
+    responses((status = 204, description = "Logged in, or no token is needed"),
+        Refused<400>, Refused<401>, Refused<403>, Refused<503>))]
 pub(super) async fn log_in(
     State(admin): State<Arc<Admin>>,
     body: Result<Json<LogIn>, JsonRejection>,
@@ -135,8 +137,8 @@ pub(super) async fn log_in(
 }
 
 /// Log out.
-#[utoipa::path(delete, path = "/api/v1/session", tag = "access",
-    responses((status = 204, description = "Logged out"), ErrorResponse))]
+#[utoipa::path(delete, path = "/api/v1/session", tag = "access", operation_id = "log_out",
+    security(()), responses((status = 204, description = "Logged out"), Refused<403>))]
 pub(super) async fn log_out(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
     session_ids(&headers).for_each(|id| admin.kept.sessions.close(id));
     let gone = format!("{COOKIE_NAME}=; {COOKIE_RULES}; Max-Age=0");

@@ -20,7 +20,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::Admin;
 use super::filter::bad_query;
 use super::rejections::RejectionView;
-use super::view::{ApiError, ErrorResponse, EventSummary};
+use super::view::{ApiError, EventSummary, Guarded, Refused};
 use crate::event::EventId;
 use crate::ingress::Record;
 use crate::store::{Change, Filter, State as EventState, Store, Summary};
@@ -62,9 +62,9 @@ pub(super) struct StreamQuery {
 ///
 /// Messages of kind `event` hold an EventChange, `rejection` a RejectionView, `missed` a Missed: fetch
 /// the list again then, as after a reconnection.
-#[utoipa::path(get, path = "/api/v1/stream", tag = "gate", params(StreamQuery),
+#[utoipa::path(get, path = "/api/v1/stream", tag = "gate", operation_id = "stream", params(StreamQuery),
     responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
-        ErrorResponse))]
+        Refused<400>, Refused<503>, Guarded))]
 pub(super) async fn stream(
     State(admin): State<Arc<Admin>>,
     query: Result<Query<StreamQuery>, QueryRejection>,
