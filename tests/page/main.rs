@@ -60,6 +60,16 @@ async fn a_browser_logs_in_with_a_token() {
     assert_eq!(passed, 2, "checks");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_view_is_accessible_by_the_rules_of_wcag() {
+    let Some(mut browser) = Browser::command("wcag") else {
+        return;
+    };
+    let scene = Scene::usual().await;
+    let passed = browser.run(&scene).await;
+    assert_eq!(passed, 4, "checks");
+}
+
 /// The script that drives the browser.
 struct Browser(Command);
 

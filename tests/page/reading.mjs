@@ -170,13 +170,19 @@ function faintTexts() {
   return faint;
 }
 
+export const views = (scene) => ["#/", "#/events", `#/events/${scene.retried}`, "#/dead", "#/rejections", "#/sources", "#/nowhere"];
+
+/** Waits until a view has what it shows. */
+export async function settled(page) {
+  await page.locator("main h1, main h2").first().waitFor();
+  await page.waitForFunction(() => !/(Looking|Loading) …/.test(document.querySelector("main").textContent));
+}
+
 async function looks(check, scene) {
-  const views = ["#/", "#/events", `#/events/${scene.retried}`, "#/dead", "#/rejections", "#/sources", "#/nowhere"];
   const all = async (page, look) => {
-    for (const view of views) {
+    for (const view of views(scene)) {
       await page.evaluate((hash) => (location.hash = hash), view);
-      await page.locator("main h1, main h2").first().waitFor();
-      await page.waitForFunction(() => !/(Looking|Loading) …/.test(document.querySelector("main").textContent));
+      await settled(page);
       await look(view);
     }
   };
