@@ -60,7 +60,7 @@ impl Tokens {
     }
 }
 
-/// Who calls: in the request's extensions behind [`check`].
+/// Who calls: in the request's extensions behind [`guard`].
 #[derive(Clone, Copy)]
 pub(super) struct Caller {
     pub(super) access: Access,
@@ -68,14 +68,41 @@ pub(super) struct Caller {
     pub(super) session: bool,
 }
 
-/// Lets a request through that no foreign web page can have caused, if its caller may do it.
-pub(super) async fn check(
+/// Lets a request through that no page of another site can have caused.
+pub(super) async fn same_site(
     State(admin): State<Arc<Admin>>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    hide_credentials(request.headers_mut());
-    check_site(&admin, request.headers())?;
+    let headers = request.headers_mut();
+    for (name, value) in headers.iter_mut() {
+        if [AUTHORIZATION, COOKIE].contains(name) {
+            value.set_sensitive(true);
+        }
+    }
+    if !admin.tokens.are_required() && !names_this_machine(headers) {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "foreign_host",
+            "without a token the API answers only to localhost names (DNS rebinding)",
+        ));
+    }
+    if is_cross_site(headers) {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            "another site's page may not use the API",
+        ));
+    }
+    Ok(next.run(request).await)
+}
+
+/// Lets a request through whose caller is known and may make it.
+pub(super) async fn guard(
+    State(admin): State<Arc<Admin>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     let caller = caller(&admin, request.headers()).ok_or_else(|| {
         ApiError::new(
             StatusCode::UNAUTHORIZED,
@@ -92,44 +119,6 @@ pub(super) async fn check(
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)
-}
-
-/// The same for the routes that log in and out, which anybody may call.
-pub(super) async fn check_session(
-    State(admin): State<Arc<Admin>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    hide_credentials(request.headers_mut());
-    check_site(&admin, request.headers())?;
-    Ok(next.run(request).await)
-}
-
-fn hide_credentials(headers: &mut HeaderMap) {
-    for name in [AUTHORIZATION, COOKIE] {
-        if let Some(value) = headers.get_mut(name) {
-            value.set_sensitive(true);
-        }
-    }
-}
-
-/// Refuses what a page of another site may have caused.
-fn check_site(admin: &Admin, headers: &HeaderMap) -> Result<(), ApiError> {
-    if !admin.tokens.are_required() && !names_this_machine(headers) {
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "foreign_host",
-            "without a token the API answers only to localhost names (DNS rebinding)",
-        ));
-    }
-    if is_cross_site(headers) {
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "cross_site",
-            "another site's page may not use the API",
-        ));
-    }
-    Ok(())
 }
 
 /// Who calls; a token comes before a session.

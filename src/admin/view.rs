@@ -233,7 +233,7 @@ impl<const STATUS: u16> IntoResponses for Refused<STATUS> {
     }
 }
 
-/// In the API's description: how [`super::access`] refuses.
+/// In the API's description: how [`super::access::guard`] and [`super::access::same_site`] refuse.
 pub(super) struct Guarded;
 
 impl IntoResponses for Guarded {
