@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Admin;
-use super::session::COOKIE_NAME;
+use super::session::{COOKIE_NAME, Pass};
 use super::view::ApiError;
 use crate::secret::Secret;
 
@@ -61,11 +61,20 @@ impl Tokens {
 }
 
 /// Who calls: in the request's extensions behind [`guard`].
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub(super) struct Caller {
     pub(super) access: Access,
     /// It came with a session's cookie.
-    pub(super) session: bool,
+    pub(super) session: Option<Pass>,
+}
+
+impl Caller {
+    fn without_session(access: Access) -> Self {
+        Self {
+            access,
+            session: None,
+        }
+    }
 }
 
 /// Lets a request through that no page of another site can have caused.
@@ -124,25 +133,18 @@ pub(super) async fn guard(
 /// Who calls; a token comes before a session.
 fn caller(admin: &Admin, headers: &HeaderMap) -> Option<Caller> {
     if !admin.tokens.are_required() {
-        return Some(Caller {
-            access: Access::Full,
-            session: false,
-        });
+        return Some(Caller::without_session(Access::Full));
     }
     let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     if let Some(given) = given {
         let token = given.strip_prefix(b"Bearer ").unwrap_or_default();
-        let access = admin.tokens.access(token)?;
-        return Some(Caller {
-            access,
-            session: false,
-        });
+        return admin.tokens.access(token).map(Caller::without_session);
     }
     let now = admin.clock.steady();
-    let access = session_ids(headers).find_map(|id| admin.kept.sessions.access(id, now))?;
+    let pass = session_ids(headers).find_map(|id| admin.kept.sessions.pass(id, now))?;
     Some(Caller {
-        access,
-        session: true,
+        access: pass.access,
+        session: Some(pass),
     })
 }
 

@@ -86,6 +86,6 @@ pub(super) async fn status(
             damaged: stats.damaged,
         },
         access: caller.access.as_str().to_owned(),
-        session: caller.session,
+        session: caller.session.is_some(),
     })
 }
