@@ -63,6 +63,14 @@ async function lists(check, scene) {
     assert.match(await page.locator(".groups").innerText(), /1[^]*stripe[^]*refused/);
   });
 
+  await check("refusals are streamed only where they are shown", "#/", async (page) => {
+    for (const [hash, told] of [["#/events", "false"], [`#/events/${scene.retried}`, "false"], ["#/dead", "false"], ["#/rejections", null]]) {
+      const asked = page.waitForRequest("**/api/v1/stream*");
+      await page.evaluate((to) => (location.hash = to), hash);
+      assert.equal(new URL((await asked).url()).searchParams.get("rejections"), told, hash);
+    }
+  });
+
   await check("a rejection says what is wrong and the way out", "#/rejections", async (page) => {
     const one = page.locator(".rejections > li");
     await one.first().waitFor();
