@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, COOKIE, HOST, ORIGIN};
 use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::Admin;
-use super::session::COOKIE_NAME;
+use super::session::{COOKIE_NAME, Pass};
 use super::view::ApiError;
 use crate::secret::Secret;
 
@@ -60,22 +60,58 @@ impl Tokens {
     }
 }
 
-/// Who calls: in the request's extensions behind [`check`].
-#[derive(Clone, Copy)]
+/// Who calls: in the request's extensions behind [`guard`].
+#[derive(Clone)]
 pub(super) struct Caller {
     pub(super) access: Access,
     /// It came with a session's cookie.
-    pub(super) session: bool,
+    pub(super) session: Option<Pass>,
 }
 
-/// Lets a request through that no foreign web page can have caused, if its caller may do it.
-pub(super) async fn check(
+impl Caller {
+    fn without_session(access: Access) -> Self {
+        Self {
+            access,
+            session: None,
+        }
+    }
+}
+
+/// Lets a request through that no page of another site can have caused.
+pub(super) async fn same_site(
     State(admin): State<Arc<Admin>>,
     mut request: Request,
     next: Next,
 ) -> Result<Response, ApiError> {
-    hide_credentials(request.headers_mut());
-    check_site(&admin, request.headers())?;
+    let headers = request.headers_mut();
+    for (name, value) in headers.iter_mut() {
+        if [AUTHORIZATION, COOKIE].contains(name) {
+            value.set_sensitive(true);
+        }
+    }
+    if !admin.tokens.are_required() && !names_this_machine(headers) {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "foreign_host",
+            "without a token the API answers only to localhost names (DNS rebinding)",
+        ));
+    }
+    if is_cross_site(headers) {
+        return Err(ApiError::new(
+            StatusCode::FORBIDDEN,
+            "cross_site",
+            "another site's page may not use the API",
+        ));
+    }
+    Ok(next.run(request).await)
+}
+
+/// Lets a request through whose caller is known and may make it.
+pub(super) async fn guard(
+    State(admin): State<Arc<Admin>>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, ApiError> {
     let caller = caller(&admin, request.headers()).ok_or_else(|| {
         ApiError::new(
             StatusCode::UNAUTHORIZED,
@@ -94,66 +130,21 @@ pub(super) async fn check(
     Ok(next.run(request).await)
 }
 
-/// The same for the routes that log in and out, which anybody may call.
-pub(super) async fn check_session(
-    State(admin): State<Arc<Admin>>,
-    mut request: Request,
-    next: Next,
-) -> Result<Response, ApiError> {
-    hide_credentials(request.headers_mut());
-    check_site(&admin, request.headers())?;
-    Ok(next.run(request).await)
-}
-
-fn hide_credentials(headers: &mut HeaderMap) {
-    for name in [AUTHORIZATION, COOKIE] {
-        if let Some(value) = headers.get_mut(name) {
-            value.set_sensitive(true);
-        }
-    }
-}
-
-/// Refuses what a page of another site may have caused.
-fn check_site(admin: &Admin, headers: &HeaderMap) -> Result<(), ApiError> {
-    if !admin.tokens.are_required() && !names_this_machine(headers) {
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "foreign_host",
-            "without a token the API answers only to localhost names (DNS rebinding)",
-        ));
-    }
-    if is_cross_site(headers) {
-        return Err(ApiError::new(
-            StatusCode::FORBIDDEN,
-            "cross_site",
-            "another site's page may not use the API",
-        ));
-    }
-    Ok(())
-}
-
 /// Who calls; a token comes before a session.
 fn caller(admin: &Admin, headers: &HeaderMap) -> Option<Caller> {
     if !admin.tokens.are_required() {
-        return Some(Caller {
-            access: Access::Full,
-            session: false,
-        });
+        return Some(Caller::without_session(Access::Full));
     }
     let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
     if let Some(given) = given {
         let token = given.strip_prefix(b"Bearer ").unwrap_or_default();
-        let access = admin.tokens.access(token)?;
-        return Some(Caller {
-            access,
-            session: false,
-        });
+        return admin.tokens.access(token).map(Caller::without_session);
     }
     let now = admin.clock.steady();
-    let access = session_ids(headers).find_map(|id| admin.kept.sessions.access(id, now))?;
+    let pass = session_ids(headers).find_map(|id| admin.kept.sessions.pass(id, now))?;
     Some(Caller {
-        access,
-        session: true,
+        access: pass.access,
+        session: Some(pass),
     })
 }
 

@@ -13,7 +13,7 @@ use utoipa::IntoParams;
 
 use super::Admin;
 use super::filter::{Asked, Conditions, Named};
-use super::view::{ApiError, Erased, ErrorResponse, EventDetail, EventList, Replayed};
+use super::view::{ApiError, Erased, EventDetail, EventList, Guarded, Refused, Replayed};
 use crate::event::EventId;
 use crate::store::{Content, Cursor, NotACursor, StoredEvent};
 
@@ -29,6 +29,7 @@ pub(super) struct Part {
     #[param(minimum = 1, maximum = 500)]
     limit: Option<usize>,
     /// `next` of the page before.
+    #[param(pattern = "^[0-9a-f]{1,16}$")]
     cursor: Option<String>,
 }
 
@@ -53,7 +54,13 @@ impl Part {
 }
 
 /// The `{id}` of a route.
-pub(super) struct Id(EventId);
+#[derive(IntoParams)]
+#[into_params(names("id"), parameter_in = Path)]
+pub(super) struct Id(
+    /// Ours.
+    #[param(value_type = String, pattern = "^evt_[0-9a-fA-F]{32}$")]
+    EventId,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for Id {
     type Rejection = ApiError;
@@ -73,8 +80,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 /// A page may be short, even empty, and still have a `next`: a list of what is rare ends after a time
 /// with what it has found. What is known by the provider's id is a first page of its own; `next` leads
 /// to others with the same id.
-#[utoipa::path(get, path = "/api/v1/events", tag = "events", params(Conditions, Part),
-    responses((status = 200, body = EventList), ErrorResponse))]
+#[utoipa::path(get, path = "/api/v1/events", tag = "events", operation_id = "list_events",
+    params(Conditions, Part),
+    responses((status = 200, description = "A page", body = EventList), Refused<400>, Refused<503>, Guarded))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     Asked(conditions, part): Asked<Part>,
@@ -86,9 +94,10 @@ pub(super) async fn list(
 }
 
 /// Show one event: headers, and every attempt with what the app answered.
-#[utoipa::path(get, path = "/api/v1/events/{id}", tag = "events",
-    params(("id", description = "Our id, evt_...")),
-    responses((status = 200, body = EventDetail), ErrorResponse))]
+#[utoipa::path(get, path = "/api/v1/events/{id}", tag = "events", operation_id = "show_event",
+    params(Id),
+    responses((status = 200, description = "All but its body", body = EventDetail),
+        Refused<400>, Refused<404>, Refused<503>, Guarded))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Id(id): Id,
@@ -98,10 +107,10 @@ pub(super) async fn show(
 }
 
 /// The raw body, as a download: no browser renders what a sender wrote.
-#[utoipa::path(get, path = "/api/v1/events/{id}/body", tag = "events",
-    params(("id", description = "Our id, evt_...")),
+#[utoipa::path(get, path = "/api/v1/events/{id}/body", tag = "events", operation_id = "event_body",
+    params(Id),
     responses((status = 200, description = "Byte for byte as it came", content_type = "application/octet-stream", body = [u8]),
-        ErrorResponse))]
+        Refused<400>, Refused<404>, Refused<410>, Refused<503>, Guarded))]
 pub(super) async fn body(
     State(admin): State<Arc<Admin>>,
     Id(id): Id,
@@ -133,9 +142,10 @@ pub(super) async fn body(
 }
 
 /// Deliver an event again, whatever became of it.
-#[utoipa::path(post, path = "/api/v1/events/{id}/replay", tag = "replay",
-    params(("id", description = "Our id, evt_...")),
-    responses((status = 202, description = "It is due now", body = Replayed), ErrorResponse))]
+#[utoipa::path(post, path = "/api/v1/events/{id}/replay", tag = "replay", operation_id = "replay_event",
+    params(Id),
+    responses((status = 202, description = "It is due now", body = Replayed),
+        Refused<400>, Refused<404>, Refused<409>, Refused<503>, Guarded))]
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
     Id(id): Id,
@@ -161,9 +171,10 @@ pub(super) async fn replay(
 
 /// Erase an event's body and headers. Its id stays known, so that a repeat is not taken for new; a
 /// pending one becomes a dead letter.
-#[utoipa::path(delete, path = "/api/v1/events/{id}", tag = "events",
-    params(("id", description = "Our id, evt_...")),
-    responses((status = 200, body = Erased), ErrorResponse))]
+#[utoipa::path(delete, path = "/api/v1/events/{id}", tag = "events", operation_id = "erase_event",
+    params(Id),
+    responses((status = 200, description = "Nothing is left of them", body = Erased),
+        Refused<400>, Refused<404>, Refused<503>, Guarded))]
 pub(super) async fn erase(
     State(admin): State<Arc<Admin>>,
     Id(id): Id,

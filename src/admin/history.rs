@@ -12,7 +12,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use utoipa::ToSchema;
 
 use super::Admin;
-use super::view::ErrorResponse;
+use super::view::Guarded;
 use crate::clock::{Clock, UnixMillis};
 use crate::metrics::Metrics;
 use crate::shutdown::Stage;
@@ -110,8 +110,8 @@ impl Samples {
 }
 
 /// The last hour in samples of ten seconds.
-#[utoipa::path(get, path = "/api/v1/history", tag = "gate",
-    responses((status = 200, body = History), ErrorResponse))]
+#[utoipa::path(get, path = "/api/v1/history", tag = "gate", operation_id = "history",
+    responses((status = 200, description = "Up to an hour", body = History), Guarded))]
 pub(super) async fn history(State(admin): State<Arc<Admin>>) -> Json<History> {
     Json(History {
         every_s: EVERY.as_secs(),

@@ -164,6 +164,8 @@ pub fn when_open(
 /// All routes.
 pub fn router(admin: Admin) -> Router {
     let admin = Arc::new(admin);
+    let guarded = from_fn_with_state(Arc::clone(&admin), access::guard);
+    let same_site = from_fn_with_state(Arc::clone(&admin), access::same_site);
     let (api, mut described) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .routes(routes!(status::status))
         .routes(routes!(history::history))
@@ -179,25 +181,20 @@ pub fn router(admin: Admin) -> Router {
         .routes(routes!(sources::release))
         .routes(routes!(sources::forget_secret))
         .routes(routes!(openapi::openapi))
-        .split_for_parts();
-    let (session, of_session) = OpenApiRouter::new()
+        .layer(guarded) // whatever comes below is for everybody
         .routes(routes!(session::log_in, session::log_out))
+        .layer(same_site)
         .split_for_parts();
-    described.merge(of_session);
-    let api = api
-        .layer(Extension(Arc::new(described)))
-        .layer(from_fn_with_state(Arc::clone(&admin), access::check));
-    let session = session.layer(from_fn_with_state(
-        Arc::clone(&admin),
-        access::check_session,
-    ));
+    if !admin.tokens.are_required() {
+        described.security = None;
+    }
+    let api = api.layer(Extension(Arc::new(described)));
     Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))
         .merge(page::routes())
         .merge(api)
-        .merge(session)
         .fallback(view::no_such_route)
         .method_not_allowed_fallback(view::wrong_method)
         .with_state(admin)

@@ -6,11 +6,12 @@ use axum::Json;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use serde::{Deserialize, Serialize};
+use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
 use super::filter::bad_query;
-use super::view::{ApiError, ErrorResponse};
+use super::view::{ApiError, Guarded, Refused};
 use crate::ingress::{Finding, Record, RejectionFilter};
 use crate::verify::{Diagnosis, Reason};
 
@@ -117,6 +118,7 @@ pub(super) struct ListQuery {
     /// Only of this source.
     source: Option<String>,
     /// Only with this reason.
+    #[param(schema_with = reasons)]
     reason: Option<String>,
     /// At most this many; 50 if absent.
     #[param(minimum = 1, maximum = 500)]
@@ -124,8 +126,9 @@ pub(super) struct ListQuery {
 }
 
 /// List what was refused recently, newest first, and why.
-#[utoipa::path(get, path = "/api/v1/rejections", tag = "rejections", params(ListQuery),
-    responses((status = 200, body = RejectionList), ErrorResponse))]
+#[utoipa::path(get, path = "/api/v1/rejections", tag = "rejections",
+    operation_id = "list_rejections", params(ListQuery),
+    responses((status = 200, description = "Up to `limit`", body = RejectionList), Refused<400>, Guarded))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     query: Result<Query<ListQuery>, QueryRejection>,
@@ -144,6 +147,13 @@ pub(super) async fn list(
     let records = admin.gate.rejections().list(&filter, limit);
     let rejections = records.iter().map(RejectionView::from).collect();
     Ok(Json(RejectionList { rejections }))
+}
+
+/// All reasons, for the API's description.
+fn reasons() -> Object {
+    let words = Reason::ALL.iter().map(|reason| reason.as_str());
+    let text = ObjectBuilder::new().schema_type(Type::String);
+    text.enum_values(Some(words)).build()
 }
 
 fn reason(word: &str) -> Result<Reason, ApiError> {

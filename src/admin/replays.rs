@@ -16,7 +16,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
 use super::filter::{Asked, Conditions, Named};
-use super::view::{ApiError, ErrorResponse};
+use super::view::{ApiError, Guarded, Refused};
 use crate::shutdown::Stage;
 use crate::store::{Filter, Store, StoreError};
 
@@ -123,10 +123,11 @@ impl BulkReplay {
 }
 
 /// Deliver all events again that fit a filter, oldest first; at least one condition is needed.
-#[utoipa::path(post, path = "/api/v1/replay", tag = "replay", params(Conditions, Manner),
+#[utoipa::path(post, path = "/api/v1/replay", tag = "replay", operation_id = "start_replay",
+    params(Conditions, Manner),
     responses((status = 200, description = "The count of a dry run", body = BulkReplay),
         (status = 202, description = "It runs; ask GET for its progress", body = BulkReplay),
-        ErrorResponse))]
+        Refused<400>, Refused<409>, Refused<503>, Guarded))]
 pub(super) async fn start(
     State(admin): State<Arc<Admin>>,
     Asked(conditions, how): Asked<Manner>,
@@ -165,8 +166,8 @@ pub(super) async fn start(
 }
 
 /// The bulk replay that runs, or ran last.
-#[utoipa::path(get, path = "/api/v1/replay", tag = "replay",
-    responses((status = 200, body = BulkReplay), ErrorResponse))]
+#[utoipa::path(get, path = "/api/v1/replay", tag = "replay", operation_id = "replay_progress",
+    responses((status = 200, description = "How far it is, or how it ended", body = BulkReplay), Refused<404>, Guarded))]
 pub(super) async fn progress(
     State(admin): State<Arc<Admin>>,
 ) -> Result<Json<BulkReplay>, ApiError> {
@@ -175,8 +176,8 @@ pub(super) async fn progress(
 }
 
 /// Stop the bulk replay; what is due again stays so.
-#[utoipa::path(delete, path = "/api/v1/replay", tag = "replay",
-    responses((status = 200, body = BulkReplay), ErrorResponse))]
+#[utoipa::path(delete, path = "/api/v1/replay", tag = "replay", operation_id = "stop_replay",
+    responses((status = 200, description = "How it ended", body = BulkReplay), Refused<404>, Guarded))]
 pub(super) async fn stop(State(admin): State<Arc<Admin>>) -> Result<Json<BulkReplay>, ApiError> {
     let job = admin.kept.replays.current().ok_or_else(none)?;
     job.stop.cancel();

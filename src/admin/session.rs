@@ -11,11 +11,13 @@ use http::header::SET_COOKIE;
 use http::{HeaderMap, HeaderValue, StatusCode};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
+use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use utoipa::ToSchema;
 
 use super::Admin;
 use super::access::{Access, session_ids};
-use super::view::{ApiError, ErrorResponse};
+use super::view::{ApiError, Refused};
 use crate::clock::UnixMillis;
 use crate::secret::SecretText;
 
@@ -39,6 +41,24 @@ struct Session {
     access: Access,
     /// Steady time.
     until: UnixMillis,
+    /// Ends with the session, however that comes about.
+    open: DropGuard,
+}
+
+/// What an id is good for, and for how long.
+#[derive(Clone)]
+pub(super) struct Pass {
+    pub(super) access: Access,
+    closed: CancellationToken,
+    left: Duration,
+}
+
+impl Pass {
+    /// Waits until the session is over.
+    pub(super) async fn ended(self) {
+        // Elapsed or closed: it is the same.
+        let _ = timeout(self.left, self.closed.cancelled()).await;
+    }
 }
 
 impl Sessions {
@@ -63,18 +83,23 @@ impl Sessions {
             digest: blake3::hash(id.as_bytes()),
             access,
             until: now.plus(LIFE),
+            open: CancellationToken::new().drop_guard(),
         });
         Some(id)
     }
 
-    /// What the session with this id may do.
-    pub(super) fn access(&self, id: &str, now: UnixMillis) -> Option<Access> {
+    /// What the session with this id is good for.
+    pub(super) fn pass(&self, id: &str, now: UnixMillis) -> Option<Pass> {
         let digest = blake3::hash(id.as_bytes());
         let sessions = self.lock();
         let found = sessions.iter().find(|session| session.digest == digest);
         found
             .filter(|session| session.until > now)
-            .map(|session| session.access)
+            .map(|session| Pass {
+                access: session.access,
+                closed: session.open.token().clone(),
+                left: session.until.since(now),
+            })
     }
 
     fn close(&self, id: &str) {
@@ -93,8 +118,10 @@ pub(super) struct LogIn {
 }
 
 /// Log in: the answer sets a cookie that stands for the token in this browser.
-#[utoipa::path(post, path = "/api/v1/session", tag = "access", request_body = LogIn,
-    responses((status = 204, description = "Logged in, or no token is needed"), ErrorResponse))]
+#[utoipa::path(post, path = "/api/v1/session", tag = "access", operation_id = "log_in",
+    request_body = LogIn, security(()),
+    responses((status = 204, description = "Logged in, or no token is needed"),
+        Refused<400>, Refused<401>, Refused<403>, Refused<503>))]
 pub(super) async fn log_in(
     State(admin): State<Arc<Admin>>,
     body: Result<Json<LogIn>, JsonRejection>,
@@ -135,8 +162,8 @@ pub(super) async fn log_in(
 }
 
 /// Log out.
-#[utoipa::path(delete, path = "/api/v1/session", tag = "access",
-    responses((status = 204, description = "Logged out"), ErrorResponse))]
+#[utoipa::path(delete, path = "/api/v1/session", tag = "access", operation_id = "log_out",
+    security(()), responses((status = 204, description = "Logged out"), Refused<403>))]
 pub(super) async fn log_out(State(admin): State<Arc<Admin>>, headers: HeaderMap) -> Response {
     session_ids(&headers).for_each(|id| admin.kept.sessions.close(id));
     let gone = format!("{COOKIE_NAME}=; {COOKIE_RULES}; Max-Age=0");
@@ -145,28 +172,56 @@ pub(super) async fn log_out(State(admin): State<Arc<Admin>>, headers: HeaderMap)
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::time::advance;
+
     use super::*;
+
+    const NOW: UnixMillis = UnixMillis(1_000);
+
+    fn access(sessions: &Sessions, id: &str, now: UnixMillis) -> Option<Access> {
+        sessions.pass(id, now).map(|pass| pass.access)
+    }
 
     #[test]
     fn a_session_ends_with_its_time_or_by_logging_out() {
-        let (sessions, now) = (Sessions::default(), UnixMillis(1_000));
-        let id = sessions.open(Access::Read, now).unwrap();
+        let sessions = Sessions::default();
+        let id = sessions.open(Access::Read, NOW).unwrap();
         assert_eq!(id.len(), 64);
-        assert_eq!(sessions.access(&id, now), Some(Access::Read));
-        assert_eq!(sessions.access(&id, now.plus(LIFE)), None);
-        assert_eq!(sessions.access("", now), None);
+        assert_eq!(access(&sessions, &id, NOW), Some(Access::Read));
+        assert_eq!(access(&sessions, &id, NOW.plus(LIFE)), None);
+        assert_eq!(access(&sessions, "", NOW), None);
         sessions.close(&id);
-        assert_eq!(sessions.access(&id, now), None);
+        assert_eq!(access(&sessions, &id, NOW), None);
     }
 
     #[test]
     fn the_oldest_session_makes_room() {
-        let (sessions, now) = (Sessions::default(), UnixMillis(1_000));
-        let first = sessions.open(Access::Full, now).unwrap();
+        let sessions = Sessions::default();
+        let first = sessions.open(Access::Full, NOW).unwrap();
+        let pass = sessions.pass(&first, NOW).unwrap();
         for _ in 0..SESSIONS_MAX {
-            sessions.open(Access::Full, now).unwrap();
+            sessions.open(Access::Full, NOW).unwrap();
         }
-        assert_eq!(sessions.access(&first, now), None);
+        assert_eq!(access(&sessions, &first, NOW), None);
         assert_eq!(sessions.lock().len(), SESSIONS_MAX);
+        assert!(pass.closed.is_cancelled());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_session_has_begun_ends_with_it() {
+        let sessions = Sessions::default();
+        let id = sessions.open(Access::Full, NOW).unwrap();
+        let minute = Duration::from_secs(60);
+        let later = NOW.plus(LIFE).minus(minute);
+        let early = sessions.pass(&id, NOW).unwrap();
+        let mut late = Box::pin(sessions.pass(&id, later).unwrap().ended());
+        assert_eq!(late.as_mut().now_or_never(), None);
+        advance(minute).await;
+        assert_eq!(late.now_or_never(), Some(()));
+        let mut early = Box::pin(early.ended());
+        assert_eq!(early.as_mut().now_or_never(), None);
+        sessions.close(&id);
+        assert_eq!(early.now_or_never(), Some(()));
     }
 }

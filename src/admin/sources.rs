@@ -7,10 +7,10 @@ use axum::extract::{FromRequestParts, Path, State};
 use http::StatusCode;
 use http::request::Parts;
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
-use super::view::{ApiError, ErrorResponse, Forgotten};
+use super::view::{ApiError, Forgotten, Guarded, Refused};
 use crate::clock::UnixMillis;
 use crate::event::SourceName;
 use crate::ingress::{CaptureError, SecretReport, SourceReport};
@@ -103,8 +103,8 @@ pub struct Held {
 }
 
 /// All sources, with counts and without secrets.
-#[utoipa::path(get, path = "/api/v1/sources", tag = "sources",
-    responses((status = 200, body = SourceList), ErrorResponse))]
+#[utoipa::path(get, path = "/api/v1/sources", tag = "sources", operation_id = "list_sources",
+    responses((status = 200, description = "By name", body = SourceList), Guarded))]
 pub(super) async fn list(State(admin): State<Arc<Admin>>) -> Json<SourceList> {
     let counts = admin.store.counts();
     let held = admin.store.held();
@@ -207,7 +207,13 @@ impl From<&SecretReport> for SecretView {
 }
 
 /// The `{name}` of a route.
-pub(super) struct Name(String);
+#[derive(IntoParams)]
+#[into_params(names("name"), parameter_in = Path)]
+pub(super) struct Name(
+    /// Of the source.
+    #[param(min_length = 1, max_length = 64, pattern = "^[a-z0-9_-]+$")]
+    String,
+);
 
 impl<S: Send + Sync> FromRequestParts<S> for Name {
     type Rejection = ApiError;
@@ -221,8 +227,8 @@ impl<S: Send + Sync> FromRequestParts<S> for Name {
 
 /// Stop handing this source's events to the app; they are taken and kept. A restart resumes.
 #[utoipa::path(post, path = "/api/v1/sources/{name}/hold", tag = "sources",
-    params(("name", description = "The source's name")),
-    responses((status = 200, body = Held), ErrorResponse))]
+    operation_id = "hold_source", params(Name),
+    responses((status = 200, description = "They are held from now on", body = Held), Refused<400>, Refused<404>, Guarded))]
 pub(super) async fn hold(
     State(admin): State<Arc<Admin>>,
     Name(name): Name,
@@ -232,8 +238,8 @@ pub(super) async fn hold(
 
 /// Resume handing this source's events to the app.
 #[utoipa::path(post, path = "/api/v1/sources/{name}/release", tag = "sources",
-    params(("name", description = "The source's name")),
-    responses((status = 200, body = Held), ErrorResponse))]
+    operation_id = "release_source", params(Name),
+    responses((status = 200, description = "They are not from now on", body = Held), Refused<400>, Refused<404>, Guarded))]
 pub(super) async fn release(
     State(admin): State<Arc<Admin>>,
     Name(name): Name,
@@ -257,8 +263,9 @@ fn set_held(admin: &Admin, name: &str, held: bool) -> Result<Json<Held>, ApiErro
 ///
 /// The API never shows a secret: whoever may read the store's files can have it from there.
 #[utoipa::path(delete, path = "/api/v1/sources/{name}/captured-secret", tag = "sources",
-    params(("name", description = "The source's name")),
-    responses((status = 200, body = Forgotten), ErrorResponse))]
+    operation_id = "forget_secret", params(Name),
+    responses((status = 200, description = "There is none any more", body = Forgotten),
+        Refused<400>, Refused<404>, Refused<503>, Guarded))]
 pub(super) async fn forget_secret(
     State(admin): State<Arc<Admin>>,
     Name(name): Name,

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::Admin;
 use super::access::Caller;
 use super::health::problem;
-use super::view::ErrorResponse;
+use super::view::Guarded;
 
 /// The gate as it stands.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -60,8 +60,8 @@ pub struct StoreStatus {
 }
 
 /// The gate as it stands.
-#[utoipa::path(get, path = "/api/v1/status", tag = "gate",
-    responses((status = 200, body = Status), ErrorResponse))]
+#[utoipa::path(get, path = "/api/v1/status", tag = "gate", operation_id = "status",
+    responses((status = 200, description = "As it stands", body = Status), Guarded))]
 pub(super) async fn status(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,
@@ -86,6 +86,6 @@ pub(super) async fn status(
             damaged: stats.damaged,
         },
         access: caller.access.as_str().to_owned(),
-        session: caller.session,
+        session: caller.session.is_some(),
     })
 }

@@ -6,11 +6,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, State};
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_util::Stream;
 use futures_util::stream::unfold;
+use futures_util::{Stream, StreamExt as _};
 use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OwnedSemaphorePermit;
@@ -18,9 +19,10 @@ use tokio::sync::broadcast::{self, error::RecvError};
 use utoipa::{IntoParams, ToSchema};
 
 use super::Admin;
+use super::access::Caller;
 use super::filter::bad_query;
 use super::rejections::RejectionView;
-use super::view::{ApiError, ErrorResponse, EventSummary};
+use super::view::{ApiError, EventSummary, Guarded, Refused};
 use crate::event::EventId;
 use crate::ingress::Record;
 use crate::store::{Change, Filter, State as EventState, Store, Summary};
@@ -58,15 +60,16 @@ pub(super) struct StreamQuery {
     rejections: Option<bool>,
 }
 
-/// Follow what happens, from now on.
+/// Follow what happens, from now on. It ends with the session with which it was asked for.
 ///
 /// Messages of kind `event` hold an EventChange, `rejection` a RejectionView, `missed` a Missed: fetch
 /// the list again then, as after a reconnection.
-#[utoipa::path(get, path = "/api/v1/stream", tag = "gate", params(StreamQuery),
+#[utoipa::path(get, path = "/api/v1/stream", tag = "gate", operation_id = "stream", params(StreamQuery),
     responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
-        ErrorResponse))]
+        Refused<400>, Refused<503>, Guarded))]
 pub(super) async fn stream(
     State(admin): State<Arc<Admin>>,
+    Extension(caller): Extension<Caller>,
     query: Result<Query<StreamQuery>, QueryRejection>,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let Query(query) = query.map_err(bad_query)?;
@@ -89,6 +92,13 @@ pub(super) async fn stream(
     let messages = unfold(tail, async |mut tail| {
         let message = tail.next().await?;
         Some((Ok(message), tail))
+    });
+    // Whoever may no longer ask is told nothing more.
+    let messages = messages.take_until(async move {
+        match caller.session {
+            Some(session) => session.ended().await,
+            None => std::future::pending().await,
+        }
     });
     Ok(Sse::new(messages).keep_alive(KeepAlive::new().interval(HEARTBEAT)))
 }

@@ -211,17 +211,36 @@ pub struct ErrorDetail {
     pub message: String,
 }
 
-/// In the API's description: any status that is not listed carries an [`ErrorBody`].
-pub(super) struct ErrorResponse;
+/// In the API's description: a refusal with this status and an [`ErrorBody`].
+pub(super) struct Refused<const STATUS: u16>;
 
-impl IntoResponses for ErrorResponse {
+impl<const STATUS: u16> IntoResponses for Refused<STATUS> {
     fn responses() -> BTreeMap<String, RefOr<Described>> {
         let body = Media::new(Some(Ref::from_schema_name("ErrorBody")));
         let refused = ResponseBuilder::new()
-            .description("Refused, and why")
+            .description(match STATUS {
+                400 => "Something in the request is not as described",
+                401 => "Neither a token nor a session, or a wrong one",
+                403 => "From another site, for another host, or with a token for looking only",
+                404 => "There is no such thing",
+                409 => "Not in the state that it is in",
+                410 => "It was there and is gone",
+                _ => "Not at the moment",
+            })
             .content("application/json", body)
             .build();
-        [("default".to_owned(), refused.into())].into()
+        [(STATUS.to_string(), refused.into())].into()
+    }
+}
+
+/// In the API's description: how [`super::access::guard`] and [`super::access::same_site`] refuse.
+pub(super) struct Guarded;
+
+impl IntoResponses for Guarded {
+    fn responses() -> BTreeMap<String, RefOr<Described>> {
+        let mut refused = Refused::<401>::responses();
+        refused.extend(Refused::<403>::responses());
+        refused
     }
 }
 

@@ -60,8 +60,26 @@ pub(super) fn agrees(question: &str) -> Result<bool, Failure> {
 /// What was asked for, as JSON for programs.
 pub(super) fn json(value: &impl serde::Serialize) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value);
-    line(text.map_err(|error| Failure::Failed(error.to_string()))?);
+    let text = text.map_err(|error| Failure::Failed(error.to_string()))?;
+    line(escaped(&text));
     Ok(())
+}
+
+/// JSON that means the same, without what could drive the terminal or turn a line around: these can
+/// only stand in its strings.
+pub(super) fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_unseen(c) && c != '\n' {
+            let mut units = [0; 2];
+            for unit in c.encode_utf16(&mut units) {
+                text += &format!("\\u{unit:04x}");
+            }
+        } else {
+            text.push(c);
+        }
+    }
+    text
 }
 
 /// Some text and how it looks on a terminal.
@@ -224,15 +242,15 @@ pub(super) fn table(rows: &[Vec<String>]) {
 
 /// What senders and apps wrote, without what could drive the terminal or turn a line around.
 pub(super) fn printable(text: &str) -> String {
-    let shown = |c: char| match c {
-        '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    };
+    let shown = |c| if is_unseen(c) { '\u{fffd}' } else { c };
     text.chars().map(shown).collect()
+}
+
+/// Whether a character shows as nothing, but does something to what is around it.
+fn is_unseen(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{feff}')
+        || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
 }
 
 #[cfg(test)]
@@ -279,6 +297,18 @@ mod tests {
             printable("a\u{1b}[2Jb\u{9b}c\u{202e}d\u{200b}é"),
             "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}é"
         );
+    }
+
+    #[test]
+    fn json_is_escaped_where_a_terminal_could_be_driven() {
+        let value =
+            serde_json::json!({ "a\u{7f}": ["\u{1b}[2J\u{9b}", "\u{202e}\u{61c}é\u{1f600}\n"] });
+        let text = escaped(&serde_json::to_string_pretty(&value).unwrap());
+        let told = r#"{ "a\u007f": [ "\u001b[2J\u009b", "\u202e\u061cé😀\n" ] }"#;
+        let words: Vec<_> = text.split_whitespace().collect();
+        assert_eq!(words.join(" "), told);
+        let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(read, value);
     }
 
     #[test]

@@ -28,6 +28,20 @@ fn json(gate: &Gate, arguments: &[&str]) -> Value {
     serde_json::from_str(&text).expect("JSON")
 }
 
+/// Sends this body as an event of Stripe.
+fn send_data(gate: &Gate, data: &str) {
+    let place = tempfile::tempdir().expect("a temporary directory");
+    let file = place.path().join("body.json");
+    std::fs::write(&file, data).expect("a file");
+    let url = format!("http://{}/webhooks/stripe", gate.listen);
+    let file = file.display().to_string();
+    let arguments = ["--secret", SECRET, "--to", &url, "--data", &file];
+    printed(
+        gate,
+        &[&["send", "--provider", "stripe"][..], &arguments].concat(),
+    );
+}
+
 fn send(gate: &Gate, count: u32) {
     let (url, count) = (
         format!("http://{}/webhooks/stripe", gate.listen),
@@ -171,6 +185,19 @@ fn the_tail_prints_a_line_for_what_happens_until_the_gate_stops() {
     assert_eq!(tail.wait().expect("an end").code(), Some(1));
     let end = notes.next().expect("a line").expect("text");
     assert!(end.starts_with("error: is hookgate running?"), "{end}");
+}
+
+#[test]
+fn json_spells_out_what_turns_a_line_around_and_means_the_same() {
+    let gate = Gate::start();
+    let kind = "a\u{202e}b\u{200b}c\u{61c}é";
+    let body = serde_json::json!({ "id": "evt_1", "type": kind });
+    send_data(&gate, &body.to_string());
+    let text = printed(&gate, &["events", "list", "--json"]);
+    assert!(text.contains(r#""a\u202eb\u200bc\u061cé""#), "{text}");
+    let list: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(list.pointer("/events/0/type"), Some(&kind.into()));
+    gate.stop();
 }
 
 #[test]

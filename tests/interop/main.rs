@@ -28,7 +28,6 @@ mod program;
 #[expect(dead_code, reason = "shared with the integration tests")]
 mod support;
 
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 
@@ -38,7 +37,7 @@ use peer::{Peer, Request, Row};
 use program::{Home, Program};
 use support::app::{App, Delivery};
 use support::http::{Answer, Connection};
-use support::{eventually, within};
+use support::{eventually, setting, within};
 
 const HERE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/interop");
 const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys");
@@ -68,16 +67,6 @@ async fn libraries_for_node_and_the_gate_take_each_others_signatures() {
     command.args(["--input-type=module", "--eval", include_str!("peer.mjs")]);
     command.arg(KEYS);
     every_row_of(command).await;
-}
-
-/// Where an interpreter or its packages are; without it the test is skipped.
-fn setting(name: &str) -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "not the program's configuration")]
-    let found = std::env::var(name).ok().map(PathBuf::from);
-    if found.is_none() {
-        eprintln!("skipped: {name} is not set");
-    }
-    found
 }
 
 async fn every_row_of(command: Command) {

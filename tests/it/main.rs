@@ -18,6 +18,7 @@ mod acknowledge;
 mod admin;
 mod bytes;
 mod challenges;
+mod description;
 mod edge;
 mod failures;
 mod forward;

@@ -83,6 +83,35 @@ async fn a_session_is_worth_its_token_until_it_ends() {
     gate.stop().await;
 }
 
+/// The live tail, as who has this cookie sees it; the connection ends with it.
+async fn tail(gate: &Gate, cookie: &str) -> Connection {
+    let request = format!(
+        "GET /api/v1/stream HTTP/1.1\r\nhost: localhost\r\ncookie: {cookie}\r\nconnection: close\r\n\r\n"
+    );
+    let mut connection = Connection::open(&gate.admin).await;
+    connection.write(request.as_bytes()).await;
+    let head = connection.until("\r\n\r\n").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+    connection
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_logs_out_is_told_nothing_more() {
+    let (_setup, _app, gate, id) = guarded().await;
+    let (one, other) = (session(&gate, FULL).await, session(&gate, FULL).await);
+    let (ended, mut lasting) = (tail(&gate, &one).await, tail(&gate, &other).await);
+    let out = gate
+        .ask("DELETE", "/api/v1/session", &[("cookie", &one)])
+        .await;
+    assert_eq!(out.status, 204);
+    ended.until_closed().await;
+    let event = format!("/api/v1/events/{id}");
+    let erased = gate.ask("DELETE", &event, &[("cookie", &other)]).await;
+    assert_eq!(erased.status, 200, "{erased:?}");
+    lasting.until("\"change\":\"erased\"").await;
+    gate.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_session_cannot_be_looked_at() {
     let (_setup, _app, gate, _id) = guarded().await;

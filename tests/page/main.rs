@@ -21,11 +21,11 @@ mod scene;
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use scene::Scene;
 use serde_json::Value;
+use support::setting;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/page/page.mjs");
 
@@ -58,6 +58,16 @@ async fn a_browser_logs_in_with_a_token() {
     let scene = Scene::locked().await;
     let passed = browser.run(&scene).await;
     assert_eq!(passed, 2, "checks");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_view_is_accessible_by_the_rules_of_wcag() {
+    let Some(mut browser) = Browser::command("wcag") else {
+        return;
+    };
+    let scene = Scene::usual().await;
+    let passed = browser.run(&scene).await;
+    assert_eq!(passed, 4, "checks");
 }
 
 /// The script that drives the browser.
@@ -98,16 +108,6 @@ impl Browser {
         assert!(ended.success(), "the script: {ended}");
         passed
     }
-}
-
-/// Where something that is not part of this repository is; without it the test is skipped.
-fn setting(name: &str) -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "not the program's configuration")]
-    let found = std::env::var(name).ok().map(PathBuf::from);
-    if found.is_none() {
-        eprintln!("skipped: {name} is not set");
-    }
-    found
 }
 
 struct Running(Child, BufReader<std::process::ChildStdout>);

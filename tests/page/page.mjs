@@ -9,9 +9,11 @@ import { injection } from "./injection.mjs";
 import { logIn, operation } from "./operation.mjs";
 import { pace } from "./pace.mjs";
 import { reading } from "./reading.mjs";
+import { wcag } from "./wcag.mjs";
 
 const [checks, packages, executablePath] = process.argv.slice(2);
-const { chromium } = createRequire(`${packages}/`)("playwright-core");
+const require = createRequire(`${packages}/`);
+const { chromium } = require("playwright-core");
 const PATIENCE_MS = 20_000;
 const ARGUMENTS = [
   "--no-sandbox",
@@ -88,6 +90,7 @@ async function check(name, hash, look, { complains = false, ...options } = {}) {
 try {
   if (checks === "injection") await injection(check, scene);
   else if (checks === "log-in") await logIn(check, scene);
+  else if (checks === "wcag") await wcag(check, scene, require("axe-core").source);
   else {
     await reading(check, scene);
     await operation(check, scene);

@@ -63,6 +63,14 @@ async function lists(check, scene) {
     assert.match(await page.locator(".groups").innerText(), /1[^]*stripe[^]*refused/);
   });
 
+  await check("refusals are streamed only where they are shown", "#/", async (page) => {
+    for (const [hash, told] of [["#/events", "false"], [`#/events/${scene.retried}`, "false"], ["#/dead", "false"], ["#/rejections", null]]) {
+      const asked = page.waitForRequest("**/api/v1/stream*");
+      await page.evaluate((to) => (location.hash = to), hash);
+      assert.equal(new URL((await asked).url()).searchParams.get("rejections"), told, hash);
+    }
+  });
+
   await check("a rejection says what is wrong and the way out", "#/rejections", async (page) => {
     const one = page.locator(".rejections > li");
     await one.first().waitFor();
@@ -170,13 +178,19 @@ function faintTexts() {
   return faint;
 }
 
+export const views = (scene) => ["#/", "#/events", `#/events/${scene.retried}`, "#/dead", "#/rejections", "#/sources", "#/nowhere"];
+
+/** Waits until a view has what it shows. */
+export async function settled(page) {
+  await page.locator("main h1, main h2").first().waitFor();
+  await page.waitForFunction(() => !/(Looking|Loading) …/.test(document.querySelector("main").textContent));
+}
+
 async function looks(check, scene) {
-  const views = ["#/", "#/events", `#/events/${scene.retried}`, "#/dead", "#/rejections", "#/sources", "#/nowhere"];
   const all = async (page, look) => {
-    for (const view of views) {
+    for (const view of views(scene)) {
       await page.evaluate((hash) => (location.hash = hash), view);
-      await page.locator("main h1, main h2").first().waitFor();
-      await page.waitForFunction(() => !/(Looking|Loading) …/.test(document.querySelector("main").textContent));
+      await settled(page);
       await look(view);
     }
   };

@@ -9,7 +9,7 @@ import { Icon } from "./icons.js";
 import { Keys, listenToKeys, useKey, VIEWS } from "./keys.js";
 import { LogIn, logOut } from "./login.js";
 import { Overview } from "./overview.js";
-import { Empty, ReadOnly, Said, say } from "./parts.js";
+import { ReadOnly, Said, say } from "./parts.js";
 import { Rejections } from "./rejections.js";
 import { link, useRoute } from "./route.js";
 import { Sources } from "./sources.js";
@@ -74,7 +74,8 @@ function viewOf([view = "", id], query, status, sources) {
     case "sources":
       return html`<${Sources} reading=${sources} />`;
     default:
-      return html`<${Empty} title="Nothing here"><p>This address names no view. <a href="#/">To the overview</a></p><//>`;
+      return html`<header class="title"><h1>Nothing here</h1></header>
+        <p>This address names no view. <a href="#/">To the overview</a></p>`;
   }
 }
 

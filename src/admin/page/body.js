@@ -83,7 +83,7 @@ function Shown({ event, body }) {
     </div>
     ${body.text === null && html`<p class="notice">This body is not valid UTF-8, so its bytes are shown.</p>`}
     ${!body.whole && html`<p class="notice">The first ${size(SHOWN_MAX)} are shown. The download has all of it.</p>`}
-    <pre class=${`body ${view}`} tabindex="0" aria-label="The body">${content(view, body)}</pre>
+    <pre class=${`body ${view}`} tabindex="0" role="group" aria-label="The body">${content(view, body)}</pre>
   `;
 }
 

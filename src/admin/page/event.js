@@ -70,7 +70,7 @@ function Heading({ event, status, again }) {
     <div class="buttons">
       <${Act} class="primary" disabled=${!isWhole} title=${isWhole ? "Hand it to the app once more (r)" : "Nothing is left to replay"}
         data-replay=${event.id} onAct=${doReplay}><${Icon} name="replay" />Replay<//>
-      ${isWhole && event.body_bytes <= CURL_BYTES_MAX && html`<${Copy} text=${command} label="Copy as curl" what="the request as a curl command" />`}
+      ${isWhole && event.body_bytes <= CURL_BYTES_MAX && html`<${Copy} text=${command} label="Copy curl command" what="curl command" />`}
       ${isWhole && html`<a class="button" href=${bodyPath(event.id)} download=${`${event.id}.body`}><${Icon} name="download" />Body</a>`}
       ${isWhole && html`<${Act} class="danger" onAct=${async () => setAsking(true)}>Erase …<//>`}
     </div>
@@ -135,7 +135,7 @@ function Attempt({ attempt }) {
       <span>${OUTCOMES[attempt.outcome] ?? spoken(attempt.outcome)}</span>
       <span class="faint">after ${duration(attempt.took_ms)}, <${Time} at=${attempt.at} /></span></p>
     ${error && html`<p class="bad-text">${visible(error)}</p>`}
-    ${attempt.answer && html`<pre class="answer" tabindex="0" aria-label=${`The app's answer to attempt ${attempt.number}`}>${visible(attempt.answer)}</pre>`}
+    ${attempt.answer && html`<pre class="answer" tabindex="0" role="group" aria-label=${`The app's answer to attempt ${attempt.number}`}>${visible(attempt.answer)}</pre>`}
   </li>`;
 }
 

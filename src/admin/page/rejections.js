@@ -20,7 +20,7 @@ export function Rejections({ query, sources }) {
     const { signal } = ending;
     const look = soon(again, PAUSE_MS, signal);
     const onMessage = (name) => name !== "event" && look();
-    follow({ source, signal, onMessage, onGap: () => {}, onState: () => {} });
+    follow({ source, rejections: true, signal, onMessage, onGap: () => {}, onState: () => {} });
     return () => ending.abort();
   }, [source]);
   const set = (change) => refine(["rejections"], { ...filter, ...change });

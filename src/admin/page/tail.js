@@ -12,6 +12,7 @@ const POLL_MS = 3000;
 /**
  * Follows the gate until the signal ends it.
  *
+ * - `rejections`: whether to be told what was refused, too;
  * - `onMessage(name, data)`: something happened;
  * - `onGap()`: something may have been missed, so fetch the list again; also called on every
  *   connection, and every few seconds where there is no stream;
@@ -20,7 +21,7 @@ const POLL_MS = 3000;
  * A page in the background follows nothing: a browser has few connections to one gate, and a gate few
  * places for readers.
  */
-export async function follow({ source, signal, onMessage, onGap, onState }) {
+export async function follow({ source, rejections = false, signal, onMessage, onGap, onState }) {
   let pause = FIRST_PAUSE_MS;
   while (!signal.aborted) {
     await untilVisible(signal);
@@ -32,7 +33,7 @@ export async function follow({ source, signal, onMessage, onGap, onState }) {
       };
       // Not on opening: a proxy may answer 200 and close at once, again and again.
       const onHeard = () => (pause = FIRST_PAUSE_MS);
-      await listen(path(["stream"], { source }), signal, { onOpen, onMessage, onHeard });
+      await listen(path(["stream"], { source, rejections: rejections ? "" : "false" }), signal, { onOpen, onMessage, onHeard });
     } catch (problem) {
       if (signal.aborted) return;
       if (problem.status === 404) return poll(signal, onGap, onState);

@@ -37,7 +37,7 @@ impl Tail {
             }
             while let Some((kind, data)) = messages.next().await {
                 if self.api.json {
-                    out::line(format_args!("{{\"kind\":\"{kind}\",\"data\":{data}}}"));
+                    out::line(json(&kind, &data));
                 } else {
                     line(&kind, &data)?;
                 }
@@ -46,6 +46,11 @@ impl Tail {
             sleep(PAUSE).await;
         }
     }
+}
+
+/// A message as JSON on one line; its data is JSON already.
+fn json(kind: &str, data: &str) -> String {
+    out::escaped(&format!("{{\"kind\":\"{kind}\",\"data\":{data}}}"))
 }
 
 fn line(kind: &str, data: &str) -> Result<(), Failure> {
@@ -90,4 +95,18 @@ fn line(kind: &str, data: &str) -> Result<(), Failure> {
 fn read<T: DeserializeOwned>(data: &str) -> Result<T, Failure> {
     serde_json::from_str(data)
         .map_err(|error| Failure::Failed(format!("the stream said something unexpected: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_json_drives_no_terminal() {
+        let line = json("event", "{\"type\":\"a\u{9b}2J\u{202e}é\"}");
+        assert_eq!(
+            line,
+            r#"{"kind":"event","data":{"type":"a\u009b2J\u202eé"}}"#
+        );
+    }
 }

@@ -13,6 +13,7 @@ pub(crate) mod sender;
 #[path = "../../senders/mod.rs"]
 pub(crate) mod senders;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -38,4 +39,18 @@ pub(crate) async fn eventually(what: &str, mut condition: impl AsyncFnMut() -> b
         );
         tokio::time::sleep(Duration::from_millis(2)).await; // between two looks
     }
+}
+
+/// Where something that is not part of this repository is; without it the test is skipped.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "not the program's configuration; says what is skipped"
+)]
+pub(crate) fn setting(name: &str) -> Option<PathBuf> {
+    let found = std::env::var(name).ok().map(PathBuf::from);
+    if found.is_none() {
+        eprintln!("skipped: {name} is not set");
+    }
+    found
 }
