@@ -68,6 +68,7 @@ pub mod layer;
 
 // For operators.
 pub mod admin;
+pub mod drain;
 pub mod metrics;
 pub mod telemetry;
 

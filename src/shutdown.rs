@@ -1,7 +1,8 @@
 //! Tracked tasks and the order in which they stop.
 //!
 //! Every task belongs to a [`Stage`]. Stages stop one after the other: a stage is told to stop, and
-//! the next one is told only when all tasks of the first have ended or its time is over.
+//! the next one is told only when all tasks of the first have ended or its time is over. Before that
+//! a stage may be told to retire: it works on, for those who have not heard yet, and keeps nobody.
 
 use std::future::Future;
 use std::time::Duration;
@@ -14,6 +15,7 @@ use tokio_util::task::TaskTracker;
 #[derive(Clone, Default)]
 pub struct Stage {
     tasks: TaskTracker,
+    retire: CancellationToken,
     stop: CancellationToken,
     /// Nothing runs on threads of its own.
     in_place: bool,
@@ -56,6 +58,22 @@ impl Stage {
         F::Output: Send + 'static,
     {
         tokio::spawn(self.tasks.track_future(task))
+    }
+
+    /// Tells all tasks that the stage is about to end. It cannot be taken back.
+    pub fn retire(&self) {
+        self.retire.cancel();
+    }
+
+    /// Resolves once the stage has been told to retire.
+    pub async fn retiring(&self) {
+        self.retire.cancelled().await;
+    }
+
+    /// Whether the stage has been told to retire.
+    #[must_use]
+    pub fn is_retiring(&self) -> bool {
+        self.retire.is_cancelled()
     }
 
     /// Resolves once the stage has been told to stop.

@@ -42,6 +42,13 @@ pub(super) fn opening(metrics: Metrics) -> Router {
         .fallback(async || NOT_READY)
 }
 
+pub(super) fn routes() -> Router<Arc<Admin>> {
+    Router::new()
+        .route("/livez", get(livez))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(metrics))
+}
+
 /// Intake is open and the store takes writes.
 pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
     match problem(&admin) {
@@ -57,6 +64,9 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, Stri
 pub(super) fn problem(admin: &Admin) -> Option<String> {
     if admin.health.intake.is_stopping() {
         return Some("shutting down".to_owned());
+    }
+    if admin.health.intake.is_retiring() {
+        return Some("draining".to_owned());
     }
     admin.store.writable().err().map(|error| error.to_string())
 }

@@ -5,6 +5,7 @@
 //! probes and scrapers bring none, and there is nothing secret in them.
 
 mod access;
+mod drain;
 mod events;
 mod filter;
 #[cfg(any(test, fuzzing))]
@@ -26,7 +27,6 @@ use std::sync::{Arc, OnceLock};
 
 use axum::middleware::from_fn_with_state;
 use axum::response::Response;
-use axum::routing::get;
 use axum::{Extension, Router};
 use http::Request;
 use hyper::body::Incoming;
@@ -38,6 +38,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub use access::Tokens;
+pub use drain::DrainView;
 pub use health::Health;
 pub use history::{History, Sample};
 pub use rejections::{DiagnosisView, RejectionList, RejectionView};
@@ -55,6 +56,7 @@ use replays::BulkReplays;
 use session::Sessions;
 
 use crate::clock::{Clock, UnixMillis};
+use crate::drain::Drain;
 use crate::ingress::{Gate, Lines};
 use crate::metrics::Metrics;
 use crate::net::Address;
@@ -91,6 +93,8 @@ pub struct Admin {
     pub tokens: Tokens,
     /// Headers that carry a source's credentials, which no view shows.
     pub credential_headers: Vec<http::HeaderName>,
+    /// Lets the gate drain.
+    pub drain: Drain,
     /// What the listener itself keeps.
     pub kept: Kept,
     /// Everything here ends with it.
@@ -161,14 +165,34 @@ pub fn when_open(
     })
 }
 
+/// What both listeners of an open gate answer.
+pub struct Routers {
+    /// For operators: everything.
+    pub admin: Router,
+    /// For probes and scrapers: health and metrics, and nothing that anybody could change.
+    pub ops: Router,
+}
+
 /// All routes.
-pub fn router(admin: Admin) -> Router {
+pub fn routers(admin: Admin) -> Routers {
     let admin = Arc::new(admin);
+    let ops = health::routes()
+        .fallback(view::no_such_route)
+        .method_not_allowed_fallback(view::wrong_method)
+        .with_state(Arc::clone(&admin));
+    Routers {
+        admin: router(admin),
+        ops,
+    }
+}
+
+fn router(admin: Arc<Admin>) -> Router {
     let guarded = from_fn_with_state(Arc::clone(&admin), access::guard);
     let same_site = from_fn_with_state(Arc::clone(&admin), access::same_site);
     let (api, mut described) = OpenApiRouter::with_openapi(openapi::Description::openapi())
         .routes(routes!(status::status))
         .routes(routes!(history::history))
+        .routes(routes!(drain::begin, drain::progress))
         .routes(routes!(stream::stream))
         .routes(routes!(events::list))
         .routes(routes!(events::show, events::erase))
@@ -189,10 +213,7 @@ pub fn router(admin: Admin) -> Router {
         described.security = None;
     }
     let api = api.layer(Extension(Arc::new(described)));
-    Router::new()
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/metrics", get(health::metrics))
+    health::routes()
         .merge(page::routes())
         .merge(api)
         .fallback(view::no_such_route)

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
@@ -80,22 +80,13 @@ impl Api {
         })
     }
 
-    /// Calls the API and reads the JSON it answers. The gate ends a connection that is idle or old, so
-    /// a question that only looks is asked once more over a new one.
+    /// Calls the API and reads the JSON it answers.
     pub(super) async fn call<T: DeserializeOwned>(
         &mut self,
         method: Method,
         target: &str,
     ) -> Result<T, Failure> {
-        if self.client.is_closed() {
-            self.client = connected(&self.address).await?;
-        }
-        let mut response = self.client.send(self.request(&method, target)?).await;
-        if response.is_err() && method.is_safe() {
-            self.client = connected(&self.address).await?;
-            response = self.client.send(self.request(&method, target)?).await;
-        }
-        let response = response.map_err(broke_off)?;
+        let response = self.ask(&method, target).await?;
         if !response.status().is_success() {
             return Err(refusal(&response));
         }
@@ -104,6 +95,31 @@ impl Api {
                 "the admin API answered something unexpected: {error}"
             ))
         })
+    }
+
+    /// Asks one of the health routes: what it says is the answer, or why it is not well.
+    pub(super) async fn health(&mut self, target: &str) -> Result<String, Failure> {
+        let response = self.ask(&Method::GET, target).await?;
+        let text = printable(String::from_utf8_lossy(response.body()).trim_end());
+        match response.status() {
+            StatusCode::OK => Ok(text),
+            StatusCode::SERVICE_UNAVAILABLE => Err(Failure::Failed(text)),
+            _ => Err(refusal(&response)),
+        }
+    }
+
+    /// The answer, whatever it is. The gate ends a connection that is idle or old, so a question that
+    /// only looks is asked once more over a new one.
+    async fn ask(&mut self, method: &Method, target: &str) -> Result<Response<Bytes>, Failure> {
+        if self.client.is_closed() {
+            self.client = connected(&self.address).await?;
+        }
+        let mut response = self.client.send(self.request(method, target)?).await;
+        if response.is_err() && method.is_safe() {
+            self.client = connected(&self.address).await?;
+            response = self.client.send(self.request(method, target)?).await;
+        }
+        response.map_err(broke_off)
     }
 
     /// Calls the API for an answer without an end.

@@ -8,6 +8,7 @@ mod check;
 mod completions;
 mod config;
 mod demo;
+mod drain;
 mod events;
 mod http;
 mod man;
@@ -68,6 +69,10 @@ enum Command {
     Hold(sources::Hold),
     /// Resume handing a source's events to the app
     Release(sources::Hold),
+    /// Prepare a running gate for its end: senders go elsewhere, the app gets what there is
+    Drain(drain::Drain),
+    /// Say whether a running gate is ready, by the exit code: for probes in images without a shell
+    Healthcheck(drain::Healthcheck),
     /// Show what a running gate refused recently, why, and the way out
     Rejections(rejections::Args),
     /// Print a completion script for a shell
@@ -155,6 +160,8 @@ pub fn main() -> ExitCode {
         Command::Sources(args) => sources::run(args),
         Command::Hold(args) => args.run(true),
         Command::Release(args) => args.run(false),
+        Command::Drain(args) => http::block_on(args.run()),
+        Command::Healthcheck(args) => http::block_on(args.run()),
         Command::Rejections(args) => rejections::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

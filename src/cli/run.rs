@@ -103,6 +103,9 @@ async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
     for address in gateway.admin_listening() {
         tracing::info!(%address, "admin");
     }
+    for address in gateway.ops_listening() {
+        tracing::info!(%address, "health and metrics");
+    }
     tokio::select! {
         error = gateway.failed() => {
             // Nothing more can be promised: end at once, and recover from disk at the next start.

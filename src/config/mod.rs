@@ -42,8 +42,12 @@ pub struct Config {
     pub store: store::Config,
     /// API, health and metrics.
     pub admin: admin::Config,
+    /// A listener for probes and scrapers, if they have one of their own.
+    pub ops_listen: Vec<Address>,
     /// Logs.
     pub log: telemetry::Config,
+    /// How long events are taken yet once a drain has begun.
+    pub drain_accept_for: Duration,
     /// Time to finish requests and attempts after SIGTERM.
     pub grace: Duration,
     /// What a person should know although it is allowed.

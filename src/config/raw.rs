@@ -133,6 +133,7 @@ shape!(
         app: App,
         store: Store,
         admin: Admin,
+        ops: Ops,
         log: Log,
         sources: BTreeMap<String, Source>,
     }
@@ -148,8 +149,10 @@ shape!(Server {
     connections_per_peer_max: Leaf<Int>,
     bodies_in_flight_max: Leaf<Size>,
     rejections_per_peer: Rate,
+    drain: Drain,
     grace: Leaf<Span>,
 });
+shape!(Drain { accept_for: Leaf<Span>, });
 shape!(Tls { certificate: Leaf<String>, key: Leaf<String>, });
 shape!(Rate { per_second: Leaf<Int>, burst: Leaf<Int>, });
 shape!(App {
@@ -176,6 +179,7 @@ shape!(Admin {
     token_file: Leaf<FilePath>,
     read_token_file: Leaf<FilePath>,
 });
+shape!(Ops { listen: Leaf<TextList>, });
 shape!(Log { format: Leaf<String>, level: Leaf<String>, });
 shape!(Source {
     provider: Leaf<String>,

@@ -30,6 +30,9 @@ const BODY_MAX: usize = 256 << 20;
 /// Memory for events that wait for a free worker; more is read back from disk.
 const BACKLOG_BYTES_MAX: usize = 8 << 20;
 
+const CONNECTIONS_MAX: &str = "server.connections_max";
+const PER_PEER_MAX: &str = "server.connections_per_peer_max";
+
 pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
     let (mut reader, raw) = Reader::open(figment, &schemars::schema_for!(Raw));
     let Raw {
@@ -38,6 +41,7 @@ pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
         app,
         store,
         admin,
+        ops,
         log,
         sources,
     } = raw;
@@ -58,12 +62,9 @@ pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
     let config = Config {
         server: server::Config {
             trusted_proxies: trusted_proxies.clone(),
-            connections_max: reader
-                .connections("server.connections_max", raw_server.connections_max),
-            connections_per_peer_max: reader.connections(
-                "server.connections_per_peer_max",
-                raw_server.connections_per_peer_max,
-            ),
+            connections_max: reader.connections(CONNECTIONS_MAX, raw_server.connections_max),
+            connections_per_peer_max: reader
+                .connections(PER_PEER_MAX, raw_server.connections_per_peer_max),
             tls: tls(&mut reader, raw_server.tls),
         },
         keys: keys::Config::default(),
@@ -87,6 +88,8 @@ pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
         forward: app_config(&mut reader, app, resolved.app_paths),
         store: store_config(&mut reader, store, resolved.dedup_windows),
         admin: admin_config(&mut reader, admin),
+        ops_listen: reader.list("ops.listen", ops.listen, ADDRESS),
+        drain_accept_for: reader.span("server.drain.accept_for", raw_server.drain.accept_for),
         log: log_config(&mut reader, log),
         warnings: Vec::new(),
         listen,
@@ -161,10 +164,17 @@ fn check_addresses(reader: &mut Reader, config: &Config) {
         let way_out = format!("{address} is also in server.listen; give each its own");
         reader.require("admin.listen", !shared, way_out);
     }
+    let others = config.listen.iter().chain(&config.admin.listen);
+    let shared = others.filter(|own| config.ops_listen.iter().any(|ops| ops.overlaps(own)));
+    for own in shared {
+        let way_out = format!("{own} is also in server.listen or admin.listen; give each its own");
+        reader.require("ops.listen", false, way_out);
+    }
     let app = &config.forward.app;
     for (key, own) in [
         ("server.listen", &config.listen),
         ("admin.listen", &config.admin.listen),
+        ("ops.listen", &config.ops_listen),
     ] {
         let own = app.is_local() && own.iter().any(|own| own.overlaps(app));
         let way_out = format!("is hookgate's own address ({key}); name the app's");

@@ -15,7 +15,20 @@ pub struct RetryPolicy {
     pub give_up_after: Duration,
 }
 
+/// Longest wait of those who will soon be gone.
+const HURRY: Duration = Duration::from_secs(1);
+
 impl RetryPolicy {
+    /// The same for a process that is about to end.
+    #[must_use]
+    pub fn in_a_hurry(self) -> Self {
+        Self {
+            first: self.first.min(HURRY),
+            max: self.max.min(HURRY),
+            ..self
+        }
+    }
+
     /// The wait after the `failures`-th failure (1, 2, ...): a `random` share (0 to 1) of the longest
     /// wait, so that events which failed together do not come back together. What the app asked for
     /// with `Retry-After` is the least, up to [`RetryPolicy::max`].

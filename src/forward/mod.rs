@@ -127,8 +127,12 @@ impl Forwarder {
             true => self.clock.wall(),
             false => self.clock.steady(),
         };
+        let policy = match self.stage.is_retiring() {
+            true => self.config.retry.in_a_hurry(),
+            false => self.config.retry,
+        };
         let rules = Rules {
-            policy: &self.config.retry,
+            policy: &policy,
             dead_letter_on: &self.config.dead_letter_on,
         };
         let judgement = outcome::judge(

@@ -25,6 +25,8 @@ mod store_metrics;
 
 pub use opening::Opening;
 
+use opening::Listening;
+
 /// What of the grace period is kept back for writing the last settlements.
 const STORE_SHARE: Duration = Duration::from_secs(2);
 
@@ -60,8 +62,7 @@ pub struct Gateway {
     forwarding: Stage,
     admin: Stage,
     grace: Duration,
-    listening: Vec<Address>,
-    admin_listening: Vec<Address>,
+    listening: Listening,
 }
 
 impl Gateway {
@@ -76,13 +77,19 @@ impl Gateway {
     /// Where senders reach it, with the ports that the system chose.
     #[must_use]
     pub fn listening(&self) -> &[Address] {
-        &self.listening
+        &self.listening.senders
     }
 
     /// Where operators reach it.
     #[must_use]
     pub fn admin_listening(&self) -> &[Address] {
-        &self.admin_listening
+        &self.listening.admin
+    }
+
+    /// Where probes and scrapers reach it, besides.
+    #[must_use]
+    pub fn ops_listening(&self) -> &[Address] {
+        &self.listening.ops
     }
 
     /// Resolves when the store has failed, after which the process must end.

@@ -8,9 +8,10 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use super::{Gateway, StartError, store_metrics};
-use crate::admin::{self, Admin, Health, Kept};
+use crate::admin::{self, Admin, Health, Kept, Routers};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::drain::Drain;
 use crate::entropy::Entropy;
 use crate::forward::{self, Forwarder};
 use crate::ingress::{self, Gate};
@@ -35,10 +36,32 @@ pub struct Opening {
     intake: Stage,
     forwarding: Stage,
     admin: Stage,
+    places: Places,
+    listening: Listening,
+}
+
+/// What the listeners answer with, once it is there.
+#[derive(Default)]
+struct Places {
     gate: Arc<OnceLock<Arc<Gate>>>,
-    routes: Arc<OnceLock<axum::Router>>,
-    listening: Vec<Address>,
-    admin_listening: Vec<Address>,
+    admin: Arc<OnceLock<axum::Router>>,
+    ops: Arc<OnceLock<axum::Router>>,
+}
+
+impl Places {
+    /// From here on what comes is answered. All were empty, since nobody else fills them.
+    fn fill(self, gate: Arc<Gate>, routers: Routers) {
+        drop(self.admin.set(routers.admin));
+        drop(self.ops.set(routers.ops));
+        drop(self.gate.set(gate));
+    }
+}
+
+/// Where it listens, with the ports that the system chose.
+pub(super) struct Listening {
+    pub(super) senders: Vec<Address>,
+    pub(super) admin: Vec<Address>,
+    pub(super) ops: Vec<Address>,
 }
 
 impl Opening {
@@ -54,6 +77,7 @@ impl Opening {
         let (intake, admin) = (Stage::default(), Stage::default());
         let listeners = bind(&config.listen, "server.listen").await?;
         let admin_listeners = bind(&config.admin.listen, "admin.listen").await?;
+        let ops_listeners = bind(&config.ops_listen, "ops.listen").await?;
         let server = Server::new(
             &config.server,
             intake.clone(),
@@ -80,17 +104,25 @@ impl Opening {
             intake,
             forwarding: Stage::default(),
             admin,
-            gate: Arc::default(),
-            routes: Arc::default(),
-            listening: addresses(&listeners),
-            admin_listening: addresses(&admin_listeners),
+            places: Places::default(),
+            listening: Listening {
+                senders: addresses(&listeners),
+                admin: addresses(&admin_listeners),
+                ops: addresses(&ops_listeners),
+            },
         };
-        for listener in admin_listeners {
-            let routes = Arc::clone(&opening.routes);
-            admin_server.serve(listener, admin::when_open(routes, opening.metrics.clone()));
+        let places = &opening.places;
+        for (listeners, routes) in [
+            (admin_listeners, &places.admin),
+            (ops_listeners, &places.ops),
+        ] {
+            for listener in listeners {
+                let service = admin::when_open(Arc::clone(routes), opening.metrics.clone());
+                admin_server.serve(listener, service);
+            }
         }
         for listener in listeners {
-            server.serve(listener, ingress::stack(Arc::clone(&opening.gate)));
+            server.serve(listener, ingress::stack(Arc::clone(&places.gate)));
         }
         Ok(opening)
     }
@@ -98,13 +130,13 @@ impl Opening {
     /// Where senders reach it, with the ports that the system chose.
     #[must_use]
     pub fn listening(&self) -> &[Address] {
-        &self.listening
+        &self.listening.senders
     }
 
     /// Where operators reach it.
     #[must_use]
     pub fn admin_listening(&self) -> &[Address] {
-        &self.admin_listening
+        &self.listening.admin
     }
 
     /// Opens the store and starts all that needs it; on return, events are taken.
@@ -129,10 +161,8 @@ impl Opening {
             intake,
             forwarding,
             admin: admin_stage,
+            places,
             listening,
-            admin_listening,
-            gate: gate_place,
-            routes: routes_place,
         } = self;
         let captured = CapturedSecrets::beside(&config.store.path);
         tracing::info!("opening the store");
@@ -161,7 +191,10 @@ impl Opening {
             forward_metrics,
             &forwarding,
         );
-        let routes = admin::router(Admin {
+        let stages = (intake.clone(), forwarding.clone());
+        let (draining, kept) = (Arc::clone(&gate), store.clone());
+        let drain = Drain::new(draining, kept, stages, config.drain_accept_for, &metrics);
+        let routers = admin::routers(Admin {
             store: store.clone(),
             gate: Arc::clone(&gate),
             kept: Kept::start(&metrics, &clock, &admin_stage),
@@ -171,15 +204,14 @@ impl Opening {
                 intake: intake.clone(),
             },
             app,
-            listen: listening.clone(),
+            listen: listening.senders.clone(),
             tls: config.server.tls.is_some(),
             tokens: config.admin.tokens,
             credential_headers,
+            drain,
             stage: admin_stage.clone(),
         });
-        // From here on; both were empty, since nobody else fills them.
-        drop(routes_place.set(routes));
-        drop(gate_place.set(Arc::clone(&gate)));
+        places.fill(Arc::clone(&gate), routers);
         Ok(Gateway {
             gate,
             store,
@@ -188,7 +220,6 @@ impl Opening {
             admin: admin_stage,
             grace: config.grace,
             listening,
-            admin_listening,
         })
     }
 }

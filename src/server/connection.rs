@@ -143,11 +143,12 @@ impl Connection {
             let idle = self.place.no_request_for(self.limits.idle);
             // Boxed, so that HTTP/1 does not have room for it.
             let connection = Box::pin(self.http2().serve_connection(io, service));
-            Box::pin(self.drive(connection, idle)).await;
+            Box::pin(self.drive(connection, idle, self.retired(true))).await;
         } else {
             let connection = pin!(self.http1().serve_connection(io, service));
             // hyper itself counts the time to the end of the next head.
-            self.drive(connection, std::future::pending()).await;
+            self.drive(connection, std::future::pending(), self.retired(false))
+                .await;
         }
     }
 
@@ -186,10 +187,24 @@ impl Connection {
         builder
     }
 
-    /// Runs a hyper connection to its end; past its age, when it is idle, or when the stage stops,
-    /// it finishes the requests under way and takes no more.
-    async fn drive<C>(&self, mut connection: Pin<C>, idle: impl Future<Output = ()>)
-    where
+    /// Resolves when the stage retires and the client can be told so: over HTTP/1 only an answer can
+    /// say that it was the last, and an HTTP/2 connection has to have begun before it can end.
+    async fn retired(&self, is_http2: bool) {
+        let was_there = !self.stage.is_retiring();
+        self.stage.retiring().await;
+        if !(is_http2 && was_there) {
+            self.place.has_request().await;
+        }
+    }
+
+    /// Runs a hyper connection to its end; past its age, when it is idle, or when the stage retires or
+    /// stops, it finishes the requests under way and takes no more.
+    async fn drive<C>(
+        &self,
+        mut connection: Pin<C>,
+        idle: impl Future<Output = ()>,
+        retired: impl Future<Output = ()>,
+    ) where
         C: DerefMut,
         C::Target: GracefulConnection,
     {
@@ -198,6 +213,7 @@ impl Connection {
             biased;
             _ = connection.as_mut() => return,
             () = self.stage.stopping() => self.limits.last_requests,
+            () = retired => self.limits.last_requests,
             () = sleep(self.limits.age + jitter) => self.limits.last_requests,
             () = idle => self.limits.farewell,
         };

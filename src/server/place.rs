@@ -146,6 +146,13 @@ impl Place {
         }
     }
 
+    /// Resolves once there is a request without an answer.
+    pub(super) async fn has_request(&self) {
+        let mut open = self.0.requests.subscribe();
+        // It does not fail, since `self` has the sender.
+        let _ = open.wait_for(|open| *open > 0).await;
+    }
+
     /// Counts bytes that may belong to a head.
     pub(super) fn has_read(&self, bytes: usize) {
         if *self.0.requests.borrow() == 0 {

@@ -101,6 +101,7 @@ impl EngineBench {
             marks: &[],
             replays: &[],
             erasures: &[],
+            hasten: false,
         };
         self.engine.commit(&batch).is_ok() && self.engine.maintain(UnixMillis(0)).is_ok()
     }
@@ -121,6 +122,7 @@ impl EngineBench {
             marks: &[],
             replays: &[],
             erasures: &[],
+            hasten: false,
         };
         let Ok(committed) = self.engine.commit(&batch) else {
             return false;
@@ -164,6 +166,7 @@ impl EngineBench {
             marks: &marks,
             replays: &[],
             erasures: &[],
+            hasten: false,
         };
         self.engine.commit(&batch).is_ok() && self.engine.maintain(now).is_ok()
     }

@@ -83,6 +83,8 @@ pub(super) struct Batch<'a> {
     pub(super) marks: &'a [Mark],
     pub(super) replays: &'a [EventId],
     pub(super) erasures: &'a [EventId],
+    /// Events that wait for a retry are due now; a bounded number of them.
+    pub(super) hasten: bool,
 }
 
 /// A verified event on its way to the disk.
@@ -120,6 +122,8 @@ pub(super) struct Committed {
     pub(super) replayed: Vec<bool>,
     /// One per erasure of the batch: the sequence number of the erased event.
     pub(super) erased: Vec<Option<u64>>,
+    /// How many events were made due.
+    pub(super) hastened: u64,
 }
 
 /// What became of one event.

@@ -240,6 +240,22 @@ impl Store {
         self.order(|answer| Order::Erase(id, answer)).await
     }
 
+    /// Makes all events that wait for a retry due now, once: this process is about to end. They keep
+    /// their attempts. Says how many there were.
+    ///
+    /// # Errors
+    /// When it is not known to be durable.
+    pub async fn hasten(&self) -> Result<u64, StoreError> {
+        let mut all = 0;
+        loop {
+            let hastened = self.order(Order::Hasten).await?;
+            all += hastened;
+            if hastened == 0 {
+                return Ok(all);
+            }
+        }
+    }
+
     /// Waits until everything settled before is durable.
     ///
     /// # Errors

@@ -151,6 +151,10 @@ impl Writer {
             marks: &work.marks,
             replays: &replays,
             erasures: &erasures,
+            hasten: work
+                .orders
+                .iter()
+                .any(|order| matches!(order, Order::Hasten(_))),
         };
         if planted(Bug::AckBeforeCommit) {
             let early = |new| Ok(receipt(new, Outcome::Stored { seq: 0 }));
@@ -199,6 +203,7 @@ impl Writer {
         let answers = std::mem::take(&mut work.answers);
         self.send(answers.into_iter().zip(receipts.map(Ok)).collect());
         self.shared.watch.tell(&work, &committed);
+        let hastened = committed.hastened;
         let (replayed, erased) = (committed.replayed, committed.erased);
         let (mut replayed, mut erased) = (replayed.into_iter(), erased.into_iter());
         for order in work.orders {
@@ -212,6 +217,7 @@ impl Writer {
                     drop(answer.send(Ok(erased.next().flatten().is_some())));
                 }
                 Order::Flush(answer) => drop(answer.send(Ok(()))),
+                Order::Hasten(answer) => drop(answer.send(Ok(hastened))),
                 Order::Find(keys, answer) => drop(answer.send(Ok(self.engine.find(&keys)))),
             }
         }
@@ -340,7 +346,7 @@ pub(super) fn wanted(orders: &[Order]) -> (Vec<EventId>, Vec<EventId>) {
         match order {
             Order::Replay(ids, _) => replays.extend_from_slice(ids),
             Order::Erase(id, _) => erasures.push(*id),
-            Order::Find(..) | Order::Flush(_) => {}
+            Order::Find(..) | Order::Flush(_) | Order::Hasten(_) => {}
         }
     }
     (replays, erasures)
@@ -378,6 +384,7 @@ pub(super) fn refuse(work: Work, error: &StoreError) {
             Order::Replay(_, answer) => drop(answer.send(Err(error.clone()))),
             Order::Erase(_, answer) => drop(answer.send(Err(error.clone()))),
             Order::Find(_, answer) => drop(answer.send(Err(error.clone()))),
+            Order::Hasten(answer) => drop(answer.send(Err(error.clone()))),
             Order::Flush(answer) => drop(answer.send(Err(error.clone()))),
         }
     }

@@ -114,6 +114,7 @@ fn command(place: &TempDir) -> Command {
     let mut command = super::hookgate(place);
     command.env("HOOKGATE__SOURCES__STRIPE__SECRET", SECRET);
     command.env("HOOKGATE__ADMIN__LISTEN", "127.0.0.1:0");
+    command.env("HOOKGATE__SERVER__DRAIN__ACCEPT_FOR", "0s");
     // The temporary directory of some machines is kept in memory.
     command.env("HOOKGATE__STORE__ALLOW_VOLATILE", "true");
     command

@@ -88,6 +88,25 @@ fn a_source_is_held_and_released() {
 }
 
 #[test]
+fn a_gate_is_ready_until_it_drains_and_says_what_is_left() {
+    let gate = Gate::start();
+    assert_eq!(printed(&gate, &["healthcheck"]), "ok\n");
+    printed(&gate, &["hold", "stripe"]);
+    send(&gate, 2);
+    let (code, _, errors) = beside(&gate, &["drain", "--wait", "--timeout", "0"]);
+    assert_eq!(code, Some(1), "{errors}");
+    assert!(errors.contains("2 events pending on disk"), "{errors}");
+    let (code, _, errors) = beside(&gate, &["healthcheck"]);
+    assert_eq!((code, &*errors), (Some(1), "error: not ready: draining\n"));
+    assert_eq!(printed(&gate, &["healthcheck", "--live"]), "ok\n");
+    printed(&gate, &["release", "stripe"]);
+    let drained = json(&gate, &["drain", "--wait"]);
+    assert_eq!(drained.pointer("/phase"), Some(&"refusing".into()));
+    assert_eq!(drained.pointer("/pending"), Some(&0.into()));
+    gate.stop();
+}
+
+#[test]
 fn events_that_fit_a_filter_are_counted_and_replayed() {
     let gate = Gate::start();
     printed(&gate, &["hold", "stripe"]);

@@ -135,10 +135,6 @@ const UNKNOWN_KEYS: &[Bad] = &[
 /// What the design names but this version does not do is refused, not ignored.
 const NOT_YET: &[Bad] = &[
     file(
-        "[ops]\nlisten = \"0.0.0.0:9600\"",
-        &[("ops", FILE, "at the top are admin, app, log")],
-    ),
-    file(
         "server.passthrough = true",
         &[("server.passthrough", FILE, "known here are")],
     ),
@@ -400,6 +396,19 @@ const ADDRESSES: &[Bad] = &[
     file(
         "admin.listen = \"127.0.0.1:8080\"",
         &[("admin.listen", FILE, "also in server.listen")],
+    ),
+    file(
+        "ops.listen = [\"0.0.0.0:9090\"]",
+        &[(
+            "ops.listen",
+            FILE,
+            "127.0.0.1:9090 is also in server.listen or admin.listen",
+        )],
+    ),
+    file("ops.listen = \"here\"", &[("ops.listen", FILE, "\"here\"")]),
+    file(
+        "ops.listen = \"127.0.0.1:3000\"",
+        &[("app.url", "default", "hookgate's own address (ops.listen)")],
     ),
     file(
         "server.listen = [\"127.0.0.1:8080\", \"0.0.0.0:9090\"]",

@@ -19,6 +19,7 @@ mod admin;
 mod bytes;
 mod challenges;
 mod description;
+mod drain;
 mod edge;
 mod failures;
 mod forward;

@@ -38,6 +38,7 @@ pub(super) struct Draft {
     pub(super) marked: Vec<bool>,
     pub(super) replayed: Vec<bool>,
     pub(super) erased: Vec<Option<u64>>,
+    pub(super) hastened: u64,
     pub(super) bytes: u64,
     /// What was read and is damaged.
     pub(super) damage: Option<String>,
@@ -59,6 +60,7 @@ impl Draft {
             marked: Vec::new(),
             replayed: Vec::new(),
             erased: Vec::new(),
+            hastened: 0,
             bytes: 0,
             damage: None,
         }

@@ -142,6 +142,9 @@ impl Embedded {
             }
             draft.erased.push(seq);
         }
+        if batch.hasten {
+            draft.hastened = work.hasten(draft)?;
+        }
         work.counters(draft, floor)?;
         tx.commit()?;
         if let Some(why) = &draft.damage {
@@ -179,6 +182,7 @@ impl Embedded {
             marked: draft.marked,
             replayed: draft.replayed,
             erased: draft.erased,
+            hastened: draft.hastened,
         }
     }
 

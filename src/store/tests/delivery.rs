@@ -212,3 +212,29 @@ async fn an_erased_event_is_not_delivered_and_still_known() {
     );
     assert_eq!(store.counts("stripe"), (0, 1, 1));
 }
+
+#[tokio::test]
+async fn what_waits_for_a_retry_can_be_made_due_at_once_and_keeps_its_attempts() {
+    let store = Fixture::new();
+    for n in 0..10 {
+        store
+            .accept(["stripe", "github"][n % 2], &n.to_string())
+            .await;
+        let lease = store.lease().await;
+        let later = START.plus(Duration::from_secs(3600 + n as u64));
+        store.store.settle(lease, retry(later));
+    }
+    store.store.flush().await.unwrap();
+
+    assert_eq!(store.store.hasten().await.unwrap(), 10);
+    assert_eq!(store.store.hasten().await.unwrap(), 0);
+
+    let store = store.reopen().await;
+    for _ in 0..10 {
+        let lease = store.lease().await;
+        assert_eq!((lease.attempt, lease.replay), (2, false));
+        store.store.settle(lease, delivered());
+    }
+    store.store.flush().await.unwrap();
+    assert_eq!(store.store.counts().of(&"stripe".into()).delivered, 5);
+}
