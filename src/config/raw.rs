@@ -193,6 +193,7 @@ shape!(Source {
     allow_shared_secret: Leaf<Flag>,
     mode: Leaf<String>,
     ack: Leaf<String>,
+    ack_timeout: Leaf<Span>,
     tolerance: Leaf<Span>,
     body_max: Leaf<Size>,
     dedup: Dedup,

@@ -87,6 +87,10 @@ pub(super) fn resolve(
     resolved
 }
 
+/// How long a sender waits for the app where it does; most providers wait ten seconds or longer.
+const ACK_TIMEOUT: Duration = Duration::from_secs(8);
+/// Senders and the proxies in front of us give up before.
+const ACK_TIMEOUT_MAX: Duration = Duration::from_secs(60);
 /// For how long a repeat counts as one: twice the longest usual schedule of retries.
 const DEDUP_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -147,7 +151,10 @@ impl One<'_> {
     }
 
     fn resolve(mut self, mut raw: raw::Source) -> Option<SourceConfig> {
-        self.check_ack(std::mem::take(&mut raw.ack));
+        let ack_timeout = self.ack(
+            std::mem::take(&mut raw.ack),
+            std::mem::take(&mut raw.ack_timeout),
+        );
         let path = self.path(std::mem::take(&mut raw.path));
         let (id, scheme) = (
             std::mem::take(&mut raw.provider),
@@ -205,6 +212,7 @@ impl One<'_> {
             name: self.name.into(),
             path,
             body_bytes_max: body_max.unwrap_or(self.defaults.body_max),
+            ack_timeout,
             rate,
             secret_labels,
             verifier: Arc::new(self.verifier(config, unread)?),
@@ -276,11 +284,29 @@ impl One<'_> {
         Some(span)
     }
 
-    fn check_ack(&mut self, ack: Leaf<String>) {
-        if let Some(ack) = self.want("ack", ack)
-            && ack != "stored"
-        {
-            self.fault("ack", format_args!("{ack:?}: there is only \"stored\""));
+    /// How long a sender waits for the app, if it does.
+    fn ack(&mut self, ack: Leaf<String>, patience: Leaf<Span>) -> Option<Duration> {
+        let patience = self.positive("ack_timeout", patience);
+        match self.want("ack", ack).as_deref() {
+            None | Some("stored") => {
+                if patience.is_some() {
+                    let message = "has no meaning without ack = \"handled\"; leave it out";
+                    self.fault("ack_timeout", message);
+                }
+                None
+            }
+            Some("handled") => {
+                let patience = patience.unwrap_or(ACK_TIMEOUT);
+                if patience > ACK_TIMEOUT_MAX {
+                    self.fault("ack_timeout", "must not be longer than \"60s\"");
+                }
+                Some(patience)
+            }
+            Some(other) => {
+                let message = format_args!("{other:?}: write \"stored\" or \"handled\"");
+                self.fault("ack", message);
+                None
+            }
         }
     }
 

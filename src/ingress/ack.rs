@@ -43,6 +43,8 @@ pub(crate) enum Refusal {
     Failing(Duration),
     /// Our own trouble, in words that give nothing away.
     Unavailable(&'static str),
+    /// The event is stored, and its source waits for the app, which has not spoken yet.
+    Unhandled,
 }
 
 impl From<Reason> for Refusal {
@@ -123,11 +125,15 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
             (StatusCode::TOO_MANY_REQUESTS, "too many requests")
         }
         Refusal::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, *why),
+        Refusal::Unhandled => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the event is kept and has not been handled yet",
+        ),
     };
     let mut response = plain(status, text);
     let retry_after = match refusal {
         Refusal::Limited(wait) | Refusal::Failing(wait) => Some(*wait),
-        Refusal::Unavailable(_) => Some(RETRY_SOON),
+        Refusal::Unavailable(_) | Refusal::Unhandled => Some(RETRY_SOON),
         Refusal::Malformed(_)
         | Refusal::TargetTooLong
         | Refusal::NotFound

@@ -29,8 +29,8 @@ use crate::net::Party;
 use crate::planted::{Bug, planted, seen_before};
 use crate::server::{Peer, Place, Unweighed};
 use crate::shutdown::Stage;
-use crate::store::{CapturedSecrets, Receipt, Store, StoreError};
-use crate::verify::{AckBody, Admission, Diagnostician, Refused, Reply, Verified};
+use crate::store::{CapturedSecrets, Expectation, Receipt, Store, StoreError};
+use crate::verify::{AckBody, Admission, Diagnostician, Refused, Reply};
 
 /// The longest that a peer which keeps failing waits for its answer.
 const FAILING_WAITS_MAX: Duration = Duration::from_secs(1);
@@ -202,12 +202,22 @@ impl Gate {
         share: BodyShare,
     ) -> Result<Taken, Refusal> {
         let peer = received.peer;
-        let (admission, _share) = self.admit(source, received, share).await?;
+        let (admission, share) = self.admit(source, received, share).await?;
         match admission {
             Admission::Event(verified, body) => {
                 let _at_work = place.as_ref().map(Place::verified);
                 source.admit().map_err(Refusal::Limited)?;
-                let receipt = self.commit(source, *verified).await?;
+                let receipt = match source.ack_timeout {
+                    None => self.commit(source, self.store.accept(*verified)).await?,
+                    Some(patience) => {
+                        let expecting = self.store.accept_and_expect(*verified);
+                        let (receipt, expectation) = self.commit(source, expecting).await?;
+                        drop(share); // it is on disk; the app may take its time
+                        wait_for_app(expectation, patience).await?;
+                        receipt
+                    }
+                };
+                tracing::debug!(source = %source.name, event = %receipt.event_id(), kind = ?receipt.kind(), "accepted");
                 Ok(Taken::Stored(receipt, body))
             }
             Admission::Challenge(reply) => self.challenge(source, peer, reply).map(Taken::Answered),
@@ -286,12 +296,13 @@ impl Gate {
 
     /// Hands the event to the store. Giving up on the answer does not take the event back: a
     /// commit once submitted completes, and the sender's retry meets it as a duplicate.
-    async fn commit(&self, source: &Source, verified: Verified) -> Result<Receipt, Refusal> {
-        match timeout(self.ack_deadline, self.store.accept(verified)).await {
-            Ok(Ok(receipt)) => {
-                tracing::debug!(source = %source.name, event = %receipt.event_id(), kind = ?receipt.kind(), "accepted");
-                Ok(receipt)
-            }
+    async fn commit<T>(
+        &self,
+        source: &Source,
+        accept: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, Refusal> {
+        match timeout(self.ack_deadline, accept).await {
+            Ok(Ok(receipt)) => Ok(receipt),
             Ok(Err(error)) => {
                 source.note_unavailable(&error);
                 Err(Refusal::from(&error))
@@ -301,6 +312,15 @@ impl Gate {
                 Err(Refusal::Unavailable("the store is slow"))
             }
         }
+    }
+}
+
+/// Waits for the app's verdict on an event that is stored. Without one the sender is to come again: its
+/// repeat waits for the same verdict.
+async fn wait_for_app(expectation: Expectation, patience: Duration) -> Result<(), Refusal> {
+    match timeout(patience, expectation.fulfilled()).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) | Err(_) => Err(Refusal::Unhandled),
     }
 }
 

@@ -25,6 +25,7 @@ enum Outcome {
     Rejected,
     Limited,
     Unavailable,
+    Unhandled,
 }
 
 impl Outcome {
@@ -38,6 +39,7 @@ impl Outcome {
             },
             Err(Refusal::Limited(_) | Refusal::Failing(_)) => Self::Limited,
             Err(Refusal::Unavailable(_)) => Self::Unavailable,
+            Err(Refusal::Unhandled) => Self::Unhandled,
             Err(
                 Refusal::Malformed(_)
                 | Refusal::TargetTooLong
@@ -50,7 +52,7 @@ impl Outcome {
         }
     }
 
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Stored,
         Self::Duplicate,
         Self::Conflict,
@@ -58,6 +60,7 @@ impl Outcome {
         Self::Rejected,
         Self::Limited,
         Self::Unavailable,
+        Self::Unhandled,
     ];
 
     fn label(self) -> &'static str {
@@ -69,6 +72,7 @@ impl Outcome {
             Self::Rejected => "rejected",
             Self::Limited => "limited",
             Self::Unavailable => "unavailable",
+            Self::Unhandled => "unhandled",
         }
     }
 }
@@ -149,7 +153,8 @@ impl Metrics {
             | Refusal::Unverified
             | Refusal::Limited(_)
             | Refusal::Failing(_)
-            | Refusal::Unavailable(_) => self.malformed.inc(),
+            | Refusal::Unavailable(_)
+            | Refusal::Unhandled => self.malformed.inc(),
         }
     }
 

@@ -44,6 +44,9 @@ pub struct SourceConfig {
     pub path: String,
     /// A larger body is refused.
     pub body_bytes_max: usize,
+    /// How long a sender waits for the app's verdict before it is answered (`ack = "handled"`); `None`:
+    /// it is answered when the event is stored.
+    pub ack_timeout: Option<Duration>,
     /// Limit for verified events.
     pub rate: Option<Rate>,
     /// Labels of the source's secrets, for metrics.
@@ -71,6 +74,7 @@ pub(super) struct Source {
     pub(super) path: Box<str>,
     pub(super) about: About,
     pub(super) body_bytes_max: usize,
+    pub(super) ack_timeout: Option<Duration>,
     /// Replaced when a secret is handed over.
     pub(super) verifier: ArcSwap<Verifier>,
     /// The secret that was handed over, if the source waits for one.
@@ -99,6 +103,7 @@ impl Source {
             path: config.path.into(),
             about: config.about,
             body_bytes_max: config.body_bytes_max,
+            ack_timeout: config.ack_timeout,
             verifier: ArcSwap::new(config.verifier),
             captured: Mutex::default(),
             rate: config.rate.map(SourceRate::new),

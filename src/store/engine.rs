@@ -14,7 +14,7 @@ use super::backlog::Ready;
 use super::error::{Shortage, StoreError};
 use super::keys::{DedupKey, Digest};
 use super::lease::Settlement;
-use super::view::{Page, Query, SourceCounts, StoredEvent};
+use super::view::{Page, Query, SourceCounts, State, StoredEvent};
 
 /// The write side.
 pub(super) trait Engine: Send {
@@ -71,6 +71,9 @@ pub(super) trait Engine: Send {
 pub(super) trait Reader: Send + Sync {
     /// A part of a list.
     fn list(&self, query: &Query) -> Result<Page, StoreError>;
+
+    /// Where an event stands, if it is there.
+    fn state(&self, id: EventId) -> Result<Option<State>, StoreError>;
 
     /// One event with its attempts.
     fn show(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError>;

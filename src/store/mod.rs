@@ -26,6 +26,7 @@ pub mod disk;
 mod embedded;
 mod engine;
 mod error;
+mod handled;
 mod intake;
 mod keys;
 mod lease;
@@ -108,6 +109,32 @@ pub enum ReceiptKind {
     Conflict,
 }
 
+/// An event that is stored, and that the app is to speak about.
+pub struct Expectation {
+    store: Store,
+    id: EventId,
+    is_new: bool,
+    expected: handled::Expected,
+}
+
+impl Expectation {
+    /// Resolves once the app has taken the event, or it is a dead letter.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn fulfilled(mut self) -> Result<(), StoreError> {
+        // A repeat: its first copy may have been settled before anybody waited.
+        let id = self.id;
+        if !self.is_new
+            && self.store.read(move |reader| reader.state(id)).await? != Some(State::Pending)
+        {
+            return Ok(());
+        }
+        self.expected.told().await;
+        Ok(())
+    }
+}
+
 /// The store; clones are handles to the same one.
 ///
 /// When the last handle is dropped the writer finishes what is queued and ends by itself;
@@ -151,8 +178,42 @@ impl Store {
     /// When the event is not known to be on stable storage; it must not be acknowledged then.
     pub async fn accept(&self, verified: Verified) -> Result<Receipt, StoreError> {
         self.shared().intake.open()?;
+        self.submit(self.new_id(), verified).await
+    }
+
+    /// The same for a sender that is answered only when the app has spoken: it took the event, or said
+    /// that it never will.
+    ///
+    /// # Errors
+    /// As [`Store::accept`].
+    pub async fn accept_and_expect(
+        &self,
+        verified: Verified,
+    ) -> Result<(Receipt, Expectation), StoreError> {
+        self.shared().intake.open()?;
+        let id = self.new_id();
+        // Before it is stored: the app may be faster than the answer from the disk.
+        let mut expected = self.shared().handled.expect(id);
+        let receipt = self.submit(id, verified).await?;
+        let is_new = receipt.event_id() == id;
+        if !is_new {
+            expected = self.shared().handled.expect(receipt.event_id());
+        }
+        let expectation = Expectation {
+            store: self.clone(),
+            id: receipt.event_id(),
+            is_new,
+            expected,
+        };
+        Ok((receipt, expectation))
+    }
+
+    fn new_id(&self) -> EventId {
+        EventId::drawn(self.handle.clock.wall(), &self.handle.entropy)
+    }
+
+    async fn submit(&self, id: EventId, verified: Verified) -> Result<Receipt, StoreError> {
         let (key, digest) = self.handle.key.of(&verified);
-        let id = EventId::drawn(self.handle.clock.wall(), &self.handle.entropy);
         let now = self.handle.clock.steady();
         let window = self.handle.dedup_windows.get(verified.source());
         let repeats_since = window.map_or(UnixMillis(i64::MIN), |window| now.minus(*window));
@@ -203,6 +264,7 @@ impl Store {
     pub fn settle(&self, mut lease: Lease, settlement: Settlement) {
         lease.home = None;
         let event = Arc::clone(&lease.event);
+        self.shared().handled.settled(event.id, &settlement);
         self.shared().intake.settle(Mark {
             seq: lease.seq,
             event,

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use super::backlog::Backlog;
 use super::engine::EngineStats;
 use super::error::StoreError;
+use super::handled::Handled;
 use super::intake::Intake;
 use super::view::{SourceCounts, Stats};
 use super::watch::Watch;
@@ -24,6 +25,7 @@ pub(super) struct Shared {
     pub(super) stats: Mutex<Stats>,
     pub(super) observer: Mutex<Option<Observer>>,
     pub(super) watch: Watch,
+    pub(super) handled: Handled,
     pub(super) failed: watch::Sender<Option<StoreError>>,
     /// Since when the writer is at work on one commit and what follows it.
     pub(super) at_work: Mutex<Option<Instant>>,

@@ -142,6 +142,7 @@ fn assemble(
             ..Stats::default()
         }),
         observer: Mutex::new(None),
+        handled: super::handled::Handled::default(),
         watch: Watch::default(),
         failed: watch::Sender::new(None),
         at_work: Mutex::new(None),

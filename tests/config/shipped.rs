@@ -161,6 +161,7 @@ fn in_context(place: &Place, line: &str) -> String {
         "token" | "token_file" => "provider = \"sieve\"\nunsigned = true",
         "token_in" => "provider = \"sieve\"\nunsigned = true\ntoken = \"a\"",
         "values" => "provider = \"jigsawstack\"\nvariant = \"derived\"\nsecret = \"a\"",
+        "ack_timeout" => "ack = \"handled\"\nprovider = \"stripe\"\nsecret = \"a\"",
         "scheme" => "provider = \"hmac\"\nsecret = \"a\"",
         _ => "provider = \"stripe\"\nsecret = \"a\"",
     };

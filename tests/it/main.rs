@@ -24,6 +24,7 @@ mod edge;
 mod failures;
 mod forward;
 mod framing;
+mod handled;
 mod keys;
 mod listeners;
 mod metrics;

@@ -156,6 +156,7 @@ fn ingress() -> ingress::Config {
         name: source.name.clone(),
         path: source.path.clone(),
         body_bytes_max: source.body_bytes_max,
+        ack_timeout: source.ack_timeout,
         rate: source.rate,
         secret_labels: source.secret_labels.clone(),
         verifier: Arc::clone(&source.verifier),

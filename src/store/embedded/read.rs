@@ -91,11 +91,7 @@ impl Connections {
         };
         let event = &stored.event;
         let reason: Option<String> = row.get(WIDTH + 6)?;
-        let state = match row.get::<_, Option<i64>>(WIDTH + 1)? {
-            Some(DELIVERED) => State::Delivered,
-            Some(DEAD) => State::Dead,
-            Some(_) | None => State::Pending,
-        };
+        let state = state(row.get(WIDTH + 1)?);
         let summary = Summary {
             id: event.id,
             source: event.source.clone(),
@@ -144,6 +140,15 @@ impl Connections {
     }
 }
 
+/// What a row of `delivery` says, if there is one.
+fn state(stored: Option<i64>) -> State {
+    match stored {
+        Some(DELIVERED) => State::Delivered,
+        Some(DEAD) => State::Dead,
+        Some(_) | None => State::Pending,
+    }
+}
+
 fn attempts(db: &Connection, seq: u64) -> Result<Vec<PastAttempt>, rusqlite::Error> {
     db.prepare_cached(
         "SELECT n, at, took, outcome, status, answer, error FROM attempt WHERE seq = ?1
@@ -168,6 +173,16 @@ fn attempts(db: &Connection, seq: u64) -> Result<Vec<PastAttempt>, rusqlite::Err
 impl Reader for Connections {
     fn list(&self, query: &Query) -> Result<Page, StoreError> {
         self.page(query)
+    }
+
+    fn state(&self, id: EventId) -> Result<Option<State>, StoreError> {
+        self.with(|db| {
+            db.prepare_cached(
+                "SELECT d.state FROM event e LEFT JOIN delivery d USING(seq) WHERE e.id = ?1",
+            )?
+            .query_row([&id.as_bytes()[..]], |row| Ok(state(row.get(0)?)))
+            .optional()
+        })
     }
 
     fn show(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError> {
