@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use crate::support::gate::Setup;
 use crate::support::http::Connection;
 use crate::support::sender::Sender;
+use crate::support::setting;
 
 /// The families that dashboards and alerts are made of, and their types.
-const FAMILIES: [(&str, &str); 24] = [
+const FAMILIES: [(&str, &str); 25] = [
     ("hookgate_requests_total", "counter"),
     ("hookgate_rejections_total", "counter"),
     ("hookgate_diagnoses_total", "counter"),
@@ -31,11 +32,12 @@ const FAMILIES: [(&str, &str); 24] = [
     ("hookgate_connections_refused_total", "counter"),
     ("hookgate_accept_errors_total", "counter"),
     ("hookgate_panics_total", "counter"),
+    ("hookgate_draining", "gauge"),
     ("process_open_fds", "gauge"),
 ];
 
 /// How a request of a sender can end.
-const OUTCOMES: [&str; 7] = [
+const OUTCOMES: [&str; 8] = [
     "stored",
     "duplicate",
     "conflict",
@@ -43,6 +45,7 @@ const OUTCOMES: [&str; 7] = [
     "rejected",
     "limited",
     "unavailable",
+    "unhandled",
 ];
 
 /// Why verification can fail, whatever the provider.
@@ -220,6 +223,95 @@ async fn what_happens_is_counted_once() {
         ("hookgate_app_up", 1.0),
     ] {
         assert_eq!(gate.metric(series).await, Some(value), "{series}");
+    }
+    gate.stop().await;
+}
+
+const PROMETHEUS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config/prometheus");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_alerts_are_made_of_metrics_that_there_are_and_lead_to_sections_that_there_are() {
+    let (setup, _app) = Setup::scene(&[&Sender::new("stripe")]).await;
+    let gate = setup.start().await;
+    let metrics = gate.get("/metrics").await;
+    let types = metrics.text().lines().filter_map(|line| {
+        let mut words = line.strip_prefix("# TYPE ")?.split(' ');
+        Some((words.next()?, words.next()?))
+    });
+    let mut there = BTreeSet::new();
+    for (family, kind) in types {
+        there.insert(family.to_owned());
+        if kind == "histogram" {
+            there.extend(["bucket", "sum", "count"].map(|part| format!("{family}_{part}")));
+        }
+    }
+    let alerts = std::fs::read_to_string(format!("{PROMETHEUS}/alerts.yaml")).unwrap();
+    let is_of_a_name = |byte: char| byte.is_ascii_lowercase() || byte == '_';
+    let names = alerts.match_indices("hookgate_").map(|(at, _)| {
+        let rest = &alerts[at..];
+        &rest[..rest.find(|byte| !is_of_a_name(byte)).unwrap_or(rest.len())]
+    });
+    let names: BTreeSet<_> = names.collect();
+    assert!(names.len() >= 10, "{names:?}");
+    for name in names {
+        assert!(there.contains(name), "{name}");
+    }
+    let mut runbooks = 0;
+    for runbook in alerts
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("runbook: "))
+    {
+        let (file, section) = runbook.split_once(", ").unwrap();
+        let path = format!("{}/{file}", env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(path).unwrap();
+        let heading = match section.strip_prefix("question ") {
+            Some(number) => format!("\n## {number}. "),
+            None => format!("\n## {section}\n"),
+        };
+        assert!(text.contains(&heading), "{runbook}");
+        runbooks += 1;
+    }
+    assert_eq!(runbooks, alerts.matches("- alert: ").count());
+    gate.stop().await;
+}
+
+/// What Prometheus' own tool says of the metrics and of the alerts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn promtool_finds_nothing_wrong() {
+    let Some(promtool) = setting("HOOKGATE_TEST_PROMTOOL") else {
+        return;
+    };
+    let stripe = Sender::new("stripe");
+    let (setup, _app) = Setup::scene(&[&stripe]).await;
+    let gate = setup.start().await;
+    let id = gate
+        .post(&stripe.event("evt_1"))
+        .await
+        .acknowledged("stored");
+    gate.settled(&id, "delivered").await;
+    let metrics = setup.file("metrics.txt");
+    std::fs::write(&metrics, gate.get("/metrics").await.body).unwrap();
+    let metrics = std::fs::File::open(metrics).unwrap();
+    for (arguments, input) in [
+        (
+            &["check", "metrics"][..],
+            std::process::Stdio::from(metrics),
+        ),
+        (
+            &["check", "rules", "alerts.yaml"],
+            std::process::Stdio::null(),
+        ),
+        (
+            &["test", "rules", "alerts_test.yaml"],
+            std::process::Stdio::null(),
+        ),
+    ] {
+        let mut command = std::process::Command::new(&promtool);
+        let command = command.args(arguments).current_dir(PROMETHEUS).stdin(input);
+        let output = command.output().unwrap();
+        let said = [&output.stdout[..], &output.stderr].concat();
+        let said = String::from_utf8_lossy(&said);
+        assert!(output.status.success(), "{arguments:?}: {said}");
     }
     gate.stop().await;
 }
