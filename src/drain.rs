@@ -3,7 +3,7 @@
 //! First a lame duck: events are still taken, since senders and proxies learn late that they should go
 //! elsewhere, but `/readyz` is off and every connection is asked to end. After a while new events are
 //! refused with 503. From the beginning everything that waits for a retry is tried at once, and again within
-//! a second: the app is about to go, too. It ends nothing; the process stays until it is told to stop.
+//! seconds: the app is about to go, too. It ends nothing; the process stays until it is told to stop.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,10 +11,14 @@ use std::time::Duration;
 use prometheus::IntGauge;
 use tokio::sync::watch;
 
+use crate::forward::HURRY;
 use crate::ingress::Gate;
 use crate::metrics::Metrics;
 use crate::shutdown::Stage;
 use crate::store::Store;
+
+/// After a store that could not.
+const HASTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,12 +99,12 @@ impl Drain {
         self.draining.set(1);
         self.intake.retire();
         self.forwarding.retire();
-        let store = self.store.clone();
+        let (drain, ending) = (self.clone(), stage.clone());
         stage.spawn(async move {
-            match store.hasten().await {
-                Ok(0) => {}
-                Ok(events) => tracing::info!(events, "retries were brought forward"),
-                Err(error) => tracing::warn!(%error, "retries could not be brought forward"),
+            tokio::select! {
+                biased;
+                () = ending.stopping() => {}
+                () = drain.hasten() => {}
             }
         });
         let (drain, ending) = (self.clone(), stage.clone());
@@ -114,5 +118,19 @@ impl Drain {
             drain.phase.send_replace(Phase::Refusing);
             tracing::info!("draining: new events are refused");
         });
+    }
+
+    /// Brings retries forward, as soon as the store can.
+    async fn hasten(&self) {
+        loop {
+            match self.store.hasten(HURRY).await {
+                Ok(events) => {
+                    tracing::info!(events, "retries were brought forward");
+                    return;
+                }
+                Err(error) => tracing::warn!(%error, "retries could not be brought forward yet"),
+            }
+            tokio::time::sleep(HASTEN_AGAIN).await;
+        }
     }
 }

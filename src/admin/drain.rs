@@ -38,9 +38,11 @@ pub(super) async fn begin(State(admin): State<Arc<Admin>>) -> (StatusCode, Json<
 }
 
 fn view(admin: &Admin) -> DrainView {
+    // Those on their way first: they may be counted twice, but not missed.
+    let on_their_way = u64::try_from(admin.gate.on_their_way()).unwrap_or(u64::MAX);
     let counts = admin.store.counts().sources;
     DrainView {
         phase: admin.drain.phase().as_str().to_owned(),
-        pending: counts.iter().map(|source| source.pending).sum(),
+        pending: counts.iter().map(|source| source.pending).sum::<u64>() + on_their_way,
     }
 }

@@ -82,7 +82,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Id {
 /// to others with the same id.
 #[utoipa::path(get, path = "/api/v1/events", tag = "events", operation_id = "list_events",
     params(Conditions, Part),
-    responses((status = 200, description = "A page", body = EventList), Refused<400>, Refused<503>, Guarded))]
+    responses((status = 200, description = "A page", body = EventList), Refused<400>, Guarded))]
 pub(super) async fn list(
     State(admin): State<Arc<Admin>>,
     Asked(conditions, part): Asked<Part>,
@@ -97,7 +97,7 @@ pub(super) async fn list(
 #[utoipa::path(get, path = "/api/v1/events/{id}", tag = "events", operation_id = "show_event",
     params(Id),
     responses((status = 200, description = "All but its body", body = EventDetail),
-        Refused<400>, Refused<404>, Refused<503>, Guarded))]
+        Refused<400>, Refused<404>, Guarded))]
 pub(super) async fn show(
     State(admin): State<Arc<Admin>>,
     Id(id): Id,
@@ -110,7 +110,7 @@ pub(super) async fn show(
 #[utoipa::path(get, path = "/api/v1/events/{id}/body", tag = "events", operation_id = "event_body",
     params(Id),
     responses((status = 200, description = "Byte for byte as it came", content_type = "application/octet-stream", body = [u8]),
-        Refused<400>, Refused<404>, Refused<410>, Refused<503>, Guarded))]
+        Refused<400>, Refused<404>, Refused<410>, Guarded))]
 pub(super) async fn body(
     State(admin): State<Arc<Admin>>,
     Id(id): Id,
@@ -145,7 +145,7 @@ pub(super) async fn body(
 #[utoipa::path(post, path = "/api/v1/events/{id}/replay", tag = "replay", operation_id = "replay_event",
     params(Id),
     responses((status = 202, description = "It is due now", body = Replayed),
-        Refused<400>, Refused<404>, Refused<409>, Refused<503>, Guarded))]
+        Refused<400>, Refused<404>, Refused<409>, Guarded))]
 pub(super) async fn replay(
     State(admin): State<Arc<Admin>>,
     Id(id): Id,
@@ -174,7 +174,7 @@ pub(super) async fn replay(
 #[utoipa::path(delete, path = "/api/v1/events/{id}", tag = "events", operation_id = "erase_event",
     params(Id),
     responses((status = 200, description = "Nothing is left of them", body = Erased),
-        Refused<400>, Refused<404>, Refused<503>, Guarded))]
+        Refused<400>, Refused<404>, Guarded))]
 pub(super) async fn erase(
     State(admin): State<Arc<Admin>>,
     Id(id): Id,

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::State;
+use axum::response::IntoResponse as _;
 use axum::routing::get;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{StatusCode, Uri};
 
 use super::Admin;
+use super::view::ApiError;
 use crate::metrics::Metrics;
 use crate::shutdown::Stage;
 
@@ -39,7 +41,13 @@ pub(super) fn opening(metrics: Metrics) -> Router {
     Router::new()
         .route("/livez", get(async || "ok\n"))
         .route("/metrics", get(async move || text(&metrics)))
-        .fallback(async || NOT_READY)
+        .fallback(async |uri: Uri| match uri.path().starts_with("/api/") {
+            true => {
+                let message = "the store is being opened";
+                ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "opening", message).into_response()
+            }
+            false => NOT_READY.into_response(),
+        })
 }
 
 pub(super) fn routes() -> Router<Arc<Admin>> {

@@ -127,7 +127,7 @@ impl BulkReplay {
     params(Conditions, Manner),
     responses((status = 200, description = "The count of a dry run", body = BulkReplay),
         (status = 202, description = "It runs; ask GET for its progress", body = BulkReplay),
-        Refused<400>, Refused<409>, Refused<503>, Guarded))]
+        Refused<400>, Refused<409>, Guarded))]
 pub(super) async fn start(
     State(admin): State<Arc<Admin>>,
     Asked(conditions, how): Asked<Manner>,

@@ -265,7 +265,7 @@ fn set_held(admin: &Admin, name: &str, held: bool) -> Result<Json<Held>, ApiErro
 #[utoipa::path(delete, path = "/api/v1/sources/{name}/captured-secret", tag = "sources",
     operation_id = "forget_secret", params(Name),
     responses((status = 200, description = "There is none any more", body = Forgotten),
-        Refused<400>, Refused<404>, Refused<503>, Guarded))]
+        Refused<400>, Refused<404>, Guarded))]
 pub(super) async fn forget_secret(
     State(admin): State<Arc<Admin>>,
     Name(name): Name,

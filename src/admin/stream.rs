@@ -66,7 +66,7 @@ pub(super) struct StreamQuery {
 /// the list again then, as after a reconnection.
 #[utoipa::path(get, path = "/api/v1/stream", tag = "gate", operation_id = "stream", params(StreamQuery),
     responses((status = 200, description = "Server-sent events", content_type = "text/event-stream", body = String),
-        Refused<400>, Refused<503>, Guarded))]
+        Refused<400>, Guarded))]
 pub(super) async fn stream(
     State(admin): State<Arc<Admin>>,
     Extension(caller): Extension<Caller>,

@@ -233,13 +233,15 @@ impl<const STATUS: u16> IntoResponses for Refused<STATUS> {
     }
 }
 
-/// In the API's description: how [`super::access::guard`] and [`super::access::same_site`] refuse.
+/// In the API's description: how [`super::access::guard`] and [`super::access::same_site`] refuse, and
+/// a gate whose store is being opened.
 pub(super) struct Guarded;
 
 impl IntoResponses for Guarded {
     fn responses() -> BTreeMap<String, RefOr<Described>> {
         let mut refused = Refused::<401>::responses();
         refused.extend(Refused::<403>::responses());
+        refused.extend(Refused::<503>::responses());
         refused
     }
 }

@@ -4,13 +4,15 @@
 use std::time::Duration;
 
 use http::Method;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Failure;
 use super::api::{Api, ApiArgs};
 use super::out;
 use crate::admin::DrainView;
 
+/// A gate that is asked how it is answers at once.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// Between two looks at what is left.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -22,15 +24,16 @@ pub(super) struct Drain {
     #[arg(long)]
     wait: bool,
     /// Wait at most this many seconds; what is left then stays on disk
-    #[arg(long, value_name = "SECONDS", default_value_t = 20, requires = "wait")]
-    timeout: u64,
+    #[arg(long, value_name = "SECONDS", default_value_t = 20, requires = "wait", value_parser = clap::value_parser!(u16).range(0..=3600))]
+    timeout: u16,
 }
 
 impl Drain {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let until = Instant::now() + Duration::from_secs(self.timeout);
+        let until = Instant::now() + Duration::from_secs(self.timeout.into());
         let mut api = Api::connect(&self.api).await?;
-        let mut drain: DrainView = api.call(Method::POST, "/api/v1/drain").await?;
+        let begun = timeout(PATIENCE, api.call(Method::POST, "/api/v1/drain")).await;
+        let mut drain: DrainView = begun.unwrap_or_else(|_| Err(silent()))?;
         while self.wait && !is_done(&drain) {
             if Instant::now() >= until {
                 let (pending, s) = (drain.pending, self.timeout);
@@ -41,7 +44,8 @@ impl Drain {
                 )));
             }
             sleep(LOOK).await;
-            drain = api.call(Method::GET, "/api/v1/drain").await?;
+            let looked = timeout(PATIENCE, api.call(Method::GET, "/api/v1/drain")).await;
+            drain = looked.unwrap_or_else(|_| Err(silent()))?;
         }
         if self.api.json {
             return out::json(&drain);
@@ -54,6 +58,10 @@ impl Drain {
         });
         Ok(())
     }
+}
+
+fn silent() -> Failure {
+    Failure::Failed(format!("no answer from hookgate within {PATIENCE:?}"))
 }
 
 fn is_done(drain: &DrainView) -> bool {
@@ -71,9 +79,11 @@ pub(super) struct Healthcheck {
 
 impl Healthcheck {
     pub(super) async fn run(self) -> Result<(), Failure> {
-        let mut api = Api::connect(&self.api).await?;
         let path = if self.live { "/livez" } else { "/readyz" };
-        out::line(api.health(path).await?);
+        let asked = async { Api::connect(&self.api).await?.health(path).await };
+        // One that does not answer is not well, either.
+        let answer = timeout(PATIENCE, asked).await;
+        out::line(answer.unwrap_or_else(|_| Err(silent()))?);
         Ok(())
     }
 }

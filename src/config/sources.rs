@@ -89,8 +89,9 @@ pub(super) fn resolve(
 
 /// How long a sender waits for the app where it does; most providers wait ten seconds or longer.
 const ACK_TIMEOUT: Duration = Duration::from_secs(8);
-/// Senders and the proxies in front of us give up before.
-const ACK_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+/// A connection that has been asked to end waits no longer for its last answer; senders and the proxies in
+/// front of us give up before, too.
+const ACK_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 /// For how long a repeat counts as one: twice the longest usual schedule of retries.
 const DEDUP_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -298,7 +299,7 @@ impl One<'_> {
             Some("handled") => {
                 let patience = patience.unwrap_or(ACK_TIMEOUT);
                 if patience > ACK_TIMEOUT_MAX {
-                    self.fault("ack_timeout", "must not be longer than \"60s\"");
+                    self.fault("ack_timeout", "must not be longer than \"30s\"");
                 }
                 Some(patience)
             }

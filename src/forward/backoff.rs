@@ -15,8 +15,9 @@ pub struct RetryPolicy {
     pub give_up_after: Duration,
 }
 
-/// Longest wait of those who will soon be gone.
-const HURRY: Duration = Duration::from_secs(1);
+/// Longest wait of those who will soon be gone. Not shorter: these attempts count, and how long the next
+/// process waits depends on how many there were.
+pub const HURRY: Duration = Duration::from_secs(5);
 
 impl RetryPolicy {
     /// The same for a process that is about to end.

@@ -18,7 +18,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use backoff::RetryPolicy;
+pub use backoff::{HURRY, RetryPolicy};
 pub use metrics::Metrics;
 pub use request::Signing;
 

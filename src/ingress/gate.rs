@@ -59,6 +59,8 @@ pub struct Gate {
     pub(super) captured: CapturedSecrets,
     clock: Clock,
     closed: AtomicBool,
+    /// One holder for each event that is on its way to the store, and this.
+    committing: Arc<()>,
 }
 
 impl Gate {
@@ -92,6 +94,7 @@ impl Gate {
             captured,
             clock,
             closed: AtomicBool::new(false),
+            committing: Arc::default(),
         }
     }
 
@@ -104,6 +107,21 @@ impl Gate {
     /// From now on every request is refused with 503.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+    }
+
+    /// Events that are on their way to the store.
+    #[must_use]
+    pub fn on_their_way(&self) -> usize {
+        Arc::strong_count(&self.committing) - 1
+    }
+
+    /// Counts as one until it is dropped. A body may have taken long: the gate may be closed by now.
+    fn committing(&self) -> Result<Arc<()>, Refusal> {
+        let committing = Arc::clone(&self.committing);
+        if self.is_open() {
+            return Ok(committing);
+        }
+        Err(Refusal::Unavailable("shutting down"))
     }
 
     /// Whether requests are taken.
@@ -205,14 +223,16 @@ impl Gate {
         let (admission, share) = self.admit(source, received, share).await?;
         match admission {
             Admission::Event(verified, body) => {
-                let _at_work = place.as_ref().map(Place::verified);
+                let at_work = place.as_ref().map(Place::verified);
                 source.admit().map_err(Refusal::Limited)?;
+                let committing = self.committing()?;
                 let receipt = match source.ack_timeout {
                     None => self.commit(source, self.store.accept(*verified)).await?,
                     Some(patience) => {
                         let expecting = self.store.accept_and_expect(*verified);
                         let (receipt, expectation) = self.commit(source, expecting).await?;
-                        drop(share); // it is on disk; the app may take its time
+                        // It is on disk, and the app may take its time: others need the room.
+                        drop((share, at_work, committing));
                         wait_for_app(expectation, patience).await?;
                         receipt
                     }

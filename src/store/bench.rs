@@ -101,7 +101,7 @@ impl EngineBench {
             marks: &[],
             replays: &[],
             erasures: &[],
-            hasten: false,
+            hasten: None,
         };
         self.engine.commit(&batch).is_ok() && self.engine.maintain(UnixMillis(0)).is_ok()
     }
@@ -122,7 +122,7 @@ impl EngineBench {
             marks: &[],
             replays: &[],
             erasures: &[],
-            hasten: false,
+            hasten: None,
         };
         let Ok(committed) = self.engine.commit(&batch) else {
             return false;
@@ -166,7 +166,7 @@ impl EngineBench {
             marks: &marks,
             replays: &[],
             erasures: &[],
-            hasten: false,
+            hasten: None,
         };
         self.engine.commit(&batch).is_ok() && self.engine.maintain(now).is_ok()
     }

@@ -86,8 +86,8 @@ pub(super) struct Batch<'a> {
     pub(super) marks: &'a [Mark],
     pub(super) replays: &'a [EventId],
     pub(super) erasures: &'a [EventId],
-    /// Events that wait for a retry are due now; a bounded number of them.
-    pub(super) hasten: bool,
+    /// Events whose retry is due later than this are due now; a bounded number of them.
+    pub(super) hasten: Option<UnixMillis>,
 }
 
 /// A verified event on its way to the disk.

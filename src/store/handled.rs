@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 
 use tokio::sync::watch;
 
-use super::lease::Settlement;
+use super::lease::{DeadReason, Settlement};
 use super::shared::lock;
 use crate::event::EventId;
 
@@ -26,16 +26,20 @@ impl Handled {
             .or_insert_with(|| watch::Sender::new(false));
         Expected {
             id,
-            told: sender.subscribe(),
+            told: Some(sender.subscribe()),
             home: self.clone(),
         }
     }
 
-    /// Tells those who wait, if this was the last word.
+    /// Tells those who wait, if this was the last word. It is none that the event cannot be read any
+    /// more: the sender has the only whole copy.
     pub(super) fn settled(&self, id: EventId, settlement: &Settlement) {
-        if !matches!(settlement, Settlement::Retry { .. })
-            && let Some(sender) = lock(&self.0).remove(&id)
-        {
+        let is_last = match settlement {
+            Settlement::Delivered(_) => true,
+            Settlement::Dead { reason, .. } => *reason != DeadReason::Unreadable,
+            Settlement::Retry { .. } => false,
+        };
+        if is_last && let Some(sender) = lock(&self.0).remove(&id) {
             sender.send_replace(true);
         }
     }
@@ -44,16 +48,17 @@ impl Handled {
 /// An event that the app is to speak about.
 pub(super) struct Expected {
     id: EventId,
-    told: watch::Receiver<bool>,
+    /// Until it is dropped.
+    told: Option<watch::Receiver<bool>>,
     home: Handled,
 }
 
 impl Expected {
     /// Resolves once it has.
     pub(super) async fn told(&mut self) {
-        if self.told.wait_for(|told| *told).await.is_err() {
-            // Whoever dropped the sender has said so before.
-            std::future::pending::<()>().await;
+        if let Some(told) = &mut self.told {
+            // It does not fail: the sender is dropped only after it has said so.
+            let _ = told.wait_for(|told| *told).await;
         }
     }
 }
@@ -61,8 +66,9 @@ impl Expected {
 impl Drop for Expected {
     fn drop(&mut self) {
         let mut waiting = lock(&self.home.0);
-        let alone = |sender: &watch::Sender<bool>| sender.receiver_count() == 1;
-        if waiting.get(&self.id).is_some_and(alone) {
+        drop(self.told.take());
+        let is_last = |sender: &watch::Sender<bool>| sender.receiver_count() == 0;
+        if waiting.get(&self.id).is_some_and(is_last) {
             waiting.remove(&self.id);
         }
     }

@@ -48,8 +48,8 @@ pub(super) enum Order {
     Erase(EventId, Answer<bool>),
     /// What is known under these keys.
     Find(Vec<DedupKey>, Answer<Vec<u64>>),
-    /// Lets some of the events that wait for a retry be due now; how many.
-    Hasten(Answer<u64>),
+    /// Lets some of the events whose retry is further away than this be due now; how many.
+    Hasten(Duration, Answer<u64>),
     /// Answered when everything settled before is durable.
     Flush(Answer<()>),
 }

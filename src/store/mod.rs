@@ -195,7 +195,7 @@ impl Store {
         // Before it is stored: the app may be faster than the answer from the disk.
         let mut expected = self.shared().handled.expect(id);
         let receipt = self.submit(id, verified).await?;
-        let is_new = receipt.event_id() == id;
+        let is_new = receipt.kind() != ReceiptKind::Duplicate;
         if !is_new {
             expected = self.shared().handled.expect(receipt.event_id());
         }
@@ -302,15 +302,16 @@ impl Store {
         self.order(|answer| Order::Erase(id, answer)).await
     }
 
-    /// Makes all events that wait for a retry due now, once: this process is about to end. They keep
-    /// their attempts. Says how many there were.
+    /// Makes all events whose retry is further away than `beyond` due now: this process is about to end.
+    /// They keep their attempts. Says how many there were. Whoever settles events meanwhile must not
+    /// put them off for longer, or this has no end.
     ///
     /// # Errors
     /// When it is not known to be durable.
-    pub async fn hasten(&self) -> Result<u64, StoreError> {
+    pub async fn hasten(&self, beyond: Duration) -> Result<u64, StoreError> {
         let mut all = 0;
         loop {
-            let hastened = self.order(Order::Hasten).await?;
+            let hastened = self.order(|answer| Order::Hasten(beyond, answer)).await?;
             all += hastened;
             if hastened == 0 {
                 return Ok(all);
@@ -337,7 +338,7 @@ impl Store {
         cursor: Option<Cursor>,
     ) -> Result<Page, StoreError> {
         let query = Query {
-            known: self.known(&filter.dedup_ids).await,
+            known: self.known(&filter.dedup_ids, cursor).await?,
             filter,
             sort: Sort::NewestFirst,
             limit,
@@ -346,17 +347,24 @@ impl Store {
         self.read(move |reader| reader.list(&query)).await
     }
 
-    /// What the writer knows under these dedup ids. It is only the short way: a writer that is busy
-    /// is not waited for.
-    async fn known(&self, dedup_ids: &[(SourceName, Vec<u8>)]) -> Vec<u64> {
-        if dedup_ids.is_empty() {
-            return Vec::new();
+    /// What the writer knows under these dedup ids, for the pages that want to know it.
+    async fn known(
+        &self,
+        dedup_ids: &[(SourceName, Vec<u8>)],
+        cursor: Option<Cursor>,
+    ) -> Result<Vec<u64>, StoreError> {
+        if dedup_ids.is_empty() || cursor.is_some_and(|cursor| !cursor.is_after_known()) {
+            return Ok(Vec::new());
         }
         let keys = dedup_ids.iter();
         let keys = keys.map(|(source, id)| self.handle.key.key(source, id));
         let found = self.order(|answer| Order::Find(keys.collect(), answer));
+        if cursor.is_some() {
+            return found.await; // or what was shown would come twice
+        }
+        // Only the short way: a writer that is busy is not waited for.
         let found = timeout(SHORT_WAY, found).await;
-        found.unwrap_or(Ok(Vec::new())).unwrap_or_default()
+        Ok(found.unwrap_or(Ok(Vec::new())).unwrap_or_default())
     }
 
     /// Lists events as they came; its cursors are not those of [`Store::list`].

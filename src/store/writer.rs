@@ -145,16 +145,17 @@ impl Writer {
             |source| engine.waiting(source),
         );
         let (replays, erasures) = wanted(&work.orders);
+        let now = self.clock.steady();
         let batch = Batch {
-            now: self.clock.steady(),
+            now,
             events: &work.events,
             marks: &work.marks,
             replays: &replays,
             erasures: &erasures,
-            hasten: work
-                .orders
-                .iter()
-                .any(|order| matches!(order, Order::Hasten(_))),
+            hasten: work.orders.iter().find_map(|order| match order {
+                Order::Hasten(beyond, _) => Some(now.plus(*beyond)),
+                Order::Replay(..) | Order::Erase(..) | Order::Find(..) | Order::Flush(_) => None,
+            }),
         };
         if planted(Bug::AckBeforeCommit) {
             let early = |new| Ok(receipt(new, Outcome::Stored { seq: 0 }));
@@ -220,7 +221,8 @@ impl Writer {
                     drop(answer.send(Ok(erased.next().flatten().is_some())));
                 }
                 Order::Flush(answer) => drop(answer.send(Ok(()))),
-                Order::Hasten(answer) => drop(answer.send(Ok(hastened))),
+                Order::Hasten(_, answer) => drop(answer.send(Ok(hastened))),
+                Order::Find(_, answer) if answer.is_closed() => {}
                 Order::Find(keys, answer) => drop(answer.send(Ok(self.engine.find(&keys)))),
             }
         }
@@ -349,7 +351,7 @@ pub(super) fn wanted(orders: &[Order]) -> (Vec<EventId>, Vec<EventId>) {
         match order {
             Order::Replay(ids, _) => replays.extend_from_slice(ids),
             Order::Erase(id, _) => erasures.push(*id),
-            Order::Find(..) | Order::Flush(_) | Order::Hasten(_) => {}
+            Order::Find(..) | Order::Flush(_) | Order::Hasten(..) => {}
         }
     }
     (replays, erasures)
@@ -387,7 +389,7 @@ pub(super) fn refuse(work: Work, error: &StoreError) {
             Order::Replay(_, answer) => drop(answer.send(Err(error.clone()))),
             Order::Erase(_, answer) => drop(answer.send(Err(error.clone()))),
             Order::Find(_, answer) => drop(answer.send(Err(error.clone()))),
-            Order::Hasten(answer) => drop(answer.send(Err(error.clone()))),
+            Order::Hasten(_, answer) => drop(answer.send(Err(error.clone()))),
             Order::Flush(answer) => drop(answer.send(Err(error.clone()))),
         }
     }

@@ -111,11 +111,13 @@ async fn a_lame_duck_tells_http2_senders_to_go_and_answers_those_that_come() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drained_gate_refuses_events_and_has_handed_over_what_waited_for_a_retry() {
     let stripe = Sender::new("stripe");
-    let (setup, app, gate) = draining(&stripe, "0s").await;
+    let (mut setup, app) = Setup::scene(&[&stripe]).await;
+    setup.set("server.drain.accept_for", "0s");
+    setup.set("app.retry.first", "50ms");
+    let gate = setup.start().await;
     app.script(|delivery| match delivery.attempt() {
         1 => Reply::with(503, &[("Retry-After", "3000")]),
-        // In a hurry it does not wait that long.
-        2 => Reply::with(503, &[("Retry-After", "3000")]),
+        2 => Reply::status(503),
         _ => Reply::ok(),
     });
     let mut ids = Vec::new();

@@ -33,7 +33,7 @@ async fn both(gate: &Gate, app: &App, event: &Unsigned) -> (Answer, Answer) {
     tokio::join!(gate.post(event), async {
         app.received(1).await;
         let (second, ()) = tokio::join!(gate.post(event), async {
-            // It is counted as a repeat before it waits; the app has not spoken until then.
+            // The app speaks when both are there.
             gate.counted("hookgate_connections", 2.0).await;
             app.release();
         });
@@ -44,7 +44,7 @@ async fn both(gate: &Gate, app: &App, event: &Unsigned) -> (Answer, Answer) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_sender_is_answered_when_the_app_has_taken_the_event_and_so_is_its_repeat() {
     let stripe = Sender::new("stripe");
-    let (setup, app) = waiting(&stripe, "60s").await;
+    let (setup, app) = waiting(&stripe, "30s").await;
     app.script(|_| Reply::Held);
     let gate = setup.start().await;
 
@@ -89,7 +89,7 @@ async fn a_sender_comes_again_while_the_app_has_not_taken_the_event_which_is_kep
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_the_app_will_never_take_is_not_asked_for_again() {
     let stripe = Sender::new("stripe");
-    let (setup, app) = waiting(&stripe, "60s").await;
+    let (setup, app) = waiting(&stripe, "30s").await;
     app.script(|_| Reply::status(410));
     let gate = setup.start().await;
 
@@ -104,7 +104,7 @@ async fn what_the_app_will_never_take_is_not_asked_for_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_repeat_of_a_dead_letter_waits_for_the_new_verdict() {
     let stripe = Sender::new("stripe");
-    let (setup, app) = waiting(&stripe, "60s").await;
+    let (setup, app) = waiting(&stripe, "30s").await;
     let mut refused = false;
     app.script(move |_| {
         if std::mem::replace(&mut refused, true) {

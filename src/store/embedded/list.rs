@@ -151,15 +151,17 @@ impl Extent {
                 .query_row([&id.as_bytes()[..]], |row| row.get::<_, i64>(0))
                 .optional()
         };
+        // From the last that is out of the time, not from the first that is in it: near to each other
+        // they are in no order.
         if let Some(since) = filter.since {
-            let sql = "SELECT seq FROM event WHERE id >= ? ORDER BY id LIMIT 1";
-            let first = find(sql, since.minus(DISORDER))?;
-            self.start = first.map_or(self.end, i64::cast_unsigned);
+            let sql = "SELECT seq FROM event WHERE id < ? ORDER BY id DESC LIMIT 1";
+            let before = find(sql, since.minus(DISORDER))?;
+            self.start = before.map_or(self.start, |seq| seq.cast_unsigned() + 1);
         }
         if let Some(until) = filter.until {
-            let sql = "SELECT seq FROM event WHERE id < ? ORDER BY id DESC LIMIT 1";
-            let last = find(sql, until.plus(DISORDER))?;
-            self.end = last.map_or(1, |last| last.cast_unsigned() + 1);
+            let sql = "SELECT seq FROM event WHERE id >= ? ORDER BY id LIMIT 1";
+            let after = find(sql, until.plus(DISORDER))?;
+            self.end = after.map_or(self.end, i64::cast_unsigned);
         }
         Ok(())
     }

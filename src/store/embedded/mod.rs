@@ -142,8 +142,8 @@ impl Embedded {
             }
             draft.erased.push(seq);
         }
-        if batch.hasten {
-            draft.hastened = work.hasten(draft)?;
+        if let Some(later_than) = batch.hasten {
+            draft.hastened = work.hasten(later_than, draft)?;
         }
         work.counters(draft, floor)?;
         tx.commit()?;

@@ -8,13 +8,14 @@ use rusqlite::{OptionalExtension as _, params};
 use super::commit::{Draft, Tx};
 use super::record::{COLUMNS, Condition, Stored};
 use super::schema::{self, DEAD, DELIVERED, PENDING};
+use crate::clock::UnixMillis;
 use crate::event::EventId;
 use crate::store::engine::{NewEvent, Outcome};
 use crate::store::lease::DeadReason;
 use crate::store::wide;
 
-/// Events of a source that one commit makes due before their time.
-const HASTEN_MAX: i64 = if super::SMALL { 3 } else { 500 };
+/// Events that one commit makes due before their time.
+const HASTEN_MAX: usize = if super::SMALL { 3 } else { 500 };
 
 /// Where an event stands, as its row says.
 struct Standing {
@@ -123,15 +124,20 @@ impl Tx<'_> {
         })
     }
 
-    /// Makes events that wait for a retry due now, the next ones first and not all at once; how many.
-    pub(super) fn hasten(&self, draft: &mut Draft) -> Result<u64, rusqlite::Error> {
+    /// Makes events whose retry is due later than this due now, not all at once; how many.
+    pub(super) fn hasten(
+        &self,
+        later_than: UnixMillis,
+        draft: &mut Draft,
+    ) -> Result<u64, rusqlite::Error> {
         let before = draft.due.len();
         for (place, source) in self.sources.iter().enumerate() {
             let mut select = self.db.prepare_cached(
                 "SELECT seq, next_at, done_at, sum FROM delivery
                  WHERE source = ?1 AND state = 0 AND next_at > ?2 ORDER BY next_at LIMIT ?3",
             )?;
-            let mut rows = select.query(params![source.id, self.now.0, HASTEN_MAX])?;
+            let left = HASTEN_MAX.saturating_sub(draft.due.len() - before);
+            let mut rows = select.query(params![source.id, later_than.0, left.cast_signed()])?;
             while let Some(row) = rows.next()? {
                 let seq = row.get::<_, i64>(0)?.cast_unsigned();
                 // A damaged row is left to whoever reads it when it is due.

@@ -62,7 +62,7 @@ fn commit(engine: &mut Embedded, events: &[NewEvent]) -> Result<Committed, Engin
         marks: &[],
         replays: &[],
         erasures: &[],
-        hasten: false,
+        hasten: None,
     })
 }
 
@@ -148,7 +148,7 @@ fn pruning_that_fails_leaves_the_counts_as_they_were() {
         marks: &marks,
         replays: &[],
         erasures: &[],
-        hasten: false,
+        hasten: None,
     };
     engine.commit(&settled).unwrap();
     let before = engine.counts().unwrap();

@@ -226,8 +226,10 @@ async fn what_waits_for_a_retry_can_be_made_due_at_once_and_keeps_its_attempts()
     }
     store.store.flush().await.unwrap();
 
-    assert_eq!(store.store.hasten().await.unwrap(), 10);
-    assert_eq!(store.store.hasten().await.unwrap(), 0);
+    let beyond = Duration::from_secs(3605);
+    assert_eq!(store.store.hasten(beyond).await.unwrap(), 4);
+    assert_eq!(store.store.hasten(Duration::from_secs(5)).await.unwrap(), 6);
+    assert_eq!(store.store.hasten(Duration::from_secs(5)).await.unwrap(), 0);
 
     let store = store.reopen().await;
     for _ in 0..10 {

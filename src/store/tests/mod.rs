@@ -7,6 +7,7 @@ mod dedup;
 mod delivery;
 mod disk;
 mod failure;
+mod handled;
 mod measure;
 mod model;
 mod reading;

@@ -146,6 +146,40 @@ async fn lists_by_time_have_the_hours_between_and_nothing_else() {
     assert_eq!(list(20, 24).await, [0; 0]);
 }
 
+/// Ids of one millisecond are in no order, and a clock may be set back.
+#[tokio::test]
+async fn a_list_by_time_hides_nothing_that_came_out_of_order() {
+    let store = Fixture::new();
+    let accept = async |n: u32| {
+        let event = event("stripe", &n.to_string()).at(store.clock.wall());
+        store.store.accept(event).await.unwrap();
+    };
+    for n in 0..30 {
+        accept(n).await;
+    }
+    store.advance(Duration::from_hours(3));
+    for n in 30..60 {
+        accept(n).await;
+    }
+    let count = async |filter| {
+        let page = store.store.list(filter, 100, None).await.unwrap();
+        page.events.len()
+    };
+    let later = START.plus(Duration::from_hours(3));
+    let until = |until| Filter {
+        until: Some(until),
+        ..Filter::default()
+    };
+    let since = |since| Filter {
+        since: Some(since),
+        ..Filter::default()
+    };
+    assert_eq!(count(until(later.plus(Duration::from_secs(1)))).await, 60);
+    assert_eq!(count(until(later)).await, 30);
+    assert_eq!(count(since(START)).await, 60);
+    assert_eq!(count(since(later)).await, 30);
+}
+
 #[tokio::test]
 async fn an_event_is_shown_with_body_and_attempts() {
     let store = Fixture::new();
