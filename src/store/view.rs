@@ -109,9 +109,10 @@ impl std::str::FromStr for Cursor {
     type Err = NotACursor;
 
     fn from_str(text: &str) -> Result<Self, NotACursor> {
-        u64::from_str_radix(text, 16)
-            .map(Self)
-            .map_err(|_| NotACursor)
+        // No sign, and no capitals: nobody has been given one.
+        let is_ours = text.bytes().all(|byte| b"0123456789abcdef".contains(&byte));
+        let number = u64::from_str_radix(text, 16).ok().filter(|_| is_ours);
+        number.map(Self).ok_or(NotACursor)
     }
 }
 

@@ -227,6 +227,21 @@ async fn mistakes_are_told_in_one_form() {
         ("GET", "/api/v1/events?state=failed", 400, "bad_request"),
         ("GET", "/api/v1/events?since=yesterday", 400, "bad_request"),
         ("GET", "/api/v1/events?cursor=zz", 400, "bad_request"),
+        ("GET", "/api/v1/events?cursor=", 400, "bad_request"),
+        ("GET", "/api/v1/events?cursor=%2B1", 400, "bad_request"),
+        ("GET", "/api/v1/events?cursor=FF", 400, "bad_request"),
+        (
+            "GET",
+            "/api/v1/events?cursor=10000000000000000",
+            400,
+            "bad_request",
+        ),
+        (
+            "GET",
+            "/api/v1/events?cursor=1&cursor=2",
+            400,
+            "bad_request",
+        ),
         ("GET", "/api/v1/events?colour=red", 400, "bad_request"),
         ("GET", "/api/v1/events/nonsense", 400, "bad_request"),
         // Was the framework's own text/plain answer: the only one of the API in another form.

@@ -161,7 +161,7 @@ const erase = (base) => async (page) => {
   await button.click();
   await page.getByRole("dialog").waitFor(); // or else the key would come before the question
   await page.keyboard.press("Escape");
-  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.locator("dialog").waitFor({ state: "detached" });
   assert.equal(content, "whole");
   await button.click();
   await page.getByRole("button", { name: "Erase for good" }).click();

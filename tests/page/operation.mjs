@@ -141,7 +141,7 @@ const keyboard = (scene) => async (page) => {
   await press("r");
   await page.getByRole("dialog", { name: "Replay this event?" }).getByRole("button", { name: "Replay" }).click();
   await page.locator(".said", { hasText: row }).waitFor();
-  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.locator("dialog").waitFor({ state: "detached" });
   assert.equal(await focused(page), row, "the focus goes back to the row");
   await press("Enter");
   await at(page, `#/events/${row}`);
@@ -156,5 +156,5 @@ const keyboard = (scene) => async (page) => {
   await press("Escape", "?");
   await page.getByRole("dialog", { name: "Keys" }).waitFor();
   await press("Escape");
-  await page.getByRole("dialog").waitFor({ state: "detached" });
+  await page.locator("dialog").waitFor({ state: "detached" });
 };

@@ -9,8 +9,10 @@ use crate::support::sender::{Sender, tampered};
 
 /// More than fit on a page of the list.
 const FILLING: usize = 55;
-/// More than the page shows of a body.
-const LONG_BODY: usize = 300 * 1024;
+/// The longest body that is taken; the page shows its start.
+const LONG_BODY: usize = 5 * 1024 * 1024;
+/// Tries until the app takes what is tried often; more than the store remembers.
+const OFTEN: u32 = 40;
 
 pub(crate) struct Scene {
     gate: Gate,
@@ -47,12 +49,14 @@ impl Scene {
         let (mut setup, app) = Setup::scene(&[&stripe, &hmac]).await;
         change(&mut setup);
         setup.set("server.rejections_per_peer.per_second", "0");
+        setup.set("app.retry.max", "1ms");
         // What the event says is what the app answers, so that its words reach the page too.
         app.script(|delivery| {
             let body: Value = serde_json::from_slice(&delivery.body).unwrap_or_default();
             match body["answer"].as_str() {
                 Some("once") if delivery.attempt() > 1 => Reply::ok(),
                 Some("once") => answering(503, "not today"),
+                Some("often") if delivery.attempt() < OFTEN => answering(503, "not now"),
                 Some("never") => answering(410, body["type"].as_str().unwrap_or_default()),
                 _ => Reply::ok(),
             }
@@ -76,7 +80,7 @@ impl Scene {
         }
         let binary = scene.send(b"\xff\xfe{\0'\"\x80", &[]).await;
         let mut long = br#"{"id":"long","type":"long.body","text":""#.to_vec();
-        long.resize(LONG_BODY, b'x');
+        long.resize(LONG_BODY - 2, b'x');
         long.extend(br#""}"#);
         let long = scene.send(&long, &[]).await;
         let tricky = r#"{"id":"it's","type":"quoted","big":12345678901234567890,"text":"@'$(hit)`hit`\n\"%s","a":1,"a":2}"#;
@@ -91,11 +95,13 @@ impl Scene {
             .await;
         let dead = scene.typed("evt_dead", "invoice.refused", "never").await;
         scene.gate.settled(&dead, "dead").await;
+        let often = scene.typed("evt_often", "invoice.often", "often").await;
+        scene.gate.settled(&often, "delivered").await;
         let retried = scene.typed("evt_retried", "invoice.retried", "once").await;
         scene.gate.settled(&retried, "delivered").await;
         scene.refuse("/webhooks/stripe").await;
         scene.description = json!({
-            "binary": binary, "long": long, "tricky": tricky, "dead": dead, "retried": retried,
+            "binary": binary, "long": long, "tricky": tricky, "dead": dead, "retried": retried, "often": often,
             "filling": FILLING, "base": scene.base(),
         });
         scene

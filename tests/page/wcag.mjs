@@ -43,7 +43,7 @@ async function states(page, scene, look) {
     await page.getByRole("dialog", { name }).waitFor();
     await look(name);
     await page.keyboard.press("Escape");
-    await page.getByRole("dialog").waitFor({ state: "detached" });
+    await page.locator("dialog").waitFor({ state: "detached" });
   }
   await page.getByRole("button", { name: "Hex" }).click();
   await look("bytes in hex");

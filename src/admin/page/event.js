@@ -12,7 +12,6 @@ import { lastList } from "./route.js";
 import { follow, soon } from "./tail.js";
 import { absolute, count, DEAD_REASONS, duration, OUTCOMES, relative, several, size, spoken, visible } from "./words.js";
 
-const ATTEMPTS_SHOWN = 100;
 /** A command with more than this is no command to paste. */
 const CURL_BYTES_MAX = 256 * 1024;
 /** A busy event changes often; it is read again this often at most. */
@@ -111,17 +110,12 @@ function Summary({ event }) {
 }
 
 function Attempts({ event }) {
-  const [limit, setLimit] = useState(ATTEMPTS_SHOWN);
-  const all = event.attempts_made;
-  const shown = all.slice(-limit).reverse();
+  const all = [...event.attempts_made].reverse();
   return html`<section aria-labelledby="attempts-title">
     <h2 id="attempts-title">Attempts</h2>
     ${all.length === 0 && html`<p class="faint">Your app has not been tried yet.</p>`}
-    <ol class="attempts" reversed>${shown.map((attempt) => html`<${Attempt} key=${attempt.number} attempt=${attempt} />`)}</ol>
-    ${all.length <= limit && all[0]?.number > 1 && html`<p class="foot faint">Older attempts are not kept.</p>`}
-    ${all.length > limit && html`<p class="foot">
-      The newest ${count(limit)} of ${count(all.length)}. <button type="button" onClick=${() => setLimit(limit + ATTEMPTS_SHOWN)}>Show ${count(Math.min(ATTEMPTS_SHOWN, all.length - limit))} more</button>
-    </p>`}
+    <ol class="attempts" reversed>${all.map((attempt) => html`<${Attempt} key=${attempt.number} attempt=${attempt} />`)}</ol>
+    ${all.at(-1)?.number > 1 && html`<p class="foot faint">Older attempts are not kept.</p>`}
   </section>`;
 }
 

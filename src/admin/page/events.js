@@ -76,19 +76,14 @@ function Typed({ label, value, onType, isFirst }) {
   // Another filter may be set before the timer ends, and must not be undone by it.
   const latest = useRef(null);
   latest.current = () => text !== (value ?? "") && onType(text);
-  const timer = useRef(0);
-  const apply = () => {
-    clearTimeout(timer.current);
-    latest.current();
-  };
   useEffect(() => {
-    timer.current = setTimeout(apply, 350);
-    return () => clearTimeout(timer.current);
+    const timer = setTimeout(() => latest.current(), 350);
+    return () => clearTimeout(timer);
   }, [text]);
   return html`<label class="field"><span>${label}</span>
     <input type="search" autocomplete="off" spellcheck="false" value=${text} data-filter=${isFirst}
       onInput=${(event) => setText(event.target.value)}
-      onKeyDown=${(event) => event.key === "Enter" && apply()} />
+      onKeyDown=${(event) => event.key === "Enter" && latest.current()} />
   </label>`;
 }
 

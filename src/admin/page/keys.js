@@ -1,7 +1,7 @@
 // The keyboard: one listener for the page. Views add keys while they are shown; nothing is taken
 // from fields, from the browser's own shortcuts, or while a dialog asks something.
 
-import { html, useEffect, useRef } from "./vendor/htm-preact.js";
+import { html, useLayoutEffect, useRef } from "./vendor/htm-preact.js";
 import { useModal } from "./parts.js";
 import { go } from "./route.js";
 
@@ -23,7 +23,8 @@ let chordUntil = 0;
 export function useKey(key, action) {
   const latest = useRef(action);
   latest.current = action;
-  useEffect(() => {
+  // Whoever sees the view may press the key.
+  useLayoutEffect(() => {
     const act = (row) => latest.current(row);
     added.set(key, act);
     return () => added.get(key) === act && added.delete(key);
