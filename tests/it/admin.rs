@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::support::app::{App, Reply};
+use crate::support::app::{App, Reply, every_state};
 use crate::support::gate::{Gate, Setup};
 use crate::support::http::Answer;
 use crate::support::sender::Sender;
@@ -32,13 +32,7 @@ fn ids(events: &[Value]) -> Vec<&str> {
 async fn scene() -> (Setup, App, Gate, Vec<String>) {
     let (stripe, github) = (Sender::new("stripe"), Sender::new("github"));
     let (setup, app) = Setup::scene(&[&stripe, &github]).await;
-    app.script(
-        |delivery| match delivery.header("hookgate-provider-event-id").as_deref() {
-            Some("evt_dead") => Reply::status(410),
-            Some("evt_pending") => Reply::with(503, &[("Retry-After", "3000")]),
-            _ => Reply::ok(),
-        },
-    );
+    app.script(every_state);
     let gate = setup.start().await;
     let mut ids = Vec::new();
     for (sender, id, state) in [

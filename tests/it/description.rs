@@ -10,7 +10,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::app::{App, Reply};
+use crate::support::app::{App, every_state};
 use crate::support::gate::{Gate, Setup};
 use crate::support::sender::{Sender, tampered};
 use crate::support::setting;
@@ -38,13 +38,7 @@ impl Scene {
             std::fs::write(&file, token).unwrap();
             setup.set("admin.token_file", &file.display().to_string());
         }
-        app.script(
-            |delivery| match delivery.header("hookgate-provider-event-id").as_deref() {
-                Some("evt_dead") => Reply::status(410),
-                Some("evt_pending") => Reply::with(503, &[("Retry-After", "3000")]),
-                _ => Reply::ok(),
-            },
-        );
+        app.script(every_state);
         let gate = setup.start().await;
         let mut events = Vec::new();
         for (sender, id) in [

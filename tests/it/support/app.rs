@@ -127,6 +127,15 @@ struct Shared {
     connections: watch::Sender<usize>,
 }
 
+/// Brings the events `evt_dead` and `evt_pending` into these states, and delivers all others.
+pub(crate) fn every_state(delivery: &Delivery) -> Reply {
+    match delivery.header("hookgate-provider-event-id").as_deref() {
+        Some("evt_dead") => Reply::status(410),
+        Some("evt_pending") => Reply::with(503, &[("Retry-After", "3000")]),
+        _ => Reply::ok(),
+    }
+}
+
 /// A running app.
 pub(crate) struct App {
     address: Address,
