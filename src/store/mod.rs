@@ -30,6 +30,7 @@ mod handled;
 mod intake;
 mod keys;
 mod lease;
+mod reads;
 mod run;
 mod shared;
 mod start;
@@ -53,6 +54,7 @@ use tokio::time::{Instant, timeout};
 pub use captured::CapturedSecrets;
 pub use config::{Config, Keep};
 pub use error::{Shortage, StoreError};
+pub use handled::Expectation;
 pub use lease::{Attempt, DeadReason, Lease, Settlement};
 pub use view::{
     Content, Counts, Cursor, Filter, NotACursor, Page, PastAttempt, SourceCounts, State, Stats,
@@ -65,7 +67,6 @@ use intake::{Answer, Order};
 use keys::InstallationKey;
 use shared::{Shared, lock};
 use start::{Opened, WriterHandle};
-use view::{Query, Sort};
 
 use crate::clock::{Clock, UnixMillis};
 use crate::entropy::Entropy;
@@ -74,8 +75,6 @@ use crate::verify::Verified;
 
 /// A writer that falls says why before this is over.
 const FALL: Duration = Duration::from_secs(1);
-/// A list waits this long for the short way to an id.
-const SHORT_WAY: Duration = Duration::from_millis(20);
 
 /// The proof that an event is on stable storage together with its dedup record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,32 +106,6 @@ pub enum ReceiptKind {
     Duplicate,
     /// Its id was known with another body: stored as an event of its own.
     Conflict,
-}
-
-/// An event that is stored, and that the app is to speak about.
-pub struct Expectation {
-    store: Store,
-    id: EventId,
-    is_new: bool,
-    expected: handled::Expected,
-}
-
-impl Expectation {
-    /// Resolves once the app has taken the event, or it is a dead letter.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn fulfilled(mut self) -> Result<(), StoreError> {
-        // A repeat: its first copy may have been settled before anybody waited.
-        let id = self.id;
-        if !self.is_new
-            && self.store.read(move |reader| reader.state(id)).await? != Some(State::Pending)
-        {
-            return Ok(());
-        }
-        self.expected.told().await;
-        Ok(())
-    }
 }
 
 /// The store; clones are handles to the same one.
@@ -179,33 +152,6 @@ impl Store {
     pub async fn accept(&self, verified: Verified) -> Result<Receipt, StoreError> {
         self.shared().intake.open()?;
         self.submit(self.new_id(), verified).await
-    }
-
-    /// The same for a sender that is answered only when the app has spoken: it took the event, or said
-    /// that it never will.
-    ///
-    /// # Errors
-    /// As [`Store::accept`].
-    pub async fn accept_and_expect(
-        &self,
-        verified: Verified,
-    ) -> Result<(Receipt, Expectation), StoreError> {
-        self.shared().intake.open()?;
-        let id = self.new_id();
-        // Before it is stored: the app may be faster than the answer from the disk.
-        let mut expected = self.shared().handled.expect(id);
-        let receipt = self.submit(id, verified).await?;
-        let is_new = receipt.kind() != ReceiptKind::Duplicate;
-        if !is_new {
-            expected = self.shared().handled.expect(receipt.event_id());
-        }
-        let expectation = Expectation {
-            store: self.clone(),
-            id: receipt.event_id(),
-            is_new,
-            expected,
-        };
-        Ok((receipt, expectation))
     }
 
     fn new_id(&self) -> EventId {
@@ -264,7 +210,8 @@ impl Store {
     pub fn settle(&self, mut lease: Lease, settlement: Settlement) {
         lease.home = None;
         let event = Arc::clone(&lease.event);
-        self.shared().handled.settled(event.id, &settlement);
+        let said = (event.id, &settlement);
+        self.shared().handled.tell(std::iter::once(said));
         self.shared().intake.settle(Mark {
             seq: lease.seq,
             event,
@@ -325,87 +272,6 @@ impl Store {
     /// When the store failed or closed before that.
     pub async fn flush(&self) -> Result<(), StoreError> {
         self.order(Order::Flush).await
-    }
-
-    /// Lists events, newest first; before them what [`Filter::dedup_ids`] leads to.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn list(
-        &self,
-        filter: Filter,
-        limit: usize,
-        cursor: Option<Cursor>,
-    ) -> Result<Page, StoreError> {
-        let query = Query {
-            known: self.known(&filter.dedup_ids, cursor).await?,
-            filter,
-            sort: Sort::NewestFirst,
-            limit,
-            cursor,
-        };
-        self.read(move |reader| reader.list(&query)).await
-    }
-
-    /// What the writer knows under these dedup ids, for the pages that want to know it.
-    async fn known(
-        &self,
-        dedup_ids: &[(SourceName, Vec<u8>)],
-        cursor: Option<Cursor>,
-    ) -> Result<Vec<u64>, StoreError> {
-        if dedup_ids.is_empty() || cursor.is_some_and(|cursor| !cursor.is_after_known()) {
-            return Ok(Vec::new());
-        }
-        let keys = dedup_ids.iter();
-        let keys = keys.map(|(source, id)| self.handle.key.key(source, id));
-        let found = self.order(|answer| Order::Find(keys.collect(), answer));
-        if cursor.is_some() {
-            return found.await; // or what was shown would come twice
-        }
-        // Only the short way: a writer that is busy is not waited for.
-        let found = timeout(SHORT_WAY, found).await;
-        Ok(found.unwrap_or(Ok(Vec::new())).unwrap_or_default())
-    }
-
-    /// Lists events as they came; its cursors are not those of [`Store::list`].
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn list_oldest_first(
-        &self,
-        filter: Filter,
-        limit: usize,
-        cursor: Option<Cursor>,
-    ) -> Result<Page, StoreError> {
-        let query = Query {
-            known: Vec::new(),
-            filter,
-            sort: Sort::OldestFirst,
-            limit,
-            cursor,
-        };
-        self.read(move |reader| reader.list(&query)).await
-    }
-
-    /// One event with its body and attempts.
-    ///
-    /// # Errors
-    /// When the store cannot be read.
-    pub async fn show(&self, id: EventId) -> Result<Option<StoredEvent>, StoreError> {
-        self.read(move |reader| reader.show(id)).await
-    }
-
-    async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&dyn Reader) -> Result<T, StoreError> + Send + 'static,
-    ) -> Result<T, StoreError> {
-        let reader = Arc::clone(&self.handle.reader);
-        if self.handle.in_place {
-            return read(&*reader);
-        }
-        let read = tokio::task::spawn_blocking(move || read(&*reader));
-        read.await
-            .unwrap_or_else(|_| Err(StoreError::Unavailable("the read did not finish".into())))
     }
 
     /// How many events there are, exactly, as of the last commit.

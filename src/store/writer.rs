@@ -204,9 +204,9 @@ impl Writer {
         let answers = std::mem::take(&mut work.answers);
         self.send(answers.into_iter().zip(receipts.map(Ok)).collect());
         self.shared.watch.tell(&work, &committed);
-        for mark in &work.marks {
-            self.shared.handled.settled(mark.event.id, &mark.settlement);
-        }
+        let settled = work.marks.iter();
+        let settled = settled.map(|mark| (mark.event.id, &mark.settlement));
+        self.shared.handled.tell(settled);
         let hastened = committed.hastened;
         let (replayed, erased) = (committed.replayed, committed.erased);
         let (mut replayed, mut erased) = (replayed.into_iter(), erased.into_iter());
