@@ -72,6 +72,10 @@ pub mod drain;
 pub mod metrics;
 pub mod telemetry;
 
+// Into other people's pods.
+pub mod injector;
+pub mod kubernetes;
+
 // What brings it all together.
 pub mod cli;
 pub mod config;

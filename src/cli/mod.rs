@@ -11,6 +11,8 @@ mod demo;
 mod drain;
 mod events;
 mod http;
+mod inject;
+mod injector;
 mod man;
 mod out;
 mod providers;
@@ -73,6 +75,10 @@ enum Command {
     Drain(drain::Drain),
     /// Say whether a running gate is ready, by the exit code: for probes in images without a shell
     Healthcheck(drain::Healthcheck),
+    /// Add the gate to a Kubernetes manifest as a sidecar, or take it out again
+    Inject(inject::Args),
+    /// Answer a Kubernetes API server that asks which pods get a gate: the admission webhook
+    Injector(injector::Args),
     /// Show what a running gate refused recently, why, and the way out
     Rejections(rejections::Args),
     /// Print a completion script for a shell
@@ -162,6 +168,8 @@ pub fn main() -> ExitCode {
         Command::Release(args) => args.run(false),
         Command::Drain(args) => http::block_on(args.run()),
         Command::Healthcheck(args) => http::block_on(args.run()),
+        Command::Inject(args) => inject::run(&args),
+        Command::Injector(args) => injector::run(args),
         Command::Rejections(args) => rejections::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -15,6 +15,11 @@ pub(super) fn line(text: impl Display) {
     let _ = writeln!(anstream::stdout().lock(), "{text}");
 }
 
+/// A whole document of what was asked for.
+pub(super) fn text(text: &str) {
+    let _ = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
 /// An error for people.
 pub(super) fn error(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "error: {}", message.trim_end());

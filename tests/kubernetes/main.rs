@@ -1,0 +1,29 @@
+//! Manifests with a gate: what people put in, what comes out, and what Kubernetes' own schemas say to it.
+
+#![expect(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "helpers of tests fail loudly and say what they skip"
+)]
+
+mod command;
+mod golden;
+mod injector;
+mod judge;
+
+use hookgate::kubernetes::{Operation, Tree};
+
+/// A document, which must be good YAML.
+fn tree(text: &str) -> Tree {
+    let parsed = hookgate::kubernetes::document::parse(text).expect("YAML");
+    parsed.unwrap_or_default()
+}
+
+fn patched(document: &Tree, operations: &[Operation]) -> Tree {
+    let mut document = document.clone();
+    for operation in operations {
+        operation.apply(&mut document).expect("a patch that fits");
+    }
+    document
+}
