@@ -67,7 +67,7 @@ pub(super) fn minor(text: &str) -> Result<u32, String> {
     minor.ok_or_else(|| "write 1 and the minor version, such as 1.33".to_owned())
 }
 
-fn settings_help() -> String {
+pub(super) fn settings_help() -> String {
     let mut help =
         "Settings, by --set NAME=VALUE or as the annotation hookgate.dev/NAME of a pod:\n"
             .to_owned();

@@ -13,6 +13,7 @@ mod events;
 mod http;
 mod inject;
 mod injector;
+mod kubernetes;
 mod man;
 mod out;
 mod providers;
@@ -79,6 +80,9 @@ enum Command {
     Inject(inject::Args),
     /// Answer a Kubernetes API server that asks which pods get a gate: the admission webhook
     Injector(injector::Args),
+    /// Print what a cluster can do by itself
+    #[command(subcommand)]
+    Kubernetes(kubernetes::Command),
     /// Show what a running gate refused recently, why, and the way out
     Rejections(rejections::Args),
     /// Print a completion script for a shell
@@ -170,6 +174,7 @@ pub fn main() -> ExitCode {
         Command::Healthcheck(args) => http::block_on(args.run()),
         Command::Inject(args) => inject::run(&args),
         Command::Injector(args) => injector::run(args),
+        Command::Kubernetes(command) => command.run(),
         Command::Rejections(args) => rejections::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Man(args) => man::run(&args),

@@ -8,6 +8,7 @@
 //! gate is left as it is, with a [`Skip`] that says why: it must start all the same. That is safe while the app
 //! listens on a Unix socket or on loopback only: a pod without its gate gets no webhooks instead of unverified ones.
 
+mod cel;
 pub mod defaults;
 pub mod document;
 mod draft;
@@ -16,6 +17,7 @@ pub mod manifest;
 mod parts;
 pub mod patch;
 mod plan;
+pub mod policy;
 mod quantity;
 mod reader;
 pub mod remove;

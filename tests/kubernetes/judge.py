@@ -1,4 +1,5 @@
-"""Validates objects (a line of JSON each: [name, object]) against the schemas of Kubernetes 1.29 and newer, strictly."""
+"""Validates objects (a line of JSON each: [name, object]) against the schemas of Kubernetes, strictly: all from 1.29 on,
+or those that are given as arguments."""
 
 import json
 import sys
@@ -14,7 +15,7 @@ def versions():
 
 faults = []
 validated = 0
-wanted = [f"{major}.{minor}" for major, minor in versions()]
+wanted = sys.argv[1:] or [f"{major}.{minor}" for major, minor in versions()]
 for line in sys.stdin:
     name, item = json.loads(line)
     for version in wanted:

@@ -11,6 +11,7 @@ mod command;
 mod golden;
 mod injector;
 mod judge;
+mod policy;
 
 use hookgate::kubernetes::{Operation, Tree};
 
