@@ -6,7 +6,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use super::inject::{DefaultsArgs, minor};
-use crate::injector::{Config, Injector};
+use crate::clock::Clock;
+use crate::injector::{Access, Config, Injector, Names};
 use crate::kubernetes::settings::Settings;
 use crate::metrics::Metrics;
 use crate::net::Address;
@@ -29,9 +30,37 @@ pub(super) struct Args {
     tls_key: PathBuf,
     #[command(flatten)]
     defaults: DefaultsArgs,
-    /// The version of the cluster
-    #[arg(long, value_name = "1.MINOR", default_value = "1.30", value_parser = minor)]
-    kube_version: u32,
+    /// The version of the cluster [default: what its API server says]
+    #[arg(long, value_name = "1.MINOR", value_parser = minor)]
+    kube_version: Option<u32>,
+    /// Make the certificate, keep it in this Secret and renew it; the two TLS files are then written, not read
+    #[arg(long, value_name = "SECRET", requires_all = ["service", "webhook"])]
+    self_managed: Option<String>,
+    /// The Service that API servers call, in the certificate that is made
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// The MutatingWebhookConfiguration that is told to trust the certificate that is made
+    #[arg(long, value_name = "NAME")]
+    webhook: Option<String>,
+    /// Write an Event for each pod that was injected, and for each that could not be
+    #[arg(long)]
+    events: bool,
+    #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
+    api_host: Option<String>,
+    #[arg(
+        long,
+        env = "KUBERNETES_SERVICE_PORT",
+        hide = true,
+        default_value_t = 443
+    )]
+    api_port: u16,
+    /// Where the service account's token, authority and namespace are
+    #[arg(
+        long,
+        value_name = "DIRECTORY",
+        default_value = "/var/run/secrets/kubernetes.io/serviceaccount"
+    )]
+    service_account: PathBuf,
     /// error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value = "info", value_parser = level)]
     log_level: String,
@@ -55,6 +84,17 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         let read = Settings::read(given);
         read.map_err(|skip| Failure::Usage(format!("{name}: {skip}")))?;
     }
+    let access = args.api_host.map(|host| Access {
+        host,
+        port: args.api_port,
+        account: args.service_account,
+    });
+    let names = args.self_managed.zip(args.service).zip(args.webhook);
+    let certificate = names.map(|((secret, service), webhook)| Names {
+        secret,
+        service,
+        webhook,
+    });
     let config = Config {
         listen: args.listen,
         ops: args.ops,
@@ -64,6 +104,9 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         },
         defaults,
         minor: args.kube_version,
+        access,
+        certificate,
+        events: args.events,
     };
     let logs = telemetry::Config {
         format: telemetry::Format::Auto,
@@ -83,7 +126,13 @@ async fn live(config: Config) -> Result<(), Failure> {
         |error: std::io::Error| Failure::Failed(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
-    let injector = Injector::start(config, &Metrics::new()).await;
+    let metrics = Metrics::new();
+    let starting = Injector::start(config, &metrics, Clock::real());
+    let injector = tokio::select! {
+        injector = starting => injector,
+        _ = terminate.recv() => return Ok(()),
+        _ = interrupt.recv() => return Ok(()),
+    };
     let injector = injector.map_err(|error| Failure::Failed(error.to_string()))?;
     let [reviews, ops] = &injector.listening;
     tracing::info!(address = %reviews, "answering admission reviews at /inject");

@@ -1,6 +1,6 @@
 //! What is counted about reviews.
 
-use prometheus::{Histogram, IntCounter, IntCounterVec};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use crate::kubernetes::Skip;
 use crate::kubernetes::skip::Reason;
@@ -13,6 +13,8 @@ pub(super) struct Metrics {
     skipped: IntCounterVec,
     refused: IntCounter,
     pub(super) seconds: Histogram,
+    pub(super) events_dropped: IntCounter,
+    pub(super) certificate_expiry: IntGauge,
 }
 
 impl Metrics {
@@ -36,6 +38,14 @@ impl Metrics {
                 "hookgate_injector_review_duration_seconds",
                 "From a review's last byte to its answer",
                 &BUCKETS,
+            ),
+            events_dropped: metrics.counter(
+                "hookgate_injector_events_dropped_total",
+                "Kubernetes Events that could not be written",
+            ),
+            certificate_expiry: metrics.gauge(
+                "hookgate_injector_certificate_expiry_timestamp_seconds",
+                "End of the certificate that the injector made itself; 0 if it was given one",
             ),
         }
     }

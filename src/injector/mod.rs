@@ -4,12 +4,25 @@
 //! the process may write to the cluster, the certificate and the Events. An API server waits for the answer, so
 //! nothing on the way to it asks anybody else.
 
+mod certificate;
+mod cluster;
+mod events;
 mod metrics;
 mod routes;
+
+pub use certificate::{CertificateError, Names};
+pub use cluster::{Access, CallError};
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntGauge;
+
+use certificate::Keeper;
+use cluster::Cluster;
+use events::Events;
+
+use crate::clock::Clock;
 use crate::entropy::Entropy;
 use crate::kubernetes::defaults::Defaults;
 use crate::metrics::Metrics;
@@ -22,6 +35,13 @@ const CONNECTIONS_MAX: usize = 512;
 /// A review is answered in less than a millisecond.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Between two looks at the certificate.
+const LOOK: Duration = Duration::from_hours(1);
+/// And after one that failed.
+const AFTER_FAILURE: Duration = Duration::from_secs(30);
+/// The version that is taken for a cluster that says none: the oldest that gets native sidecars without asking twice.
+const OLDEST: u32 = 29;
+
 /// What the injector needs to know.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -33,8 +53,14 @@ pub struct Config {
     pub tls: TlsFiles,
     /// What holds where pods say nothing.
     pub defaults: Defaults,
-    /// The cluster's minor version.
-    pub minor: u32,
+    /// The cluster's minor version; asked for where it is not given.
+    pub minor: Option<u32>,
+    /// The API server, if it is to be asked or told anything.
+    pub access: Option<Access>,
+    /// Make the certificate, and keep it in the cluster; the files are then ours to write.
+    pub certificate: Option<Names>,
+    /// Write Events.
+    pub events: bool,
 }
 
 /// Why it cannot start.
@@ -49,6 +75,12 @@ pub enum StartError {
     /// The certificate or its key.
     #[error(transparent)]
     Tls(#[from] server::TlsError),
+    /// The certificate that it makes.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// Something that needs the API server, and nobody said where that is.
+    #[error("there is no API server to ask: this runs outside of a cluster")]
+    NoCluster,
 }
 
 /// A running injector.
@@ -60,35 +92,62 @@ pub struct Injector {
 }
 
 impl Injector {
-    /// Listens and answers.
+    /// Asks the cluster what is needed, listens, and answers.
     ///
     /// # Errors
-    /// An address or the certificate cannot be used.
-    pub async fn start(config: Config, metrics: &Metrics) -> Result<Self, StartError> {
+    /// An address or the certificate cannot be used, or the cluster does not say what has to be known.
+    pub async fn start(
+        config: Config,
+        metrics: &Metrics,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         let (reviews, ops) = (Stage::default(), Stage::default());
+        let cluster = config.access.clone().map(Cluster::new);
+        let counts = metrics::Metrics::new(metrics);
+        let needed = || cluster.clone().ok_or(StartError::NoCluster);
+        if let Some(names) = config.certificate {
+            let keeper = Keeper {
+                cluster: needed()?,
+                names,
+                files: config.tls.clone(),
+                clock: clock.clone(),
+            };
+            counts.certificate_expiry.set(keeper.keep().await?);
+            ops.spawn(keep(keeper, counts.certificate_expiry.clone(), ops.clone()));
+        }
+        let minor = match (config.minor, &cluster) {
+            (Some(minor), _) => minor,
+            (None, Some(cluster)) => version(cluster).await,
+            (None, None) => OLDEST,
+        };
+        let events = match config.events {
+            false => None,
+            true => Some(Events::start(
+                needed()?,
+                counts.events_dropped.clone(),
+                clock,
+                &ops,
+            )),
+        };
         let limits = |tls| server::Config {
             connections_max: CONNECTIONS_MAX,
             connections_per_peer_max: CONNECTIONS_MAX,
             trusted_proxies: Vec::new(),
             tls,
         };
-        let server = Server::new(
-            &limits(Some(config.tls)),
-            reviews.clone(),
-            Entropy::system(),
-            None,
-        )?;
-        let ops_server = Server::new(&limits(None), ops.clone(), Entropy::system(), None)?;
+        let server = |tls, stage: &Stage| {
+            Server::new(&limits(tls), stage.clone(), Entropy::system(), None).map(Arc::new)
+        };
+        let (server, ops_server) = (server(Some(config.tls), &reviews)?, server(None, &ops)?);
         let listener = bind(&config.listen).await?;
         let ops_listener = bind(&config.ops).await?;
         let listening = [
             listener.address().unwrap_or(config.listen),
             ops_listener.address().unwrap_or(config.ops),
         ];
-        let counts = metrics::Metrics::new(metrics);
-        let work = Arc::new(routes::Work::new(config.defaults, config.minor, counts));
-        Arc::new(server).serve(listener, routes::reviews(work));
-        Arc::new(ops_server).serve(ops_listener, routes::ops(metrics.clone(), reviews.clone()));
+        let work = Arc::new(routes::Work::new(config.defaults, minor, counts, events));
+        server.serve(listener, routes::reviews(work));
+        ops_server.serve(ops_listener, routes::ops(metrics.clone(), reviews.clone()));
         Ok(Self {
             listening,
             reviews,
@@ -108,4 +167,39 @@ async fn bind(address: &Address) -> Result<crate::net::Listener, StartError> {
         address: address.clone(),
         error,
     })
+}
+
+/// Looks after the certificate for as long as there is somebody to answer.
+async fn keep(keeper: Keeper, expiry: IntGauge, stage: Stage) {
+    let mut pause = LOOK;
+    loop {
+        tokio::select! {
+            () = stage.stopping() => return,
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = match keeper.keep().await {
+            Ok(until) => {
+                expiry.set(until);
+                LOOK
+            }
+            Err(error) => {
+                tracing::error!(%error, "the certificate could not be looked after; the one there is stays");
+                AFTER_FAILURE
+            }
+        };
+    }
+}
+
+/// The cluster's minor version. One that does not say is treated as an old one: what is added then works everywhere.
+async fn version(cluster: &Cluster) -> u32 {
+    match cluster.minor().await {
+        Ok(minor) => {
+            tracing::info!("the cluster is Kubernetes 1.{minor}");
+            minor
+        }
+        Err(error) => {
+            tracing::warn!(%error, "the cluster does not say its version: taking 1.{OLDEST} (--kube-version sets it)");
+            OLDEST
+        }
+    }
 }

@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tower::{Service, ServiceExt as _};
 
+use super::events::Events;
 use super::metrics;
 use crate::kubernetes::defaults::Defaults;
 use crate::kubernetes::review::{Reviewed, review};
@@ -36,15 +37,22 @@ pub(super) struct Work {
     pub(super) defaults: Defaults,
     pub(super) minor: u32,
     pub(super) metrics: metrics::Metrics,
+    events: Option<Events>,
     turns: Semaphore,
 }
 
 impl Work {
-    pub(super) fn new(defaults: Defaults, minor: u32, metrics: metrics::Metrics) -> Self {
+    pub(super) fn new(
+        defaults: Defaults,
+        minor: u32,
+        metrics: metrics::Metrics,
+        events: Option<Events>,
+    ) -> Self {
         Self {
             defaults,
             minor,
             metrics,
+            events,
             turns: Semaphore::new(AT_ONCE),
         }
     }
@@ -117,6 +125,9 @@ async fn answer(State(work): State<Arc<Work>>, request: Request<axum::body::Body
     work.metrics.seconds.observe(begun.elapsed().as_secs_f64());
     work.metrics.count(&reviewed.outcome);
     log(&reviewed);
+    if let Some(events) = &work.events {
+        events.tell(&reviewed);
+    }
     let headers = [(CONTENT_TYPE, "application/json")];
     (StatusCode::OK, headers, reviewed.body)
 }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use hookgate::clock::Clock;
 use hookgate::injector::{Config, Injector};
 use hookgate::kubernetes::defaults::Defaults;
 use hookgate::metrics::Metrics;
@@ -29,7 +30,7 @@ struct Scene {
 }
 
 /// Writes a new certificate and its key.
-fn certify(place: &Path) {
+pub(crate) fn certify(place: &Path) {
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]);
     let made = made.expect("a certificate");
     let key = made.signing_key.serialize_pem();
@@ -49,10 +50,13 @@ async fn injector() -> Scene {
             key: place.path().join("tls.key"),
         },
         defaults: Defaults::default(),
-        minor: 33,
+        minor: Some(33),
+        access: None,
+        certificate: None,
+        events: false,
     };
     let metrics = Metrics::new();
-    let injector = Injector::start(config, &metrics).await;
+    let injector = Injector::start(config, &metrics, Clock::real()).await;
     Scene {
         injector: injector.expect("it starts"),
         metrics,
@@ -62,7 +66,17 @@ async fn injector() -> Scene {
 
 /// An API server that trusts the certificate.
 async fn ask(scene: &Scene, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, String) {
-    let certificate = CertificateDer::from_pem_file(scene.place.path().join("tls.crt"));
+    ask_at(&scene.injector, scene.place.path(), method, path, body).await
+}
+
+async fn ask_at(
+    injector: &Injector,
+    place: &Path,
+    method: &str,
+    path: &str,
+    body: Vec<u8>,
+) -> (StatusCode, String) {
+    let certificate = CertificateDer::from_pem_file(place.join("tls.crt"));
     let mut roots = RootCertStore::empty();
     roots.add(certificate.expect("PEM")).expect("a certificate");
     let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -71,10 +85,7 @@ async fn ask(scene: &Scene, method: &str, path: &str, body: Vec<u8>) -> (StatusC
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let stream = scene.injector.listening[0]
-        .connect()
-        .await
-        .expect("a connection");
+    let stream = injector.listening[0].connect().await.expect("a connection");
     let name = ServerName::try_from("localhost").expect("a name");
     let stream = TlsConnector::from(Arc::new(config))
         .connect(name, stream)
@@ -112,7 +123,7 @@ where
     (status, String::from_utf8_lossy(&body).into_owned())
 }
 
-fn question(object: &Value) -> Value {
+pub(crate) fn question(object: &Value) -> Value {
     json!({
         "apiVersion": "admission.k8s.io/v1",
         "kind": "AdmissionReview",
@@ -126,7 +137,7 @@ fn question(object: &Value) -> Value {
     })
 }
 
-fn pod() -> Value {
+pub(crate) fn pod() -> Value {
     json!({
         "metadata": {
             "generateName": "app-",
@@ -137,7 +148,12 @@ fn pod() -> Value {
 }
 
 async fn review(scene: &Scene, question: &Value) -> Value {
-    let (status, body) = ask(scene, "POST", "/inject", question.to_string().into_bytes()).await;
+    review_at(&scene.injector, scene.place.path(), question).await
+}
+
+pub(crate) async fn review_at(injector: &Injector, place: &Path, question: &Value) -> Value {
+    let body = question.to_string().into_bytes();
+    let (status, body) = ask_at(injector, place, "POST", "/inject", body).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     serde_json::from_str(&body).expect("JSON")
 }

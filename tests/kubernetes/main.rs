@@ -7,6 +7,7 @@
     reason = "helpers of tests fail loudly and say what they skip"
 )]
 
+mod cluster;
 mod command;
 mod golden;
 mod injector;

@@ -1,0 +1,159 @@
+//! Events: what became of a pod, where people look for it (`kubectl describe`).
+//! Source: kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use prometheus::IntCounter;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+
+use super::cluster::Cluster;
+use crate::clock::{Clock, UnixMillis};
+use crate::kubernetes::review::{Owner, Reviewed};
+use crate::shutdown::Stage;
+
+/// Events that wait to be written; those after them are dropped and counted.
+const WAITING_MAX: usize = 256;
+/// Who was written about lately.
+const RECENT_MAX: usize = 1024;
+/// A pod that cannot have a gate is often tried again and again.
+const AGAIN: Duration = Duration::from_mins(10);
+
+/// An event on its way.
+struct Notice {
+    namespace: String,
+    /// What it says about whom: said once in a while is enough.
+    about: String,
+    event: Value,
+}
+
+/// Hands events to the task that writes them.
+pub(super) struct Events {
+    queue: mpsc::Sender<Notice>,
+    dropped: IntCounter,
+    clock: Clock,
+}
+
+impl Events {
+    /// Starts the task that writes them.
+    pub(super) fn start(
+        cluster: Cluster,
+        dropped: IntCounter,
+        clock: Clock,
+        stage: &Stage,
+    ) -> Self {
+        let (queue, waiting) = mpsc::channel(WAITING_MAX);
+        stage.spawn(write(
+            cluster,
+            waiting,
+            dropped.clone(),
+            clock.clone(),
+            stage.clone(),
+        ));
+        Self {
+            queue,
+            dropped,
+            clock,
+        }
+    }
+
+    /// Tells about a review; never waits. What was meant to be so is not worth an event.
+    pub(super) fn tell(&self, reviewed: &Reviewed) {
+        let Some(owner) = reviewed.owner.as_ref().filter(|_| !reviewed.is_dry_run) else {
+            return;
+        };
+        let (kind, reason, message) = match &reviewed.outcome {
+            Ok(_) => ("Normal", "Injected", "the gate was added".to_owned()),
+            Err(skip) if skip.reason.is_intended() => return,
+            Err(skip) => ("Warning", "InjectionSkipped", skip.to_string()),
+        };
+        let namespace = reviewed.namespace.clone();
+        let event = event(&namespace, owner, kind, reason, &message, self.clock.wall());
+        let about = format!("{} {reason} {message}", owner.uid);
+        let notice = Notice {
+            namespace,
+            about,
+            event,
+        };
+        if self.queue.try_send(notice).is_err() {
+            self.dropped.inc();
+        }
+    }
+}
+
+fn event(
+    namespace: &str,
+    owner: &Owner,
+    kind: &str,
+    reason: &str,
+    message: &str,
+    now: UnixMillis,
+) -> Value {
+    // As many as Kubernetes takes.
+    let message: String = message.chars().take(900).collect();
+    json!({
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"generateName": "hookgate-", "namespace": namespace},
+        "involvedObject": {
+            "apiVersion": owner.api_version,
+            "kind": owner.kind,
+            "name": owner.name,
+            "namespace": namespace,
+            "uid": owner.uid,
+        },
+        "type": kind,
+        "reason": reason,
+        "message": message,
+        "source": {"component": "hookgate-injector"},
+        "firstTimestamp": rfc3339(now),
+        "lastTimestamp": rfc3339(now),
+        "count": 1,
+    })
+}
+
+/// Whole seconds, as the type of these fields has them.
+fn rfc3339(at: UnixMillis) -> String {
+    UnixMillis(at.seconds() * 1000)
+        .rfc3339()
+        .replace(".000Z", "Z")
+}
+
+async fn write(
+    cluster: Cluster,
+    mut waiting: mpsc::Receiver<Notice>,
+    dropped: IntCounter,
+    clock: Clock,
+    stage: Stage,
+) {
+    let mut recent: VecDeque<(UnixMillis, String)> = VecDeque::new();
+    loop {
+        let notice = tokio::select! {
+            () = stage.stopping() => return,
+            notice = waiting.recv() => notice,
+        };
+        let Some(notice) = notice else { return };
+        let now = clock.steady();
+        while recent.len() >= RECENT_MAX
+            || recent.front().is_some_and(|(at, _)| now.since(*at) > AGAIN)
+        {
+            recent.pop_front();
+        }
+        if recent.iter().any(|(_, known)| *known == notice.about) {
+            continue;
+        }
+        let path = format!("/api/v1/namespaces/{}/events", notice.namespace);
+        let posted = tokio::select! {
+            () = stage.stopping() => return,
+            posted = cluster.post(&path, &notice.event) => posted,
+        };
+        match posted {
+            Ok(_) => recent.push_back((now, notice.about)),
+            Err(error) => {
+                dropped.inc();
+                tracing::warn!(%error, "an Event could not be written");
+            }
+        }
+    }
+}

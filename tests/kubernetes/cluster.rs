@@ -1,0 +1,516 @@
+//! What an injector does in its cluster: its certificate, its Events, the cluster's version. The API server is one of
+//! a few lines over real TLS, which keeps objects and refuses what is not new.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::IntoResponse;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hookgate::clock::{Clock, UnixMillis};
+use hookgate::entropy::Entropy;
+use hookgate::injector::{Access, Config, Injector, Names, StartError};
+use hookgate::kubernetes::defaults::Defaults;
+use hookgate::metrics::Metrics;
+use hookgate::net::Address;
+use hookgate::server::{self, Server, TlsFiles};
+use hookgate::shutdown::Stage;
+use http::{HeaderMap, Method, Request, StatusCode, Uri};
+use hyper::body::Incoming;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::{ClientConfig, RootCertStore};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_rustls::TlsConnector;
+use tower::ServiceExt as _;
+
+use crate::injector::{certify, pod, question, review_at};
+
+const SECRETS: &str = "/api/v1/namespaces/hooks/secrets";
+const SECRET: &str = "/api/v1/namespaces/hooks/secrets/injector-tls";
+const WEBHOOK: &str =
+    "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/hookgate";
+const HOST: &str = "injector.hooks.svc";
+const TOKEN: &str = "token-of-the-service-account";
+
+/// What the API server holds and was asked.
+#[derive(Default)]
+struct Objects {
+    kept: BTreeMap<String, Value>,
+    asked: Vec<(Method, String, Value)>,
+    /// Answered once, in the place of the next request to a path.
+    instead: BTreeMap<String, (StatusCode, Option<(String, Value)>)>,
+}
+
+type Shared = Arc<Mutex<Objects>>;
+
+struct Cluster {
+    objects: Shared,
+    address: Address,
+    stage: Stage,
+    place: TempDir,
+}
+
+async fn answer(
+    State(objects): State<Shared>,
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> (StatusCode, String) {
+    let path = uri.path().to_owned();
+    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    let mut objects = objects.lock().expect("objects");
+    objects
+        .asked
+        .push((method.clone(), path.clone(), body.clone()));
+    let refuse = |status: StatusCode, message: &str| {
+        let status_object = json!({"kind": "Status", "message": message});
+        (status, status_object.to_string())
+    };
+    if headers
+        .get("authorization")
+        .and_then(|value| value.to_str().ok())
+        != Some(&format!("Bearer {TOKEN}"))
+    {
+        return refuse(StatusCode::UNAUTHORIZED, "who are you?");
+    }
+    if let Some((status, written)) = objects.instead.remove(&format!("{method} {path}")) {
+        objects.kept.extend(written);
+        return refuse(status, "not this time");
+    }
+    match method {
+        Method::GET => match objects.kept.get(&path) {
+            Some(object) => (StatusCode::OK, object.to_string()),
+            None => refuse(StatusCode::NOT_FOUND, "not found"),
+        },
+        Method::POST => {
+            let name = body["metadata"]["name"]
+                .as_str()
+                .map(|name| format!("{path}/{name}"));
+            let name = name.unwrap_or_else(|| format!("{path}/{}", objects.asked.len()));
+            objects.kept.insert(name, body.clone());
+            (StatusCode::CREATED, body.to_string())
+        }
+        Method::PUT => {
+            objects.kept.insert(path, body.clone());
+            (StatusCode::OK, body.to_string())
+        }
+        Method::PATCH => {
+            for step in body.as_array().into_iter().flatten() {
+                let pointer = step["path"].as_str().expect("a path");
+                let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+                let object = objects.kept.get_mut(&path).expect("an object");
+                let parent = object.pointer_mut(parent).expect("its place");
+                parent[key] = step["value"].clone();
+            }
+            (StatusCode::OK, "{}".to_owned())
+        }
+        _ => refuse(StatusCode::METHOD_NOT_ALLOWED, "not here"),
+    }
+}
+
+impl Cluster {
+    async fn start() -> Self {
+        let place = tempfile::tempdir().expect("a directory");
+        certify(place.path());
+        std::fs::copy(place.path().join("tls.crt"), place.path().join("ca.crt")).expect("a copy");
+        std::fs::write(place.path().join("token"), format!("{TOKEN}\n")).expect("a file");
+        std::fs::write(place.path().join("namespace"), "hooks").expect("a file");
+        let objects = Shared::default();
+        let webhook = json!({"webhooks": [
+            {"name": "a", "clientConfig": {"service": {"name": "injector"}}},
+            {"name": "b", "clientConfig": {"service": {"name": "injector"}, "caBundle": "b2xk"}},
+        ]});
+        let version = json!({"major": "1", "minor": "33+"});
+        let kept = [(WEBHOOK, webhook), ("/version", version)];
+        let kept = kept.map(|(path, object)| (path.to_owned(), object));
+        objects.lock().expect("objects").kept.extend(kept);
+        let router = Router::new()
+            .fallback(answer)
+            .with_state(Arc::clone(&objects));
+        let service = tower::service_fn(move |request: Request<Incoming>| {
+            let router = router.clone();
+            async move { Ok(router.oneshot(request).await.into_response()) }
+        });
+        let config = server::Config {
+            connections_max: 16,
+            connections_per_peer_max: 16,
+            trusted_proxies: Vec::new(),
+            tls: Some(files(place.path())),
+        };
+        let stage = Stage::default();
+        let server = Server::new(&config, stage.clone(), Entropy::system(), None);
+        let listener = any().bind().await.expect("a listener");
+        let address = listener.address().expect("an address");
+        Arc::new(server.expect("a server")).serve(listener, service);
+        Self {
+            objects,
+            address,
+            stage,
+            place,
+        }
+    }
+
+    /// An injector with a folder of its own.
+    async fn injector(
+        &self,
+        change: impl FnOnce(&mut Config),
+        clock: Clock,
+    ) -> Result<Replica, StartError> {
+        let place = tempfile::tempdir().expect("a directory");
+        let authority = self.address.to_string();
+        let (_, port) = authority.rsplit_once(':').expect("a port");
+        let mut config = Config {
+            listen: any(),
+            ops: any(),
+            tls: files(place.path()),
+            defaults: Defaults::default(),
+            minor: None,
+            access: Some(Access {
+                host: "localhost".to_owned(),
+                port: port.parse().expect("a number"),
+                account: self.place.path().to_owned(),
+            }),
+            certificate: Some(Names {
+                secret: "injector-tls".to_owned(),
+                service: "injector".to_owned(),
+                webhook: "hookgate".to_owned(),
+            }),
+            events: false,
+        };
+        change(&mut config);
+        let metrics = Metrics::new();
+        let injector = Injector::start(config, &metrics, clock).await?;
+        Ok(Replica {
+            injector,
+            metrics,
+            place,
+        })
+    }
+
+    fn object(&self, path: &str) -> Option<Value> {
+        self.objects
+            .lock()
+            .expect("objects")
+            .kept
+            .get(path)
+            .cloned()
+    }
+
+    /// What the webhooks' configuration says that API servers trust.
+    fn bundle(&self, index: usize) -> String {
+        let webhook = self.object(WEBHOOK).expect("a configuration");
+        let bundle = &webhook["webhooks"][index]["clientConfig"]["caBundle"];
+        let bytes = STANDARD
+            .decode(bundle.as_str().expect("a bundle"))
+            .expect("base64");
+        String::from_utf8(bytes).expect("PEM")
+    }
+
+    fn asked(&self, method: &Method, prefix: &str) -> Vec<Value> {
+        let objects = self.objects.lock().expect("objects");
+        let asked = objects
+            .asked
+            .iter()
+            .filter(|(m, path, _)| m == method && path.starts_with(prefix));
+        asked.map(|(_, _, body)| body.clone()).collect()
+    }
+}
+
+struct Replica {
+    injector: Injector,
+    metrics: Metrics,
+    place: TempDir,
+}
+
+fn any() -> Address {
+    "127.0.0.1:0".parse().expect("an address")
+}
+
+fn files(place: &Path) -> TlsFiles {
+    TlsFiles {
+        certificate: place.join("tls.crt"),
+        key: place.join("tls.key"),
+    }
+}
+
+fn at(days: u64) -> Clock {
+    let start = UnixMillis(1_800_000_000_000);
+    Clock::manual(start.plus(Duration::from_hours(24 * days)))
+}
+
+/// Whether an API server that trusts `bundle` comes through to the injector.
+fn is_trusted(replica: &Replica, bundle: &str) -> bool {
+    let mut roots = RootCertStore::empty();
+    let authorities = CertificateDer::pem_slice_iter(bundle.as_bytes()).flatten();
+    roots.add_parsable_certificates(authorities);
+    let verifier = rustls::client::WebPkiServerVerifier::builder_with_provider(
+        Arc::new(roots),
+        Arc::new(rustls::crypto::ring::default_provider()),
+    );
+    let verifier = verifier.build().expect("a verifier");
+    // The certificate says when it is good; the test says when that is.
+    let chain: Vec<_> = CertificateDer::pem_file_iter(replica.place.path().join("tls.crt"))
+        .expect("a file")
+        .flatten()
+        .collect();
+    let now = rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(
+        1_800_000_000 + 61 * 86_400,
+    ));
+    use rustls::client::danger::ServerCertVerifier as _;
+    let name = ServerName::try_from(HOST).expect("a name");
+    verifier
+        .verify_server_cert(&chain[0], &chain[1..], &name, &[], now)
+        .is_ok()
+}
+
+#[tokio::test]
+async fn it_makes_a_certificate_that_api_servers_are_told_to_trust() {
+    let cluster = Cluster::start().await;
+    let replica = cluster
+        .injector(|_| {}, Clock::real())
+        .await
+        .expect("it starts");
+    let secret = cluster.object(SECRET).expect("a Secret");
+    assert_eq!(secret["type"], "kubernetes.io/tls");
+    let bundle = cluster.bundle(0);
+    assert_eq!(cluster.bundle(1), bundle);
+    assert_eq!(bundle.matches("BEGIN CERTIFICATE").count(), 1);
+    assert!(!bundle.contains("PRIVATE KEY"));
+
+    // A real handshake, as an API server makes it.
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(bundle.as_bytes()).expect("PEM"))
+        .expect("an authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let stream = replica.injector.listening[0]
+        .connect()
+        .await
+        .expect("a connection");
+    let name = ServerName::try_from(HOST).expect("a name");
+    let handshake = TlsConnector::from(Arc::new(config))
+        .connect(name, stream)
+        .await;
+    handshake.expect("a handshake");
+    let text = replica.metrics.text();
+    let expiry = text.lines().find_map(|line| {
+        line.strip_prefix("hookgate_injector_certificate_expiry_timestamp_seconds ")
+    });
+    let left =
+        expiry.expect("a series").parse::<i64>().expect("seconds") - Clock::real().wall().seconds();
+    assert!((89 * 86_400..=90 * 86_400).contains(&left), "{left}");
+    replica.injector.stop().await;
+    cluster.stage.stop(Duration::ZERO).await;
+}
+
+#[tokio::test]
+async fn replicas_share_one_certificate_also_when_they_start_at_once() {
+    let cluster = Cluster::start().await;
+    let first = cluster.injector(|_| {}, at(0)).await.expect("it starts");
+    let second = cluster.injector(|_| {}, at(1)).await.expect("it starts");
+    let read = |replica: &Replica| {
+        std::fs::read_to_string(replica.place.path().join("tls.crt")).expect("a file")
+    };
+    assert_eq!(read(&first), read(&second));
+
+    // A third looks for the Secret before it is there, and writes its own after it is.
+    let there = cluster.object(SECRET).expect("a Secret");
+    {
+        let mut objects = cluster.objects.lock().expect("objects");
+        objects.kept.remove(SECRET);
+        let late = (StatusCode::CONFLICT, Some((SECRET.to_owned(), there)));
+        objects.instead.insert(format!("POST {SECRETS}"), late);
+    }
+    let third = cluster.injector(|_| {}, at(0)).await.expect("it starts");
+    assert_eq!(read(&first), read(&third));
+    for replica in [first, second, third] {
+        replica.injector.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_new_certificate_comes_in_time_and_the_old_one_stays_trusted() {
+    let cluster = Cluster::start().await;
+    let old = cluster.injector(|_| {}, at(0)).await.expect("it starts");
+    let before = cluster.bundle(0);
+    let still = cluster.injector(|_| {}, at(59)).await.expect("it starts");
+    assert_eq!(cluster.bundle(0), before);
+    let new = cluster.injector(|_| {}, at(61)).await.expect("it starts");
+    let after = cluster.bundle(0);
+    assert_eq!(after.matches("BEGIN CERTIFICATE").count(), 2);
+    assert!(after.starts_with(&before));
+    assert!(is_trusted(&old, &before) && is_trusted(&old, &after));
+    assert!(is_trusted(&new, &after) && !is_trusted(&new, &before));
+    // The next one lets go of the first.
+    let newest = cluster.injector(|_| {}, at(122)).await.expect("it starts");
+    let last = cluster.bundle(0);
+    assert_eq!(last.matches("BEGIN CERTIFICATE").count(), 2);
+    assert!(!last.contains(&before));
+    for replica in [old, still, new, newest] {
+        replica.injector.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_holds_something_else_is_written_anew() {
+    let cluster = Cluster::start().await;
+    let other = json!({"metadata": {"name": "injector-tls", "resourceVersion": "7"}, "data": {"tls.crt": "bm9uZQ=="}});
+    cluster
+        .objects
+        .lock()
+        .expect("objects")
+        .kept
+        .insert(SECRET.to_owned(), other);
+    let replica = cluster.injector(|_| {}, at(0)).await.expect("it starts");
+    let secret = cluster.object(SECRET).expect("a Secret");
+    // Only in the place of what was read.
+    assert_eq!(secret["metadata"]["resourceVersion"], "7");
+    assert!(secret["data"]["tls.key"].is_string());
+    replica.injector.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_cluster_refuses_is_named() {
+    let cluster = Cluster::start().await;
+    let forbidden = (StatusCode::FORBIDDEN, None);
+    cluster
+        .objects
+        .lock()
+        .expect("objects")
+        .instead
+        .insert(format!("GET {SECRET}"), forbidden);
+    let refused = cluster
+        .injector(|_| {}, at(0))
+        .await
+        .err()
+        .expect("an error")
+        .to_string();
+    assert_eq!(
+        refused,
+        format!("the API server answered 403 Forbidden to GET {SECRET}: not this time")
+    );
+    std::fs::remove_file(cluster.place.path().join("token")).expect("a file");
+    let refused = cluster
+        .injector(|_| {}, at(0))
+        .await
+        .err()
+        .expect("an error")
+        .to_string();
+    assert!(refused.contains("token: No such file"), "{refused}");
+    let nowhere = cluster
+        .injector(|config| config.access = None, at(0))
+        .await
+        .err();
+    assert!(
+        nowhere
+            .expect("an error")
+            .to_string()
+            .contains("outside of a cluster")
+    );
+}
+
+#[tokio::test]
+async fn events_say_once_what_became_of_a_pod() {
+    let cluster = Cluster::start().await;
+    let own = |config: &mut Config| {
+        certify(config.tls.key.parent().expect("a folder"));
+        config.certificate = None;
+        config.events = true;
+    };
+    let replica = cluster
+        .injector(own, Clock::real())
+        .await
+        .expect("it starts");
+    let mut owned = pod();
+    owned["metadata"]["ownerReferences"] = json!([
+        {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "app-1", "uid": "u", "controller": true}
+    ]);
+    let mut skipped = owned.clone();
+    skipped["spec"]["hostNetwork"] = json!(true);
+    let mut tried = question(&owned);
+    tried["request"]["dryRun"] = json!(true);
+    for question in [
+        &tried,
+        &question(&owned),
+        &question(&owned),
+        &question(&skipped),
+        &question(&pod()),
+    ] {
+        review_at(&replica.injector, replica.place.path(), question).await;
+    }
+    // The last of them is written by then.
+    let wanted = || {
+        cluster
+            .asked(&Method::POST, "/api/v1/namespaces/shop/events")
+            .len()
+            >= 2
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+    while !wanted() {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    replica.injector.stop().await;
+    let events = cluster.asked(&Method::POST, "/api/v1/namespaces/shop/events");
+    let reasons: Vec<_> = events
+        .iter()
+        .map(|event| event["reason"].as_str().expect("text"))
+        .collect();
+    assert_eq!(reasons, ["Injected", "InjectionSkipped"]);
+    assert_eq!(events[1]["involvedObject"]["kind"], "ReplicaSet");
+    assert!(
+        events[1]["message"]
+            .as_str()
+            .expect("text")
+            .starts_with("spec.hostNetwork")
+    );
+    assert!(
+        replica
+            .metrics
+            .text()
+            .contains("\nhookgate_injector_events_dropped_total 0\n")
+    );
+}
+
+#[tokio::test]
+async fn the_cluster_says_its_version_or_is_taken_for_an_old_one() {
+    let cluster = Cluster::start().await;
+    for (version, sleeps) in [
+        (json!({"minor": "33+"}), true),
+        (json!({"minor": "29"}), false),
+        (json!({}), false),
+    ] {
+        cluster
+            .objects
+            .lock()
+            .expect("objects")
+            .kept
+            .insert("/version".to_owned(), version);
+        let own = |config: &mut Config| {
+            certify(config.tls.key.parent().expect("a folder"));
+            config.certificate = None;
+        };
+        let replica = cluster
+            .injector(own, Clock::real())
+            .await
+            .expect("it starts");
+        let answer = review_at(&replica.injector, replica.place.path(), &question(&pod())).await;
+        let patch = answer["response"]["patch"].as_str().expect("a patch");
+        let patch = String::from_utf8(STANDARD.decode(patch).expect("base64")).expect("JSON");
+        assert_eq!(patch.contains("\"sleep\":{"), sleeps);
+        replica.injector.stop().await;
+    }
+}
