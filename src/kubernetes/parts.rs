@@ -242,6 +242,11 @@ fn environment(settings: &Settings) -> Vec<Variable> {
         "HOOKGATE__ADMIN__LISTEN",
         format!("127.0.0.1:{}", settings.admin_port),
     );
+    // For the hook and for `kubectl exec`: where the commands find the gate.
+    set(
+        "HOOKGATE_ADMIN",
+        format!("127.0.0.1:{}", settings.admin_port),
+    );
     set("HOOKGATE__APP__URL", url);
     set("HOOKGATE__STORE__PATH", format!("{SPOOL}/events"));
     set(

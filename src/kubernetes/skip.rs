@@ -77,6 +77,44 @@ impl Reason {
         }
     }
 
+    /// What is the matter with the pod, for documents.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::AlreadyInjected => "has a gate",
+            Self::NotInjected => "has none that could be taken out",
+            Self::Disabled => "has the label `hookgate.dev/inject=\"false\"`",
+            Self::UnknownLabel => {
+                "has a label `hookgate.dev/inject` that is neither \"true\" nor \"false\" nor a profile"
+            }
+            Self::HostNetwork => "shares the node's network, where ports belong to everybody",
+            Self::Windows => "runs on Windows, for which there is no image",
+            Self::NoAppContainer => {
+                "has no container, or none with the name in `hookgate.dev/app-container`"
+            }
+            Self::PortClash => {
+                "listens on a port that the gate needs, or gives one the gate's name: choose another by `hookgate.dev/listen-port`, `ops-port` or `admin-port`"
+            }
+            Self::NameClash => {
+                "has a volume with a name of the gate's, or a part of one at the socket's folder"
+            }
+            Self::DrainExceedsGrace => {
+                "has less time to end than draining takes: raise `terminationGracePeriodSeconds` or lower `hookgate.dev/drain-seconds`"
+            }
+            Self::NoSources => "says neither `hookgate.dev/sources` nor `hookgate.dev/config`",
+            Self::BadSetting => {
+                "has an annotation that means nothing; the message says which and what to write"
+            }
+            Self::JobNeedsNativeSidecar => {
+                "belongs to a Job, which would never end beside a container that does not"
+            }
+            Self::NotAPod => {
+                "is something else: the rules of the webhook's configuration are wrong"
+            }
+            Self::Malformed => "is not what a pod looks like",
+        }
+    }
+
     /// Whether somebody wanted it so, and nothing is wrong.
     #[must_use]
     pub const fn is_intended(self) -> bool {

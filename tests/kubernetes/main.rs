@@ -9,6 +9,8 @@
 
 mod cluster;
 mod command;
+mod container;
+mod documents;
 mod golden;
 mod injector;
 mod judge;
