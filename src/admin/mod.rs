@@ -137,7 +137,7 @@ impl Admin {
         let scheme = if self.tls { "https" } else { "http" };
         self.listen.iter().map(move |address| match address {
             Address::Tcp { .. } => format!("{scheme}://{address}"),
-            Address::Unix(_) | Address::Simulated(_) => address.to_string(),
+            Address::Unix(_) | Address::Passed(_) | Address::Simulated(_) => address.to_string(),
         })
     }
 }

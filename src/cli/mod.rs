@@ -20,6 +20,7 @@ mod providers;
 mod rejections;
 mod run;
 mod send;
+mod service;
 mod sources;
 mod verify;
 

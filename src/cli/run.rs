@@ -1,13 +1,18 @@
 //! `hookgate run`: the gate, from start to an orderly end.
 
+use std::time::Duration;
+
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::service::{self, State};
 use super::{ConfigArgs, Failure};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::gateway::Gateway;
 use crate::metrics::Metrics;
+use crate::net::Passed;
 use crate::planted::{Bug, planted};
+use crate::shutdown::Stage;
 use crate::store::StoreError;
 use crate::telemetry;
 
@@ -32,8 +37,12 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         refuse_core_dumps()
     };
     telemetry::conceal_panics();
+    let passed = Passed::to_process().map_err(|error| {
+        Failure::Failed(format!("cannot take the sockets that were passed: {error}"))
+    })?;
     let inputs = args.config.inputs();
-    let config = Config::load(&inputs)?;
+    let mut config = Config::load(&inputs)?;
+    config.passed = passed;
     let logs = telemetry::start(&config.log);
     if let Err(error) = dumps {
         tracing::warn!(%error, "core dumps cannot be refused: one would hold the secrets");
@@ -87,6 +96,7 @@ async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
         .iter()
         .map(|source| format!("{} at {}", source.name, source.path))
         .collect();
+    service::tell(&[State::Status("opening the store")]);
     let starting = Gateway::start(config, Clock::real(), Metrics::new());
     let gateway = tokio::select! {
         gateway = starting => gateway.map_err(|error| Failure::Failed(error.to_string()))?,
@@ -106,6 +116,8 @@ async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
     for address in gateway.ops_listening() {
         tracing::info!(%address, "health and metrics");
     }
+    let beats = Stage::default();
+    service::ready(&gateway, &beats);
     tokio::select! {
         error = gateway.failed() => {
             // Nothing more can be promised: end at once, and recover from disk at the next start.
@@ -117,12 +129,14 @@ async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }
+    service::tell(&[State::Stopping, State::Status("stopping")]);
     let stopped = tokio::select! {
         stopped = gateway.stop() => stopped,
         // A second signal: what is acknowledged is on disk, so it is safe to leave now.
         _ = terminate.recv() => leave_at_once(),
         _ = interrupt.recv() => leave_at_once(),
     };
+    beats.stop(Duration::ZERO).await;
     if logs.dropped_lines() > 0 {
         tracing::warn!(
             lines = logs.dropped_lines(),

@@ -18,7 +18,7 @@ mod units;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::net::Address;
+use crate::net::{Address, Passed};
 use crate::{admin, forward, ingress, keys, server, store, telemetry};
 
 pub use faults::{Fault, Faults};
@@ -30,6 +30,8 @@ pub use sources::catalogue;
 pub struct Config {
     /// What senders reach.
     pub listen: Vec<Address>,
+    /// Sockets passed to this process, which an address may name; none, until somebody fills them in.
+    pub passed: Passed,
     /// How connections are limited.
     pub server: server::Config,
     /// How requests are received and verified.

@@ -12,12 +12,11 @@ use super::reader::Reader;
 use super::units::FilePath;
 use super::{Config, sources};
 use crate::event::SourceName;
-use crate::net::Address;
+use crate::net::{Address, Passed};
 use crate::secret::Secret;
 use crate::{admin, forward, ingress, keys, server, store, telemetry};
 
-const ADDRESS: &str =
-    "write an address as \"host:port\" (an IPv6 host in brackets) or \"unix:/path\"";
+const ADDRESS: &str = "write an address as \"host:port\" (an IPv6 host in brackets), \"unix:/path\" or \"systemd:NAME\"";
 pub(super) const NETWORK: &str = "write a network such as \"192.0.2.0/24\" or \"2001:db8::/32\"";
 
 const PUBLIC_URL: &str =
@@ -92,6 +91,7 @@ pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
         drain_accept_for: reader.span("server.drain.accept_for", raw_server.drain.accept_for),
         log: log_config(&mut reader, log),
         warnings: Vec::new(),
+        passed: Passed::default(),
         listen,
     };
     check_together(&mut reader, &config, body_max);
@@ -336,7 +336,7 @@ fn app_address(url: &str) -> Result<Address, &'static str> {
         .parse()
         .or_else(|_| format!("{authority}:80").parse())
     {
-        Ok(Address::Tcp { port: 0, .. }) | Err(_) => Err(WAY_OUT),
+        Ok(Address::Tcp { port: 0, .. } | Address::Passed(_)) | Err(_) => Err(WAY_OUT),
         Ok(address) => Ok(address),
     }
 }

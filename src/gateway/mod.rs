@@ -52,6 +52,32 @@ pub enum StartError {
         /// What the system said.
         source: io::Error,
     },
+    /// No socket of this name was passed to the process.
+    #[error(
+        "{key} = \"systemd:{name}\": no socket of this name was passed ({passed}); a .socket unit names it with FileDescriptorName="
+    )]
+    NotPassed {
+        /// The configuration key.
+        key: &'static str,
+        /// The name asked for.
+        name: Box<str>,
+        /// The names there are.
+        passed: String,
+    },
+}
+
+/// Says whether a gateway is alive, while it runs.
+#[derive(Clone)]
+pub struct Liveness(Store);
+
+impl Liveness {
+    /// Whether it is.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn alive(&self) -> Result<(), StoreError> {
+        self.0.alive()
+    }
 }
 
 /// A running gateway.
@@ -90,6 +116,12 @@ impl Gateway {
     #[must_use]
     pub fn ops_listening(&self) -> &[Address] {
         &self.listening.ops
+    }
+
+    /// What `/livez` asks: whether a restart is not the better hope.
+    #[must_use]
+    pub fn liveness(&self) -> Liveness {
+        Liveness(self.store.clone())
     }
 
     /// Resolves when the store has failed, after which the process must end.

@@ -7,6 +7,9 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
 use super::{Gateway, StartError, store_metrics};
 use crate::admin::{self, Admin, Health, Kept, Routers};
 use crate::clock::Clock;
@@ -17,7 +20,7 @@ use crate::forward::{self, Forwarder};
 use crate::ingress::{self, Gate};
 use crate::keys::{self, KeySource};
 use crate::metrics::Metrics;
-use crate::net::{Address, Listener};
+use crate::net::{Address, Listener, Passed};
 use crate::server::{self, Server};
 use crate::shutdown::Stage;
 use crate::store::{CapturedSecrets, Store, StoreError};
@@ -46,6 +49,8 @@ struct Places {
     gate: Arc<OnceLock<Arc<Gate>>>,
     admin: Arc<OnceLock<axum::Router>>,
     ops: Arc<OnceLock<axum::Router>>,
+    /// Cancelled once they are filled.
+    filled: CancellationToken,
 }
 
 impl Places {
@@ -54,6 +59,7 @@ impl Places {
         drop(self.admin.set(routers.admin));
         drop(self.ops.set(routers.ops));
         drop(self.gate.set(gate));
+        self.filled.cancel();
     }
 }
 
@@ -70,14 +76,18 @@ impl Opening {
     /// # Errors
     /// When the TLS files or an address cannot be used.
     pub async fn listen(
-        config: Config,
+        mut config: Config,
         clock: Clock,
         metrics: Metrics,
     ) -> Result<Self, StartError> {
         let (intake, admin) = (Stage::default(), Stage::default());
-        let listeners = bind(&config.listen, "server.listen").await?;
-        let admin_listeners = bind(&config.admin.listen, "admin.listen").await?;
-        let ops_listeners = bind(&config.ops_listen, "ops.listen").await?;
+        let mut passed = std::mem::take(&mut config.passed);
+        let listeners = bind(&config.listen, "server.listen", &mut passed).await?;
+        let admin_listeners = bind(&config.admin.listen, "admin.listen", &mut passed).await?;
+        let ops_listeners = bind(&config.ops_listen, "ops.listen", &mut passed).await?;
+        for name in passed.names() {
+            tracing::warn!("a socket was passed that no setting names: \"systemd:{name}\"");
+        }
         let server = Server::new(
             &config.server,
             intake.clone(),
@@ -116,15 +126,35 @@ impl Opening {
             (admin_listeners, &places.admin),
             (ops_listeners, &places.ops),
         ] {
-            for listener in listeners {
+            for bound in listeners {
                 let service = admin::when_open(Arc::clone(routes), opening.metrics.clone());
-                admin_server.serve(listener, service);
+                admin_server.serve(bound.listener, service);
             }
         }
-        for listener in listeners {
-            server.serve(listener, ingress::stack(Arc::clone(&places.gate)));
+        for bound in listeners {
+            opening.serve(&server, bound);
         }
         Ok(opening)
+    }
+
+    /// Takes what senders want. Connections to a socket that was passed may be older than this process: who
+    /// waits there has waited for a restart, and is not refused for being there before the store, unless
+    /// opening it takes longer than an answer may.
+    fn serve(&self, server: &Arc<Server>, bound: Bound) {
+        let service = ingress::stack(Arc::clone(&self.places.gate));
+        if !bound.was_passed {
+            server.serve(bound.listener, service);
+            return;
+        }
+        let (filled, server) = (self.places.filled.clone(), Arc::clone(server));
+        let (stage, patience) = (self.intake.clone(), self.config.ingress.ack_deadline);
+        drop(self.intake.spawn(async move {
+            tokio::select! {
+                () = stage.stopping() => return,
+                _ = timeout(patience, filled.cancelled()) => {}
+            }
+            server.serve(bound.listener, service);
+        }));
     }
 
     /// Where senders reach it, with the ports that the system chose.
@@ -224,23 +254,56 @@ impl Opening {
     }
 }
 
-async fn bind(addresses: &[Address], key: &'static str) -> Result<Vec<Listener>, StartError> {
+/// A listener, and whether somebody else opened it.
+struct Bound {
+    listener: Listener,
+    was_passed: bool,
+}
+
+/// Starts to listen on all addresses of a setting.
+async fn bind(
+    addresses: &[Address],
+    key: &'static str,
+    passed: &mut Passed,
+) -> Result<Vec<Bound>, StartError> {
     let mut listeners = Vec::with_capacity(addresses.len());
     for address in addresses {
-        let bound = address.bind().await;
-        listeners.push(bound.map_err(|source| StartError::Listen {
+        let bound = match address {
+            Address::Passed(name) => {
+                let there: Vec<_> = passed.names().map(ToOwned::to_owned).collect();
+                let taken = passed.take(name);
+                if taken.as_ref().is_ok_and(Vec::is_empty) {
+                    let passed = match there.is_empty() {
+                        true => "none was".to_owned(),
+                        false => format!("there are {}", there.join(", ")),
+                    };
+                    let name = name.clone();
+                    return Err(StartError::NotPassed { key, name, passed });
+                }
+                taken
+            }
+            Address::Tcp { .. } | Address::Unix(_) | Address::Simulated(_) => {
+                address.bind().await.map(|listener| vec![listener])
+            }
+        };
+        let bound = bound.map_err(|source| StartError::Listen {
             key,
             address: address.clone(),
             source,
-        })?);
+        })?;
+        let was_passed = matches!(address, Address::Passed(_));
+        listeners.extend(bound.into_iter().map(|listener| Bound {
+            listener,
+            was_passed,
+        }));
     }
     Ok(listeners)
 }
 
-fn addresses(listeners: &[Listener]) -> Vec<Address> {
+fn addresses(listeners: &[Bound]) -> Vec<Address> {
     listeners
         .iter()
-        .filter_map(|listener| listener.address().ok())
+        .filter_map(|bound| bound.listener.address().ok())
         .collect()
 }
 

@@ -1,5 +1,8 @@
 //! Addresses: where to listen and whom to connect to, over TCP or a Unix socket.
+//!
+//! A socket to listen on may also be passed to the process by whoever started it.
 
+mod passed;
 #[doc(hidden)]
 pub mod simulated;
 
@@ -14,9 +17,10 @@ use std::task::{Context, Poll};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream, lookup_host};
 
+pub use passed::Passed;
 use simulated::{Simulated, Wire};
 
-/// A TCP host and port, or the path of a Unix socket.
+/// A TCP host and port, the path of a Unix socket, or the name of a socket passed to this process.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Address {
     /// `host:port`; the host may be a name.
@@ -28,6 +32,8 @@ pub enum Address {
     },
     /// Path of the socket file.
     Unix(PathBuf),
+    /// By its name; only to listen on.
+    Passed(Box<str>),
     /// Not outside this process: the network of a simulation.
     #[doc(hidden)]
     Simulated(Simulated),
@@ -39,6 +45,7 @@ impl Address {
     pub fn is_local(&self) -> bool {
         match self {
             Self::Unix(_) | Self::Simulated(_) => true,
+            Self::Passed(_) => false, // nobody knows before it is there
             Self::Tcp { host, .. } => {
                 &**host == "localhost"
                     || host
@@ -54,6 +61,7 @@ impl Address {
         let other_is_local = other.is_local();
         match (self, other) {
             (Self::Unix(one), Self::Unix(other)) => one == other,
+            (Self::Passed(one), Self::Passed(other)) => one == other,
             (
                 Self::Tcp { host: one, port },
                 Self::Tcp {
@@ -75,7 +83,7 @@ impl Address {
     #[must_use]
     pub fn authority(&self) -> String {
         match self {
-            Self::Unix(_) | Self::Simulated(_) => "localhost".to_owned(),
+            Self::Unix(_) | Self::Passed(_) | Self::Simulated(_) => "localhost".to_owned(),
             Self::Tcp { .. } => self.to_string(),
         }
     }
@@ -92,11 +100,13 @@ impl Address {
                 stream.set_nodelay(true)?;
                 Ok(Stream::Tcp(stream))
             }
+            Self::Passed(_) => Err(only_to_listen_on()),
             Self::Simulated(network) => network.connect().await.map(Stream::Simulated),
         }
     }
 
-    /// Starts to listen. A socket file that nobody listens on any more is replaced.
+    /// Starts to listen. A socket file that nobody listens on any more is replaced. What was passed to the
+    /// process is not bound but taken, with [`Passed::take`].
     ///
     /// # Errors
     /// What the system says; [`io::ErrorKind::AddrInUse`] when another process listens there.
@@ -105,11 +115,18 @@ impl Address {
             Self::Tcp { host, port } => listen((&**host, *port)).await.map(Listener::Tcp),
             Self::Unix(path) => {
                 remove_stale_socket(path).await?;
-                UnixListener::bind(path).map(|listener| Listener::Unix(listener, path.clone()))
+                let listener = UnixListener::bind(path)?;
+                Ok(Listener::Unix(listener, path.clone(), Ownership::Own))
             }
+            Self::Passed(_) => Err(io::ErrorKind::Unsupported.into()),
             Self::Simulated(network) => Ok(Listener::Simulated(network.clone())),
         }
     }
+}
+
+fn only_to_listen_on() -> io::Error {
+    let problem = "\"systemd:NAME\" is a socket to listen on, not one to connect to";
+    io::Error::new(io::ErrorKind::Unsupported, problem)
 }
 
 /// Connections that the system keeps until they are accepted; it may have a lower limit of its own.
@@ -176,6 +193,15 @@ impl FromStr for Address {
                 Ok(Self::Unix(path.into()))
             };
         }
+        if let Some(name) = text.strip_prefix("systemd:") {
+            // What systemd takes for a FileDescriptorName=.
+            let fits = |byte: u8| byte.is_ascii_graphic() && byte != b':';
+            return if (1..256).contains(&name.len()) && name.bytes().all(fits) {
+                Ok(Self::Passed(name.into()))
+            } else {
+                Err(NotAnAddress)
+            };
+        }
         let (host, port) = text.rsplit_once(':').ok_or(NotAnAddress)?;
         let bracketed = host
             .strip_prefix('[')
@@ -203,6 +229,7 @@ impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Passed(name) => write!(f, "systemd:{name}"),
             Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
             Self::Tcp { host, port } => write!(f, "{host}:{port}"),
             Self::Simulated(_) => f.write_str("simulated"),
@@ -230,12 +257,21 @@ impl Party {
     }
 }
 
+/// Who looks after the file of a Unix socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ownership {
+    /// This process made it, and removes it.
+    Own,
+    /// Whoever passed the socket.
+    Passed,
+}
+
 /// A listening socket.
 pub enum Listener {
     /// TCP.
     Tcp(TcpListener),
-    /// A Unix socket and its path.
-    Unix(UnixListener, PathBuf),
+    /// A Unix socket, its path, and whether the file there is ours.
+    Unix(UnixListener, PathBuf, Ownership),
     /// Of a simulation.
     #[doc(hidden)]
     Simulated(Simulated),
@@ -254,7 +290,7 @@ impl Listener {
                 let _ = stream.set_nodelay(true);
                 Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
             }
-            Self::Unix(listener, _) => listener
+            Self::Unix(listener, ..) => listener
                 .accept()
                 .await
                 .map(|(stream, _)| (Stream::Unix(stream), None)),
@@ -278,7 +314,7 @@ impl Listener {
                     port: bound.port(),
                 })
             }
-            Self::Unix(_, path) => Ok(Address::Unix(path.clone())),
+            Self::Unix(_, path, _) => Ok(Address::Unix(path.clone())),
             Self::Simulated(network) => Ok(Address::Simulated(network.clone())),
         }
     }
@@ -286,7 +322,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
+        if let Self::Unix(_, path, Ownership::Own) = self {
             // A leftover file is harmless: the next start replaces it.
             let _ = std::fs::remove_file(path);
         }
@@ -375,6 +411,8 @@ mod tests {
             "[::1]:80",
             "app.internal:3000",
             "unix:/run/app.sock",
+            "systemd:webhooks",
+            "systemd:hookgate.socket",
         ] {
             assert_eq!(text.parse::<Address>().unwrap().to_string(), text);
         }
@@ -385,6 +423,9 @@ mod tests {
             "host:port",
             "::1:80",
             "unix:",
+            "systemd:",
+            "systemd:a:1",
+            "systemd:a b",
             "http://x:1",
             "a b:1",
             "a?b:1",
@@ -402,6 +443,7 @@ mod tests {
             one.overlaps(&other)
         };
         assert!(overlap("127.0.0.1:80", "127.0.0.1:80") && overlap("unix:/a", "unix:/a"));
+        assert!(overlap("systemd:a", "systemd:a") && !overlap("systemd:a", "systemd:b"));
         assert!(overlap("0.0.0.0:80", "127.0.0.1:80") && overlap("localhost:80", "127.0.0.1:80"));
         assert!(!overlap("127.0.0.1:80", "127.0.0.1:81") && !overlap("unix:/a", "unix:/b"));
         assert!(!overlap("127.0.0.1:0", "127.0.0.1:0") && !overlap("10.0.0.1:80", "10.0.0.2:80"));
@@ -414,5 +456,6 @@ mod tests {
             local("127.0.0.2:1") && local("[::1]:1") && local("localhost:1") && local("unix:/x")
         );
         assert!(!local("0.0.0.0:1") && !local("10.0.0.1:1") && !local("localhost.example:1"));
+        assert!(!local("systemd:webhooks"));
     }
 }

@@ -18,8 +18,12 @@ mod compose;
 mod engine;
 mod image;
 mod pod;
+#[path = "../program/mod.rs"]
+#[expect(dead_code, reason = "shared with the crash tests")]
+mod program;
 #[path = "../it/support/mod.rs"]
 #[expect(dead_code, reason = "shared with the integration tests")]
 mod support;
+mod systemd;
 
 const SECRET: &str = "whsec_example_not_a_secret";

@@ -3,7 +3,14 @@
 //!
 //! `HOOKGATE_TEST_SLOW_SYNCS` (3) flushes of two seconds each.
 
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
+use tokio::net::UnixDatagram;
+use tokio::task::{JoinSet, yield_now};
+use tokio::time::timeout;
 
 use crate::oracle::{Load, Scene};
 use crate::program::Home;
@@ -51,7 +58,12 @@ async fn on_a_disk_that_hangs_it_answers_503_and_says_that_it_should_be_restarte
         return;
     }
     let mut scene = Scene::new(Home::new(&Sender::new("stripe"))).await;
-    let program = scene.start();
+    // A watchdog, which wants to hear of it every two seconds.
+    let socket = scene.home.path().join("notify");
+    let watchdog = Watchdog::at(&socket);
+    let notify = format!("NOTIFY_SOCKET={}", socket.display());
+    let program =
+        scene.start_under(&["env".to_owned(), notify, "WATCHDOG_USEC=2000000".to_owned()]);
     scene.home.ready().await;
     assert_eq!(scene.ledger.post_many(5).await, 5);
     let injection = format!("{SYNC_CALLS}:delay_enter={NEVER}");
@@ -69,6 +81,14 @@ async fn on_a_disk_that_hangs_it_answers_503_and_says_that_it_should_be_restarte
     })
     .await;
     assert_eq!(scene.ledger.post().await, Some(false));
+    let before = watchdog.beats();
+    assert!(before > 20, "one each second while it was alive: {before}");
+    let one_more = async {
+        while watchdog.beats() == before {
+            yield_now().await
+        }
+    };
+    assert!(timeout(Duration::from_secs(3), one_more).await.is_err());
     attached.killed_with(program); // as its orchestrator would
 
     let program = scene.start();
@@ -76,4 +96,35 @@ async fn on_a_disk_that_hangs_it_answers_503_and_says_that_it_should_be_restarte
     assert_eq!(scene.ledger.post_many(5).await, 5);
     let tally = scene.settle(program, &[]).await;
     println!("hanging disk: {tally}");
+}
+
+/// Counts signs of life.
+struct Watchdog {
+    beats: Arc<AtomicU64>,
+    _listening: JoinSet<()>,
+}
+
+impl Watchdog {
+    fn at(path: &Path) -> Self {
+        let socket = UnixDatagram::bind(path).expect("a socket");
+        let beats = Arc::new(AtomicU64::new(0));
+        let counted = Arc::clone(&beats);
+        let mut listening = JoinSet::new();
+        listening.spawn(async move {
+            let mut text = [0; 256];
+            while let Ok(length) = socket.recv(&mut text).await {
+                if &text[..length] == b"WATCHDOG=1\n" {
+                    counted.fetch_add(1, Ordering::Relaxed);
+                }
+            }
+        });
+        Self {
+            beats,
+            _listening: listening,
+        }
+    }
+
+    fn beats(&self) -> u64 {
+        self.beats.load(Ordering::Relaxed)
+    }
 }

@@ -14,7 +14,7 @@ use crate::support::eventually;
 use crate::support::http::{Answer, Connection};
 use crate::support::sender::Sender;
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_hookgate");
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_hookgate");
 
 /// Where a gate lives: configuration, store, sockets, log.
 pub(crate) struct Home {
@@ -220,6 +220,12 @@ impl Program {
     /// Whether it has not ended by itself.
     pub(crate) fn runs(&mut self) -> bool {
         self.child.try_wait().expect("its state").is_none()
+    }
+}
+
+impl From<Child> for Program {
+    fn from(child: Child) -> Self {
+        Self { child }
     }
 }
 
