@@ -55,6 +55,11 @@ pub struct StoreStatus {
     pub ids: u64,
     /// Its file system keeps what it flushed.
     pub durable: bool,
+    /// The file system of its directory, such as `ext4`.
+    pub filesystem: String,
+    /// What its directory lies on, such as `local_disk`, `empty_dir` or `unknown`: docs/durability.md says what
+    /// each survives.
+    pub volume: String,
     /// Damaged records found since the start.
     pub damaged: u64,
 }
@@ -83,6 +88,8 @@ pub(super) async fn status(
             bytes_max: stats.bytes_max,
             ids: stats.ids,
             durable: stats.durable,
+            filesystem: admin.store.volume().filesystem().to_owned(),
+            volume: admin.store.volume().kind().as_str().to_owned(),
             damaged: stats.damaged,
         },
         access: caller.access.as_str().to_owned(),

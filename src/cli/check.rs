@@ -1,9 +1,10 @@
 //! `hookgate check`: the configuration, all faults at once; with `--probe` also app and store.
 
+use super::promise::{Promise, promises};
 use super::{ConfigArgs, Failure, out};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::store::Store;
+use crate::store::{Store, Volume};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -26,6 +27,11 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
             source.path,
             source.verifier.protection()
         ));
+    }
+    let volume = Volume::under(&config.store.path);
+    for promise in promises(&config, &volume) {
+        let Promise { ack, meaning, .. } = promise;
+        out::line(format_args!("ack {ack:?} ({}): {meaning}", promise.sources));
     }
     if args.probe {
         probe(config)?;

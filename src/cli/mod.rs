@@ -16,6 +16,7 @@ mod injector;
 mod kubernetes;
 mod man;
 mod out;
+mod promise;
 mod providers;
 mod rejections;
 mod run;

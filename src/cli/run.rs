@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::promise::{Promise, promises};
 use super::service::{self, State};
 use super::{ConfigArgs, Failure};
 use crate::clock::Clock;
@@ -13,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::net::Passed;
 use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
-use crate::store::StoreError;
+use crate::store::{StoreError, Volume};
 use crate::telemetry;
 
 /// Each second task comes from the queue that the workers share. With the runtime's own choice it is
@@ -79,6 +80,21 @@ fn refuse_core_dumps() -> std::io::Result<()> {
     Ok(())
 }
 
+/// What senders are told, aloud: it differs from one deployment to the next.
+fn say(promise: &Promise) {
+    let Promise {
+        ack,
+        sources,
+        meaning,
+        is_weak,
+    } = promise;
+    if *is_weak {
+        tracing::warn!(ack, sources, "{meaning}");
+    } else {
+        tracing::info!(ack, sources, "{meaning}");
+    }
+}
+
 async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
     let cannot =
         |error: std::io::Error| Failure::Failed(format!("cannot listen for signals: {error}"));
@@ -97,6 +113,7 @@ async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
         .map(|source| format!("{} at {}", source.name, source.path))
         .collect();
     service::tell(&[State::Status("opening the store")]);
+    let promised = promises(&config, &Volume::under(&config.store.path));
     let starting = Gateway::start(config, Clock::real(), Metrics::new());
     let gateway = tokio::select! {
         gateway = starting => gateway.map_err(|error| Failure::Failed(error.to_string()))?,
@@ -116,6 +133,7 @@ async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
     for address in gateway.ops_listening() {
         tracing::info!(%address, "health and metrics");
     }
+    promised.iter().for_each(say);
     let beats = Stage::default();
     service::ready(&gateway, &beats);
     tokio::select! {

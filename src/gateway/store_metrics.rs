@@ -28,6 +28,14 @@ pub(super) fn register(metrics: &Metrics, store: &Store, sources: Vec<SourceName
         duration.observe(took.as_secs_f64());
         events.observe(f64::from(u32::try_from(count).unwrap_or(u32::MAX)));
     });
+    let volume = metrics.gauges(
+        "hookgate_store_volume_info",
+        "Always 1; file system and kind of volume of store.path are in the labels",
+        &["filesystem", "volume"],
+    );
+    let lies_on = store.volume();
+    let labels = [lies_on.filesystem(), lies_on.kind().as_str()];
+    volume.with_label_values(&labels).set(1);
     if let Ok(collector) = StoreCollector::new(store.clone(), sources) {
         metrics.register(collector);
     }

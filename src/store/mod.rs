@@ -35,6 +35,7 @@ mod run;
 mod shared;
 mod start;
 mod view;
+mod volume;
 mod watch;
 mod writer;
 
@@ -60,6 +61,7 @@ pub use view::{
     Content, Counts, Cursor, Filter, NotACursor, Page, PastAttempt, SourceCounts, State, Stats,
     StoredEvent, Summary,
 };
+pub use volume::{Volume, VolumeKind};
 pub use watch::Change;
 
 use engine::{Mark, NewEvent, Reader};
@@ -124,6 +126,7 @@ struct Handle {
     clock: Clock,
     entropy: Entropy,
     dedup_windows: HashMap<SourceName, Duration>,
+    volume: Volume,
     writer: Mutex<Option<WriterHandle>>,
     /// Nothing runs on threads of its own.
     in_place: bool,
@@ -317,6 +320,12 @@ impl Store {
     /// writer's thread: it must be quick.
     pub fn observe_commits(&self, observer: impl FnMut(Duration, usize) + Send + 'static) {
         *lock(&self.shared().observer) = Some(Box::new(observer));
+    }
+
+    /// What its directory lies on.
+    #[must_use]
+    pub fn volume(&self) -> &Volume {
+        &self.handle.volume
     }
 
     /// Changes from now on, as they become durable. Who is far behind misses some and learns how

@@ -12,7 +12,7 @@ use super::keys::InstallationKey;
 use super::shared::{PanicGuard, Shared};
 use super::watch::Watch;
 use super::writer::{self, Answers, Writer};
-use super::{Config, Handle, Stats, Store, StoreError, embedded};
+use super::{Config, Handle, Stats, Store, StoreError, Volume, embedded};
 use crate::clock::Clock;
 use crate::entropy::Entropy;
 
@@ -172,6 +172,10 @@ fn assemble(
         clock,
         entropy,
         dedup_windows: config.dedup_windows.clone(),
+        volume: match config.disk {
+            None => Volume::under(&config.path),
+            Some(_) => Volume::unknown(),
+        },
         writer: Mutex::new(None),
         in_place: false,
     };
