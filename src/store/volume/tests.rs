@@ -37,9 +37,23 @@ fn mount(rest: &str) -> String {
 
 const PODS: &str = "/var/lib/kubelet/pods/5f0e21aa-0c5d-4a0e-9c1f-3d0a";
 
+/// A mount of the node's disk below the pod's directory.
+fn in_pods(rest: &str) -> String {
+    mount(&format!("8:1 {PODS}/{rest}"))
+}
+
+#[track_caller]
+fn finds(line: &str, filesystem: &str, kind: VolumeKind) {
+    let found = Volume::of(&format!("{POD}{line}"), 9);
+    assert_eq!(
+        (found.filesystem(), found.kind()),
+        (filesystem, kind),
+        "{line}"
+    );
+}
+
 #[test]
-fn the_mounts_of_a_pod_tell_an_empty_dir_from_a_claim_and_both_from_the_container() {
-    let in_pods = |rest: &str| mount(&format!("8:1 {PODS}/{rest}"));
+fn the_mounts_of_a_pod_show_an_empty_dir() {
     for (line, filesystem, kind) in [
         (
             in_pods("volumes/kubernetes.io~empty-dir/spool /data rw,relatime - ext4 /dev/sda1 rw"),
@@ -76,6 +90,14 @@ fn the_mounts_of_a_pod_tell_an_empty_dir_from_a_claim_and_both_from_the_containe
             "tmpfs",
             VolumeKind::Memory,
         ),
+    ] {
+        finds(&line, filesystem, kind);
+    }
+}
+
+#[test]
+fn the_mounts_of_a_pod_tell_claims_directories_of_the_node_and_the_containers_layer() {
+    for (line, filesystem, kind) in [
         // A claim, or a generic ephemeral volume, on a disk of its own; and a part of one (subPath).
         (
             mount("8:32 / /data rw,relatime - ext4 /dev/sdc rw"),
@@ -114,12 +136,7 @@ fn the_mounts_of_a_pod_tell_an_empty_dir_from_a_claim_and_both_from_the_containe
             VolumeKind::Unknown,
         ),
     ] {
-        let found = Volume::of(&format!("{POD}{line}"), 9);
-        assert_eq!(
-            (found.filesystem(), found.kind()),
-            (filesystem, kind),
-            "{line}"
-        );
+        finds(&line, filesystem, kind);
     }
     let own_layer = Volume::of(POD, 2631);
     assert_eq!(own_layer.kind(), VolumeKind::ContainerLayer);
