@@ -12,8 +12,28 @@ use prometheus::{
 pub struct Metrics(Registry);
 
 /// Upper bounds in seconds for what a sender waits: from the store's flush to providers' time-outs.
-pub const ACK_BUCKETS: [f64; 13] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+/// Providers hang up after 3, 5 or 10 seconds.
+pub const ACK_BUCKETS: [f64; 15] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 3.0, 5.0, 10.0,
+];
+
+/// Upper bounds in seconds for a commit: from a fast disk to one after which `/livez` gives up.
+pub const COMMIT_BUCKETS: [f64; 16] = [
+    0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+    30.0,
+];
+
+/// Upper bounds in bytes for the bodies of events: the last is beyond the usual `server.body_max`.
+pub const BODY_BUCKETS: [f64; 9] = [
+    256.0,
+    1_024.0,
+    4_096.0,
+    16_384.0,
+    65_536.0,
+    262_144.0,
+    1_048_576.0,
+    4_194_304.0,
+    16_777_216.0,
 ];
 
 /// Upper bounds in seconds for what the app takes, up to the longest usual attempt.
@@ -22,8 +42,9 @@ pub const ATTEMPT_BUCKETS: [f64; 12] = [
 ];
 
 /// Upper bounds in seconds from receipt to delivery: at once, after retries, after an outage.
-pub const LATENCY_BUCKETS: [f64; 14] = [
-    0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 1_800.0, 7_200.0, 43_200.0, 259_200.0,
+pub const LATENCY_BUCKETS: [f64; 15] = [
+    0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 1_800.0, 7_200.0, 43_200.0,
+    259_200.0,
 ];
 
 impl Metrics {

@@ -165,6 +165,7 @@ pub(super) async fn replay(
             message,
         ));
     }
+    admin.kept.replayed_singly.inc_by(replayed);
     tracing::info!(event = %id, "replay asked for");
     Ok((StatusCode::ACCEPTED, Json(Replayed { replayed })))
 }

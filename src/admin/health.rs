@@ -13,6 +13,7 @@ use super::Admin;
 use super::view::ApiError;
 use crate::metrics::Metrics;
 use crate::shutdown::Stage;
+use crate::store::Store;
 
 /// Whether senders should come here; the app being down never counts.
 #[derive(Clone)]
@@ -70,13 +71,21 @@ pub(super) async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, Stri
 
 /// Why senders should not come here, if they should not.
 pub(super) fn problem(admin: &Admin) -> Option<String> {
-    if admin.health.intake.is_stopping() {
-        return Some("shutting down".to_owned());
+    admin.health.problem(&admin.store)
+}
+
+impl Health {
+    /// Why senders should not come here, if they should not.
+    #[must_use]
+    pub fn problem(&self, store: &Store) -> Option<String> {
+        if self.intake.is_stopping() {
+            return Some("shutting down".to_owned());
+        }
+        if self.intake.is_retiring() {
+            return Some("draining".to_owned());
+        }
+        store.writable().err().map(|error| error.to_string())
     }
-    if admin.health.intake.is_retiring() {
-        return Some("draining".to_owned());
-    }
-    admin.store.writable().err().map(|error| error.to_string())
 }
 
 type Text = ([(http::HeaderName, &'static str); 1], String);

@@ -30,7 +30,7 @@ use axum::response::Response;
 use axum::{Extension, Router};
 use http::Request;
 use hyper::body::Incoming;
-use prometheus::IntGauge;
+use prometheus::{IntCounter, IntGauge};
 use tokio::sync::Semaphore;
 use tower::{Service, ServiceExt as _};
 use utoipa::OpenApi as _;
@@ -112,6 +112,10 @@ pub struct Kept {
     samples: Samples,
     /// The bulk replay that runs, or ran last.
     replays: BulkReplays,
+    /// Events that were made due again, one by one,
+    replayed_singly: IntCounter,
+    /// and by a filter.
+    replayed_by_filter: IntCounter,
     /// Places for those who follow what happens.
     streams: Arc<Semaphore>,
 }
@@ -120,7 +124,14 @@ impl Kept {
     /// Nothing yet; takes samples from now on.
     #[must_use]
     pub fn start(metrics: &Metrics, clock: &Clock, stage: &Stage) -> Self {
+        let replayed = metrics.counters(
+            "hookgate_replays_total",
+            "Events that were made due again, one by one or by a filter",
+            &["trigger"],
+        );
         Self {
+            replayed_singly: replayed.with_label_values(&["event"]),
+            replayed_by_filter: replayed.with_label_values(&["filter"]),
             started_at: clock.wall(),
             sessions: Sessions::default(),
             failed_log_ins: Lines::new(),

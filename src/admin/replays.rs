@@ -9,6 +9,7 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
+use prometheus::IntCounter;
 use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +65,7 @@ impl Named for Manner {
 pub(super) struct BulkReplays(Mutex<Option<Arc<Job>>>);
 
 struct Job {
+    replayed: IntCounter,
     progress: Mutex<BulkReplay>,
     stop: CancellationToken,
     ended: CancellationToken,
@@ -91,7 +93,7 @@ impl BulkReplays {
     }
 
     /// A new one, unless one runs.
-    fn begin(&self, started_at: String) -> Option<Arc<Job>> {
+    fn begin(&self, started_at: String, replayed: &IntCounter) -> Option<Arc<Job>> {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if current
             .as_ref()
@@ -100,6 +102,7 @@ impl BulkReplays {
             return None;
         }
         let job = Arc::new(Job {
+            replayed: replayed.clone(),
             progress: Mutex::new(BulkReplay::begun("running", started_at)),
             stop: CancellationToken::new(),
             ended: CancellationToken::new(),
@@ -151,7 +154,9 @@ pub(super) async fn start(
         counted.matched = count(&admin.store, filter).await?;
         return Ok((StatusCode::OK, Json(counted)));
     }
-    let job = admin.kept.replays.begin(now.rfc3339()).ok_or_else(|| {
+    let counter = &admin.kept.replayed_by_filter;
+    let begun = admin.kept.replays.begin(now.rfc3339(), counter);
+    let job = begun.ok_or_else(|| {
         ApiError::new(
             StatusCode::CONFLICT,
             "already_running",
@@ -257,6 +262,7 @@ async fn replay_all(
         if found > 0 {
             let replayed = store.replay(ids).await?;
             matched += found;
+            job.replayed.inc_by(replayed);
             job.update(|progress| {
                 progress.matched += found;
                 progress.replayed += replayed;

@@ -8,10 +8,13 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 use super::outcome::Label;
 use crate::event::SourceName;
 use crate::metrics::{ATTEMPT_BUCKETS, LATENCY_BUCKETS};
+use crate::store::DeadReason;
 
 /// The families of forwarding, with the counters of each source looked up once.
 pub struct Metrics {
     pub(super) app_up: IntGauge,
+    in_flight: IntGauge,
+    concurrency: IntGauge,
     sources: HashMap<SourceName, SourceMetrics>,
     /// For events of sources that are no longer configured.
     other: SourceMetrics,
@@ -21,6 +24,19 @@ struct SourceMetrics {
     attempts: [IntCounter; Label::ALL.len()],
     duration: Histogram,
     latency: Histogram,
+    dead: [IntCounter; DEAD.len()],
+}
+
+/// Why the forwarder gives up on an event.
+const DEAD: [DeadReason; 2] = [DeadReason::GaveUp, DeadReason::Refused];
+
+/// An attempt under way.
+pub(super) struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
 }
 
 impl Metrics {
@@ -46,7 +62,13 @@ impl Metrics {
             &LATENCY_BUCKETS,
             &["source"],
         );
+        let dead = metrics.counters(
+            "hookgate_dead_letters_total",
+            "Events that became dead letters after an attempt, by reason",
+            &["source", "reason"],
+        );
         let of = |name: &str| SourceMetrics {
+            dead: DEAD.map(|reason| dead.with_label_values(&[name, reason.as_str()])),
             attempts: Label::ALL.map(|label| attempts.with_label_values(&[name, label.as_str()])),
             duration: duration.with_label_values(&[name]),
             latency: latency.with_label_values(&[name]),
@@ -55,6 +77,14 @@ impl Metrics {
             app_up: metrics.gauge(
                 "hookgate_app_up",
                 "Whether the app accepted the last connection",
+            ),
+            in_flight: metrics.gauge(
+                "hookgate_attempts_in_flight",
+                "Attempts to hand an event to the app that are under way",
+            ),
+            concurrency: metrics.gauge(
+                "hookgate_attempts_in_flight_max",
+                "Attempts that may be under way at once (app.concurrency)",
             ),
             sources: sources
                 .map(|name| {
@@ -70,6 +100,25 @@ impl Metrics {
     #[must_use]
     pub fn app_up(&self) -> &IntGauge {
         &self.app_up
+    }
+
+    pub(super) fn may_run(&self, workers: usize) {
+        let workers = i64::try_from(workers).unwrap_or(i64::MAX);
+        self.concurrency.set(workers);
+    }
+
+    /// One attempt more under way, until this is dropped.
+    pub(super) fn begun(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// A dead letter more.
+    pub(super) fn died(&self, source: &SourceName, reason: DeadReason) {
+        let counters = DEAD.iter().zip(&self.source(source).dead);
+        for (_, counter) in counters.filter(|(known, _)| **known == reason) {
+            counter.inc();
+        }
     }
 
     fn source(&self, name: &SourceName) -> &SourceMetrics {

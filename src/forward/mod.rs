@@ -76,6 +76,7 @@ impl Forwarder {
     ) {
         let breaker = Breaker::new(config.concurrency, metrics.app_up.clone());
         let concurrency = config.concurrency;
+        metrics.may_run(concurrency);
         let forwarder = Arc::new(Self {
             config,
             store,
@@ -112,9 +113,11 @@ impl Forwarder {
     /// which leaves the event pending.
     async fn attempt(&self, lease: Lease, client: &mut Client) {
         let (started, started_at) = (Instant::now(), self.clock.wall());
+        let in_flight = self.metrics.begun();
         let request = request::build(&self.config, &lease, started_at, self.entropy.number());
         let result = client.send(request, self.config.timeout).await;
         let took = started.elapsed();
+        drop(in_flight);
         if let Err(SendError::Unreachable(error)) = &result {
             if self.breaker.open() {
                 tracing::warn!(app = %self.config.app, %error, "the app cannot be reached; deliveries pause");
@@ -172,6 +175,7 @@ impl Forwarder {
                     "attempt failed; the event will be tried again");
             }
             outcome::Fate::Dead(reason) => {
+                self.metrics.died(source, *reason);
                 tracing::error!(%source, event = %id, attempt = attempt_number, status, error, ?reason, "dead letter");
             }
         }

@@ -21,6 +21,7 @@ use crate::shutdown::Stage;
 use crate::store::{Store, StoreError};
 
 mod opening;
+mod ready;
 mod store_metrics;
 
 pub use opening::Opening;

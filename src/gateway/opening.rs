@@ -10,8 +10,8 @@ use std::time::Duration;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::{Gateway, StartError, store_metrics};
-use crate::admin::{self, Admin, Health, Kept, Routers};
+use super::{Gateway, StartError, ready, store_metrics};
+use crate::admin::{self, Admin, Kept, Routers};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
@@ -36,6 +36,7 @@ pub struct Opening {
     config: Config,
     clock: Clock,
     metrics: Metrics,
+    ready: ready::Judge,
     intake: Stage,
     forwarding: Stage,
     admin: Stage,
@@ -110,6 +111,7 @@ impl Opening {
         let opening = Self {
             config,
             clock,
+            ready: ready::register(&metrics),
             metrics,
             intake,
             forwarding: Stage::default(),
@@ -188,6 +190,7 @@ impl Opening {
             config,
             clock,
             metrics,
+            ready,
             intake,
             forwarding,
             admin: admin_stage,
@@ -222,6 +225,7 @@ impl Opening {
             &forwarding,
         );
         let stages = (intake.clone(), forwarding.clone());
+        let health = ready::judged_by(&ready, &intake, &store);
         let (draining, kept) = (Arc::clone(&gate), store.clone());
         let drain = Drain::new(draining, kept, stages, config.drain_accept_for, &metrics);
         let routers = admin::routers(Admin {
@@ -230,9 +234,7 @@ impl Opening {
             kept: Kept::start(&metrics, &clock, &admin_stage),
             clock,
             metrics,
-            health: Health {
-                intake: intake.clone(),
-            },
+            health,
             app,
             listen: listening.senders.clone(),
             tls: config.server.tls.is_some(),

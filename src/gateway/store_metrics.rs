@@ -6,7 +6,7 @@ use prometheus::{IntCounter, IntGauge, IntGaugeVec, Opts};
 
 use crate::clock::UnixMillis;
 use crate::event::SourceName;
-use crate::metrics::{ACK_BUCKETS, Metrics};
+use crate::metrics::{COMMIT_BUCKETS, Metrics};
 use crate::store::{State, Store};
 
 /// How many events share a commit.
@@ -17,7 +17,7 @@ pub(super) fn register(metrics: &Metrics, store: &Store, sources: Vec<SourceName
     let duration = metrics.histogram(
         "hookgate_store_commit_duration_seconds",
         "Time of a commit, flush included",
-        &ACK_BUCKETS,
+        &COMMIT_BUCKETS,
     );
     let events = metrics.histogram(
         "hookgate_store_commit_events",
@@ -51,6 +51,8 @@ struct StoreCollector {
     durable: IntGauge,
     ids: IntGauge,
     damaged: IntCounter,
+    failed_commits: IntCounter,
+    held: IntGaugeVec,
 }
 
 impl StoreCollector {
@@ -86,6 +88,17 @@ impl StoreCollector {
                 "hookgate_store_damaged_total",
                 "Damaged records found since the start",
             )?,
+            failed_commits: IntCounter::new(
+                "hookgate_store_commit_failures_total",
+                "Commits that failed: nothing of them was acknowledged",
+            )?,
+            held: IntGaugeVec::new(
+                Opts::new(
+                    "hookgate_source_held",
+                    "Whether the source's events are kept from the app (hookgate hold)",
+                ),
+                &["source"],
+            )?,
         })
     }
 }
@@ -100,6 +113,8 @@ impl Collector for StoreCollector {
             self.durable.desc(),
             self.ids.desc(),
             self.damaged.desc(),
+            self.failed_commits.desc(),
+            self.held.desc(),
         ]
         .concat()
     }
@@ -133,6 +148,16 @@ impl Collector for StoreCollector {
         self.ids.set(whole(stats.ids));
         self.damaged
             .inc_by(stats.damaged.saturating_sub(self.damaged.get()));
+        self.failed_commits.inc_by(
+            stats
+                .failed_commits
+                .saturating_sub(self.failed_commits.get()),
+        );
+        let held = self.store.held();
+        for name in &self.sources {
+            let held = i64::from(held.contains(name));
+            self.held.with_label_values(&[name.as_str()]).set(held);
+        }
         [
             self.events.collect(),
             self.oldest.collect(),
@@ -141,6 +166,8 @@ impl Collector for StoreCollector {
             self.durable.collect(),
             self.ids.collect(),
             self.damaged.collect(),
+            self.failed_commits.collect(),
+            self.held.collect(),
         ]
         .concat()
     }

@@ -41,18 +41,94 @@ pub(crate) enum Refusal {
     Limited(Duration),
     /// The same for a peer that has failed too often.
     Failing(Duration),
-    /// Our own trouble, in words that give nothing away.
-    Unavailable(&'static str),
+    /// Our own trouble.
+    Unavailable(Trouble),
     /// The event is stored, and its source waits for the app, which has not spoken yet.
     Unhandled,
+}
+
+/// What of ours keeps a request from being taken: a closed list, since it is a metric's label, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Trouble {
+    /// The store is being opened.
+    Starting,
+    /// The gate takes nothing more: it drains, or ends.
+    Closing,
+    /// The store has no room.
+    StoreFull,
+    /// The store cannot promise anything.
+    Store,
+    /// The store did not answer in time.
+    StoreSlow,
+    /// There is no memory for the request.
+    NoRoom,
+    /// The source waits for its secret.
+    NoSecret,
+    /// A sender's key could not be fetched.
+    NoKey,
+    /// A secret that was handed over could not be kept.
+    NotKept,
+    /// A subscription could not be confirmed.
+    NotConfirmed,
+    /// A bug.
+    Panicked,
+}
+
+impl Trouble {
+    pub(super) const ALL: [Self; 11] = [
+        Self::Starting,
+        Self::Closing,
+        Self::StoreFull,
+        Self::Store,
+        Self::StoreSlow,
+        Self::NoRoom,
+        Self::NoSecret,
+        Self::NoKey,
+        Self::NotKept,
+        Self::NotConfirmed,
+        Self::Panicked,
+    ];
+
+    /// The word for metrics.
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Closing => "closing",
+            Self::StoreFull => "store_full",
+            Self::Store => "store",
+            Self::StoreSlow => "store_slow",
+            Self::NoRoom => "no_room",
+            Self::NoSecret => "no_secret",
+            Self::NoKey => "no_key",
+            Self::NotKept => "not_kept",
+            Self::NotConfirmed => "not_confirmed",
+            Self::Panicked => "panicked",
+        }
+    }
+
+    /// For senders, in words that give nothing away.
+    fn said(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Closing => "shutting down",
+            Self::StoreFull | Self::Store => "the store cannot promise to keep the event",
+            Self::StoreSlow => "the store is slow",
+            Self::NoRoom => "too many bodies at once",
+            Self::NoSecret => "the endpoint is not set up yet",
+            Self::NoKey => "a key could not be fetched",
+            Self::NotKept => "the secret could not be kept",
+            Self::NotConfirmed => "the subscription could not be confirmed",
+            Self::Panicked => "the request could not be dealt with",
+        }
+    }
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
         match reason {
             // Not the sender's fault: it may be genuine, and should come again.
-            Reason::NoSecret => Self::Unavailable("the endpoint is not set up yet"),
-            Reason::KeyUnavailable => Self::Unavailable("a key could not be fetched"),
+            Reason::NoSecret => Self::Unavailable(Trouble::NoSecret),
+            Reason::KeyUnavailable => Self::Unavailable(Trouble::NoKey),
             Reason::NoHeader
             | Reason::Malformed
             | Reason::Stale
@@ -124,7 +200,7 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
         Refusal::Limited(_) | Refusal::Failing(_) => {
             (StatusCode::TOO_MANY_REQUESTS, "too many requests")
         }
-        Refusal::Unavailable(why) => (StatusCode::SERVICE_UNAVAILABLE, *why),
+        Refusal::Unavailable(trouble) => (StatusCode::SERVICE_UNAVAILABLE, trouble.said()),
         Refusal::Unhandled => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the event is kept and has not been handled yet",
@@ -225,7 +301,7 @@ mod tests {
 
     #[test]
     fn our_own_trouble_is_503_with_retry_after_and_never_4xx() {
-        let response = refused(&Refusal::Unavailable("x"));
+        let response = refused(&Refusal::Unavailable(Trouble::Store));
         assert_eq!(response.status(), 503);
         assert_eq!(response.headers()[RETRY_AFTER], "5");
     }

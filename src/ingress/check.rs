@@ -1,6 +1,6 @@
 //! Asks the verifier without holding up other requests.
 
-use super::ack::Refusal;
+use super::ack::{Refusal, Trouble};
 use super::bodies::BodyShare;
 use crate::event::Received;
 use crate::keys::KeySource;
@@ -31,5 +31,5 @@ pub(crate) async fn verdict<T: Send + 'static>(
     let check = move || (ask(received), share);
     tokio::task::spawn_blocking(check)
         .await
-        .map_err(|_| Refusal::Unavailable("verification panicked"))
+        .map_err(|_| Refusal::Unavailable(Trouble::Panicked))
 }

@@ -13,7 +13,7 @@ use tokio::sync::broadcast;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::ack::{self, Refusal};
+use super::ack::{self, Refusal, Trouble};
 use super::bodies::{BodyBudget, BodyShare, NoRoom};
 use super::limits::PeerRecord;
 use super::metrics::Metrics;
@@ -121,7 +121,7 @@ impl Gate {
         if self.is_open() {
             return Ok(committing);
         }
-        Err(Refusal::Unavailable("shutting down"))
+        Err(Refusal::Unavailable(Trouble::Closing))
     }
 
     /// Whether requests are taken.
@@ -142,9 +142,11 @@ impl Gate {
                 return ack::refused(&refusal);
             }
         };
+        let in_flight = self.metrics.begun();
         let result = self.take(&source, path_token, head, body).await;
         let now = self.clock.wall();
         source.metrics.count(&result, started.elapsed(), now);
+        drop(in_flight);
         if let Err(refusal) = &result {
             take_turns(refusal).await;
         }
@@ -180,7 +182,7 @@ impl Gate {
         body: Incoming,
     ) -> Result<Taken, Refusal> {
         if !self.is_open() {
-            return Err(Refusal::Unavailable("shutting down"));
+            return Err(Refusal::Unavailable(Trouble::Closing));
         }
         let peer = head.extensions.get::<Peer>().and_then(|peer| peer.0);
         let peer = self.proxies.sender(peer, &head.headers);
@@ -329,7 +331,7 @@ impl Gate {
             }
             Err(_) => {
                 source.note_unavailable(&"the store did not answer within server.ack_deadline");
-                Err(Refusal::Unavailable("the store is slow"))
+                Err(Refusal::Unavailable(Trouble::StoreSlow))
             }
         }
     }
@@ -355,7 +357,18 @@ async fn take_turns(refusal: &Refusal) {
 }
 
 impl From<&StoreError> for Refusal {
-    fn from(_: &StoreError) -> Self {
-        Self::Unavailable("the store cannot promise to keep the event")
+    fn from(error: &StoreError) -> Self {
+        Self::Unavailable(match error {
+            StoreError::Full(_) => Trouble::StoreFull,
+            StoreError::Closing => Trouble::Closing,
+            StoreError::Busy => Trouble::StoreSlow,
+            StoreError::Unavailable(_)
+            | StoreError::Owned { .. }
+            | StoreError::Volatile { .. }
+            | StoreError::Newer { .. }
+            | StoreError::Damaged { .. }
+            | StoreError::Open { .. }
+            | StoreError::Fatal(_) => Trouble::Store,
+        })
     }
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::ack::Refusal;
+use super::ack::{Refusal, Trouble};
 use super::capture::{CaptureError, Captured};
 use super::gate::Gate;
 use super::source::Source;
@@ -42,7 +42,7 @@ impl Gate {
         let captured = tokio::task::spawn_blocking(move || owner.capture(&files, &secret));
         let captured = captured
             .await
-            .map_err(|_| Refusal::Unavailable("capturing panicked"))?;
+            .map_err(|_| Refusal::Unavailable(Trouble::Panicked))?;
         match captured {
             Ok(Captured::First) => {
                 source.note_handshake(peer, "captured the secret that the provider handed over");
@@ -61,7 +61,7 @@ impl Gate {
             }
             Err(error @ (CaptureError::Disk { .. } | CaptureError::NotCaptured(_))) => {
                 source.note_unavailable(&error);
-                Err(Refusal::Unavailable("the secret could not be kept"))
+                Err(Refusal::Unavailable(Trouble::NotKept))
             }
         }
     }
@@ -82,9 +82,7 @@ impl Gate {
             }
             Err(error) => {
                 source.note_unavailable(&format_args!("a subscription is not confirmed: {error}"));
-                Err(Refusal::Unavailable(
-                    "the subscription could not be confirmed",
-                ))
+                Err(Refusal::Unavailable(Trouble::NotConfirmed))
             }
         }
     }

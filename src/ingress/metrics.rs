@@ -4,13 +4,15 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec};
+use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::ack::Refusal;
 use super::gate::Taken;
+use super::refusals::Refusals;
 use super::rejections::Finding;
+use super::source::SourceConfig;
 use crate::clock::UnixMillis;
-use crate::metrics::ACK_BUCKETS;
+use crate::metrics::{ACK_BUCKETS, BODY_BUCKETS};
 use crate::planted::{Bug, planted};
 use crate::store::ReceiptKind;
 use crate::verify::{Mistake, Reason};
@@ -80,6 +82,10 @@ impl Outcome {
 /// The families of ingress.
 pub struct Metrics {
     requests: IntCounterVec,
+    refusals: IntCounterVec,
+    info: IntGaugeVec,
+    body_bytes: HistogramVec,
+    in_flight: IntGauge,
     rejections: IntCounterVec,
     diagnoses: IntCounterVec,
     secret_matches: IntCounterVec,
@@ -113,6 +119,26 @@ impl Metrics {
                 "hookgate_requests_total",
                 "Requests of senders by how they ended",
                 &["source", "outcome"],
+            ),
+            refusals: metrics.counters(
+                "hookgate_refusals_total",
+                "Requests that got no success, by reason: the sender's, or ours",
+                &["source", "reason"],
+            ),
+            info: metrics.gauges(
+                "hookgate_source_info",
+                "Always 1; what the source is configured to be is in the labels",
+                &["source", "provider", "mode", "ack"],
+            ),
+            body_bytes: metrics.histograms(
+                "hookgate_event_body_bytes",
+                "Size of the bodies of verified events, repeats included",
+                &BODY_BUCKETS,
+                &["source"],
+            ),
+            in_flight: metrics.gauge(
+                "hookgate_requests_in_flight",
+                "Requests of senders between head and answer",
             ),
             rejections: metrics.counters(
                 "hookgate_rejections_total",
@@ -158,9 +184,33 @@ impl Metrics {
         }
     }
 
+    /// One request more between head and answer, until this is dropped.
+    pub(super) fn begun(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
     /// The counters of one source, looked up once.
-    pub(super) fn source(&self, name: &str, secrets: &[Box<str>]) -> SourceMetrics {
+    pub(super) fn source(&self, config: &SourceConfig) -> SourceMetrics {
+        let (name, secrets) = (config.name.as_str(), &config.secret_labels);
+        let labels = [
+            name,
+            &config.about.provider.id,
+            if config.about.observe {
+                "observe"
+            } else {
+                "enforce"
+            },
+            if config.ack_timeout.is_some() {
+                "handled"
+            } else {
+                "stored"
+            },
+        ];
+        self.info.with_label_values(&labels).set(1);
         SourceMetrics {
+            refusals: Refusals::new(&self.refusals, name),
+            body_bytes: self.body_bytes.with_label_values(&[name]),
             requests: Outcome::ALL
                 .map(|outcome| self.requests.with_label_values(&[name, outcome.label()])),
             rejections: Reason::ALL
@@ -196,8 +246,19 @@ impl Metrics {
     }
 }
 
+/// A request between head and answer; the sender may go away at any moment.
+pub(super) struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
 /// The counters of one source.
 pub(super) struct SourceMetrics {
+    refusals: Refusals,
+    body_bytes: Histogram,
     requests: [IntCounter; Outcome::ALL.len()],
     rejections: Vec<(Reason, IntCounter)>,
     mistakes: Vec<(Mistake, IntCounter)>,
@@ -234,6 +295,9 @@ impl SourceMetrics {
     /// One request more, answered now after `took`.
     pub(super) fn count(&self, result: &Result<Taken, Refusal>, took: Duration, now: UnixMillis) {
         self.ack_duration.observe(took.as_secs_f64());
+        if let Err(refusal) = result {
+            self.refusals.count(refusal);
+        }
         let outcome = Outcome::of(result);
         let counters = self.requests.iter().zip(&self.last_at);
         let counted = Outcome::ALL
@@ -280,6 +344,12 @@ impl SourceMetrics {
     pub(super) fn secrets(&self) -> impl Iterator<Item = (&str, u64, Option<UnixMillis>)> {
         let secrets = self.secret_matches.iter();
         secrets.map(|secret| (&*secret.label, secret.matches.get(), secret.last_at.get()))
+    }
+
+    /// A verified event, new or not.
+    pub(super) fn count_body(&self, body: &[u8]) {
+        let bytes = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        self.body_bytes.observe(f64::from(bytes));
     }
 
     pub(super) fn count_rejection(&self, reason: Reason) {

@@ -16,6 +16,7 @@ mod limits;
 mod metrics;
 mod peer;
 mod receive;
+mod refusals;
 mod rejections;
 mod report;
 mod source;
@@ -97,7 +98,7 @@ pub fn stack(
         async move {
             match gate.get() {
                 Some(gate) => gate.answer(request).await,
-                None => ack::refused(&Refusal::Unavailable("starting")),
+                None => ack::refused(&Refusal::Unavailable(ack::Trouble::Starting)),
             }
         }
     })

@@ -11,7 +11,7 @@ use http_body::Body;
 use http_body_util::BodyExt;
 use tokio::time::{Instant, timeout_at};
 
-use super::ack::Refusal;
+use super::ack::{Refusal, Trouble};
 use super::bodies::{BodyShare, NoRoom};
 use crate::planted::{Bug, planted};
 
@@ -35,7 +35,7 @@ impl Default for BodyDeadlines {
 
 impl From<NoRoom> for Refusal {
     fn from(_: NoRoom) -> Self {
-        Self::Unavailable("too many bodies at once")
+        Self::Unavailable(Trouble::NoRoom)
     }
 }
 

@@ -98,7 +98,7 @@ impl Source {
         told: broadcast::Sender<Record>,
     ) -> Self {
         Self {
-            metrics: metrics.source(config.name.as_str(), &config.secret_labels),
+            metrics: metrics.source(&config),
             name: config.name,
             path: config.path.into(),
             about: config.about,
@@ -131,6 +131,7 @@ impl Source {
     }
 
     pub(super) fn note_verified(&self, verified: &Verified, now: UnixMillis) {
+        self.metrics.count_body(&verified.received().body);
         if let Some(label) = verified.secret() {
             self.metrics.count_secret_match(label, now);
         }

@@ -14,7 +14,7 @@ use tower::{BoxError, Service};
 
 use super::connection::{Connection, Limits};
 use super::slots::{Slot, Slots};
-use super::tls::{Tls, TlsError};
+use super::tls::{Tls, TlsError, TlsMetrics};
 use super::turns::Turns;
 use super::{Config, Peer};
 use crate::entropy::Entropy;
@@ -29,9 +29,12 @@ const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Metrics {
     connections: IntGauge,
+    connections_max: IntGauge,
     refused: IntCounter,
     crowded_out: IntCounter,
     accept_errors: IntCounter,
+    /// For what there is with TLS only.
+    registry: crate::metrics::Metrics,
 }
 
 impl Metrics {
@@ -40,6 +43,11 @@ impl Metrics {
     pub fn new(metrics: &crate::metrics::Metrics) -> Self {
         Self {
             connections: metrics.gauge("hookgate_connections", "Open connections of senders"),
+            connections_max: metrics.gauge(
+                "hookgate_connections_max",
+                "Connections of senders that may be open at once (server.connections_max)",
+            ),
+            registry: metrics.clone(),
             refused: metrics.counter(
                 "hookgate_connections_refused_total",
                 "Connections closed because their remote address had too many",
@@ -77,7 +85,15 @@ impl Server {
         entropy: Entropy,
         metrics: Option<Metrics>,
     ) -> Result<Self, TlsError> {
-        let tls = config.tls.as_ref().map(Tls::load).transpose()?;
+        if let Some(metrics) = &metrics {
+            let max = i64::try_from(config.connections_max);
+            metrics.connections_max.set(max.unwrap_or(i64::MAX));
+        }
+        let load = |files| {
+            let registry = metrics.as_ref().map(|metrics| &metrics.registry);
+            Tls::load(files, registry.map(TlsMetrics::new))
+        };
+        let tls = config.tls.as_ref().map(load).transpose()?;
         if let Some(tls) = &tls {
             stage.spawn(tls.clone().reread_until(stage.clone()));
         }

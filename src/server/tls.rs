@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
+use prometheus::IntGauge;
 use rustls::ServerConfig;
 use rustls::crypto::ring::default_provider;
 use rustls_pki_types::pem::PemObject;
@@ -14,6 +15,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use x509_cert::Certificate;
+use x509_cert::der::Decode as _;
 
 use crate::shutdown::Stage;
 
@@ -52,19 +55,54 @@ pub enum TlsError {
     Key(String),
 }
 
+/// What there is to watch about a certificate.
+#[derive(Clone)]
+pub(super) struct TlsMetrics {
+    expiry: IntGauge,
+    reload_success: IntGauge,
+}
+
+impl TlsMetrics {
+    /// Declares the families.
+    pub(super) fn new(metrics: &crate::metrics::Metrics) -> Self {
+        Self {
+            expiry: metrics.gauge(
+                "hookgate_tls_certificate_expiry_timestamp_seconds",
+                "When the first certificate of the chain in use expires; only with server.tls",
+            ),
+            reload_success: metrics.gauge(
+                "hookgate_tls_reload_success",
+                "Whether the TLS files as they are now are in use; only with server.tls",
+            ),
+        }
+    }
+
+    fn in_use(&self, expiry: Option<i64>) {
+        self.reload_success.set(1);
+        if let Some(expiry) = expiry {
+            self.expiry.set(expiry);
+        }
+    }
+}
+
 /// The current certificate; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Tls {
     files: Files,
     current: Arc<ArcSwap<ServerConfig>>,
+    metrics: Option<TlsMetrics>,
 }
 
 impl Tls {
-    pub(super) fn load(files: &Files) -> Result<Self, TlsError> {
-        let config = read(files)?;
+    pub(super) fn load(files: &Files, metrics: Option<TlsMetrics>) -> Result<Self, TlsError> {
+        let (config, expiry) = read(files)?;
+        if let Some(metrics) = &metrics {
+            metrics.in_use(expiry);
+        }
         Ok(Self {
             files: files.clone(),
             current: Arc::new(ArcSwap::from_pointee(config)),
+            metrics,
         })
     }
 
@@ -91,11 +129,17 @@ impl Tls {
             }
             seen = dates;
             match read(&self.files) {
-                Ok(config) => {
+                Ok((config, expiry)) => {
+                    if let Some(metrics) = &self.metrics {
+                        metrics.in_use(expiry);
+                    }
                     self.current.store(Arc::new(config));
                     tracing::info!(file = %self.files.certificate.display(), "TLS certificate reread");
                 }
                 Err(error) => {
+                    if let Some(metrics) = &self.metrics {
+                        metrics.reload_success.set(0);
+                    }
                     tracing::error!(%error, "the TLS files changed and cannot be used; the old ones stay")
                 }
             }
@@ -108,7 +152,9 @@ impl Tls {
     }
 }
 
-fn read(files: &Files) -> Result<ServerConfig, TlsError> {
+/// What the files hold, and when the first of their certificates expires (seconds since 1970), where
+/// they say so in the usual way.
+fn read(files: &Files) -> Result<(ServerConfig, Option<i64>), TlsError> {
     let certificate = |error: &dyn std::fmt::Display| {
         TlsError::Certificate(format!("{}: {error}", files.certificate.display()))
     };
@@ -120,6 +166,7 @@ fn read(files: &Files) -> Result<ServerConfig, TlsError> {
     if chain.is_empty() {
         return Err(certificate(&"has no certificate in PEM form"));
     }
+    let expiry = chain.iter().filter_map(expires).min();
     let private = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| key(&error))?;
     let builder = ServerConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
@@ -135,5 +182,11 @@ fn read(files: &Files) -> Result<ServerConfig, TlsError> {
         }
     })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(config)
+    Ok((config, expiry))
+}
+
+fn expires(certificate: &CertificateDer<'_>) -> Option<i64> {
+    let certificate = Certificate::from_der(certificate).ok()?;
+    let end = certificate.tbs_certificate().validity().not_after;
+    i64::try_from(end.to_unix_duration().as_secs()).ok()
 }

@@ -262,4 +262,6 @@ pub struct Stats {
     pub last_commit: Duration,
     /// Damaged records found since the start.
     pub damaged: u64,
+    /// Commits that failed since the start.
+    pub failed_commits: u64,
 }

@@ -18,7 +18,7 @@ use super::engine::{
 };
 use super::error::{Shortage, StoreError};
 use super::intake::{Answer, Order, Work};
-use super::shared::Shared;
+use super::shared::{Shared, lock};
 use super::{Receipt, ReceiptKind, wide};
 use crate::clock::{Clock, UnixMillis};
 use crate::event::EventId;
@@ -230,6 +230,7 @@ impl Writer {
 
     /// After a failed commit nothing of it is acknowledged. Settlements are kept for the next one.
     fn fail(&mut self, mut work: Work, error: EngineError) -> Result<(), Arc<str>> {
+        lock(&self.shared.stats).failed_commits += 1;
         let (answer, fatal) = match error {
             EngineError::Full => {
                 let found = self.engine.room(&self.policy).err();

@@ -2,10 +2,8 @@
 
 #![expect(
     clippy::expect_used,
-    clippy::indexing_slicing,
     clippy::panic,
-    clippy::print_stdout,
-    reason = "helpers of tests fail loudly and say what they skip"
+    reason = "helpers of tests fail loudly"
 )]
 
 mod gate;

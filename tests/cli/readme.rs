@@ -81,8 +81,10 @@ fn the_readme_lists_every_metric() {
         .filter(|name| name.starts_with("hookgate_"))
         .collect();
     let readme = readme();
+    // What is only there with a setting that this gate does not have.
     let rows = readme
         .lines()
+        .filter(|row| !row.contains("; only with `"))
         .filter_map(|line| line.strip_prefix("| `hookgate_"));
     let listed: BTreeSet<_> = rows
         .filter_map(|row| row.split('`').next())
