@@ -31,6 +31,7 @@ mod metrics;
 mod operate;
 mod operators;
 mod outage;
+mod prometheus;
 mod rejections;
 mod restart;
 mod starting;
