@@ -3,6 +3,7 @@
 //! No component reads configuration on its own; each declares its `Config` type, and this folder
 //! fills them in. What a `Config` holds is valid: nothing later has to check it again.
 
+mod ack;
 mod faults;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;

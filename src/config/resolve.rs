@@ -1,6 +1,6 @@
 //! The raw settings, checked and handed to the components' `Config` types.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use figment::Figment;
@@ -84,7 +84,7 @@ pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
             catalogue: resolved.catalogue,
         },
         grace: reader.span("server.grace", raw_server.grace),
-        forward: app_config(&mut reader, app, resolved.app_paths),
+        forward: app_config(&mut reader, app, resolved.app_paths, resolved.answering),
         store: store_config(&mut reader, store, resolved.dedup_windows),
         admin: admin_config(&mut reader, admin),
         ops_listen: reader.list("ops.listen", ops.listen, ADDRESS),
@@ -281,6 +281,7 @@ fn app_config(
     reader: &mut Reader,
     app: raw::App,
     app_paths: HashMap<SourceName, Box<str>>,
+    answering: HashSet<SourceName>,
 ) -> forward::Config {
     let url = reader.text("app.url", app.url);
     let address = app_address(&url).unwrap_or_else(|way_out| {
@@ -318,6 +319,7 @@ fn app_config(
         dead_letter_on: dead_letter_on.map(|list| list.0).unwrap_or_default(),
         signing,
         app_paths,
+        answering,
     }
 }
 

@@ -1,6 +1,6 @@
 //! `[sources.NAME]`: provider, secrets, protection and path of each inbound endpoint.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use super::reader::Reader;
 use super::resolve::{NETWORK, rate};
 use super::units::Span;
 use crate::event::SourceName;
-use crate::ingress::{About, SourceConfig};
+use crate::ingress::{About, Ack, SourceConfig};
 use crate::providers::{Catalogue, Provider};
 use crate::secret::{Secret, Values};
 use crate::verify::{self, Verifier};
@@ -31,6 +31,8 @@ pub(super) struct Resolved {
     pub(super) sources: Vec<SourceConfig>,
     pub(super) app_paths: HashMap<SourceName, Box<str>>,
     pub(super) dedup_windows: HashMap<SourceName, Duration>,
+    /// Those whose senders get the app's own answer.
+    pub(super) answering: HashSet<SourceName>,
     pub(super) catalogue: Catalogue,
 }
 
@@ -83,15 +85,13 @@ pub(super) fn resolve(
             "no sources are configured, so every request is answered 404; add a [sources.NAME] table".to_owned(),
         );
     }
+    let answering = resolved.sources.iter();
+    let answering = answering.filter(|source| matches!(source.ack, Ack::App(_)));
+    resolved.answering = answering.map(|source| source.name.clone()).collect();
     resolved.catalogue = catalogue;
     resolved
 }
 
-/// How long a sender waits for the app where it does; most providers wait ten seconds or longer.
-const ACK_TIMEOUT: Duration = Duration::from_secs(8);
-/// A connection that has been asked to end waits no longer for its last answer; senders and the proxies in
-/// front of us give up before, too.
-const ACK_TIMEOUT_MAX: Duration = Duration::from_secs(30);
 /// For how long a repeat counts as one: twice the longest usual schedule of retries.
 const DEDUP_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
 
@@ -152,16 +152,17 @@ impl One<'_> {
     }
 
     fn resolve(mut self, mut raw: raw::Source) -> Option<SourceConfig> {
-        let ack_timeout = self.ack(
-            std::mem::take(&mut raw.ack),
-            std::mem::take(&mut raw.ack_timeout),
-        );
         let path = self.path(std::mem::take(&mut raw.path));
         let (id, scheme) = (
             std::mem::take(&mut raw.provider),
             std::mem::take(&mut raw.scheme),
         );
         let provider = self.provider(id, scheme);
+        let (ack, timeout) = (
+            std::mem::take(&mut raw.ack),
+            std::mem::take(&mut raw.ack_timeout),
+        );
+        let ack = self.ack(ack, timeout, provider.as_deref());
         let protection = self.protection(&mut raw);
         let (shared, unread) = (protection.shared, protection.unread);
         let (capture, confirm) = (protection.capture, protection.confirm);
@@ -213,7 +214,7 @@ impl One<'_> {
             name: self.name.into(),
             path,
             body_bytes_max: body_max.unwrap_or(self.defaults.body_max),
-            ack_timeout,
+            ack,
             rate,
             secret_labels,
             verifier: Arc::new(self.verifier(config, unread)?),
@@ -277,38 +278,12 @@ impl One<'_> {
         }
     }
 
-    fn positive(&mut self, key: &str, leaf: Leaf<Span>) -> Option<Duration> {
+    pub(super) fn positive(&mut self, key: &str, leaf: Leaf<Span>) -> Option<Duration> {
         let span = self.want(key, leaf)?.0;
         if span.is_zero() {
             self.fault(key, "must be longer than 0s");
         }
         Some(span)
-    }
-
-    /// How long a sender waits for the app, if it does.
-    fn ack(&mut self, ack: Leaf<String>, patience: Leaf<Span>) -> Option<Duration> {
-        let patience = self.positive("ack_timeout", patience);
-        match self.want("ack", ack).as_deref() {
-            None | Some("stored") => {
-                if patience.is_some() {
-                    let message = "has no meaning without ack = \"handled\"; leave it out";
-                    self.fault("ack_timeout", message);
-                }
-                None
-            }
-            Some("handled") => {
-                let patience = patience.unwrap_or(ACK_TIMEOUT);
-                if patience > ACK_TIMEOUT_MAX {
-                    self.fault("ack_timeout", "must not be longer than \"30s\"");
-                }
-                Some(patience)
-            }
-            Some(other) => {
-                let message = format_args!("{other:?}: write \"stored\" or \"handled\"");
-                self.fault("ack", message);
-                None
-            }
-        }
     }
 
     fn mode(&mut self, mode: Leaf<String>) -> bool {

@@ -26,6 +26,8 @@ pub(super) struct Answer {
     pub(super) headers: HeaderMap,
     /// The first 64 KiB of the body.
     pub(super) body: Bytes,
+    /// That is all of it.
+    pub(super) whole: bool,
 }
 
 /// Why there is no answer.
@@ -89,6 +91,7 @@ impl Client {
                         status: head.status,
                         headers: head.headers,
                         body,
+                        whole: complete,
                     });
                 }
                 Ok(Err(mut error)) => match error.take_message() {

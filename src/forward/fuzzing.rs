@@ -76,6 +76,7 @@ pub fn retry_after(data: &[u8]) {
         status: StatusCode::SERVICE_UNAVAILABLE,
         headers,
         body: Bytes::new(),
+        whole: true,
     };
     let asked = asked(&answer, NOW);
     if let Ok(Ok(seconds)) = text.as_deref().map(|text| text.trim().parse::<u64>()) {

@@ -14,7 +14,7 @@ mod metrics;
 mod outcome;
 mod request;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ use crate::event::SourceName;
 use crate::net::Address;
 use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
-use crate::store::{Attempt, Lease, Settlement, Store};
+use crate::store::{AppAnswer, Attempt, Lease, Settlement, Store};
 use breaker::Breaker;
 use client::{Client, SendError};
 use outcome::{Judgement, Rules};
@@ -51,6 +51,8 @@ pub struct Config {
     pub signing: Option<Signing>,
     /// Paths for the app, of the sources that do not pass theirs on.
     pub app_paths: HashMap<SourceName, Box<str>>,
+    /// Sources whose senders get the app's own answer.
+    pub answering: HashSet<SourceName>,
 }
 
 /// Hands events to the app until its stage stops.
@@ -137,6 +139,7 @@ impl Forwarder {
         let rules = Rules {
             policy: &policy,
             dead_letter_on: &self.config.dead_letter_on,
+            heard: self.pass_on(&lease, &result),
         };
         let judgement = outcome::judge(
             &result,
@@ -149,6 +152,23 @@ impl Forwarder {
         self.metrics
             .attempted(&lease.event.source, judgement.label, took);
         self.settle(lease, judgement, result.ok(), (started_at, took));
+    }
+
+    /// Hands the app's answer to the sender, of sources that do so. Whether one waited for it.
+    fn pass_on(&self, lease: &Lease, result: &Result<client::Answer, SendError>) -> bool {
+        let event = &lease.event;
+        if !self.config.answering.contains(&event.source) {
+            return false;
+        }
+        let Ok(answer) = result else {
+            return self.store.pass_on(lease, None);
+        };
+        let fit = AppAnswer::new(answer.status, &answer.headers, &answer.body, answer.whole);
+        if let Err(why) = &fit {
+            tracing::warn!(source = %event.source, event = %event.id, status = answer.status.as_u16(), %why,
+                "the app's answer cannot go to the sender");
+        }
+        self.store.pass_on(lease, fit.ok())
     }
 
     fn settle(

@@ -14,6 +14,8 @@ use crate::store::{DeadReason, Lease};
 pub(super) struct Rules<'a> {
     pub(super) policy: &'a RetryPolicy,
     pub(super) dead_letter_on: &'a [u16],
+    /// A sender waited for the app's answer, and gets it.
+    pub(super) heard: bool,
 }
 
 /// What becomes of the event, and what to call the attempt.
@@ -106,6 +108,14 @@ pub(super) fn judge(
                     label: Label::Aborted,
                     fate: Fate::Dead(DeadReason::Refused),
                     error,
+                };
+            }
+            if rules.heard {
+                // The sender knows, and may come again: then it is tried again.
+                return Judgement {
+                    label: Label::FinalStatus,
+                    fate: Fate::Dead(DeadReason::Refused),
+                    error: error.map(|error| error + ", which the sender was told"),
                 };
             }
             (Label::FailedStatus, error, retry_after(answer, wall))

@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
 use http_body_util::Full;
 use tower_http::request_id::{MakeRequestId, RequestId};
 
+use super::app::PassedOn;
 use crate::store::{Receipt, ReceiptKind};
 use crate::verify::{AckBody, Reason, Reply};
 
 /// When a sender should come back after our own trouble.
 const RETRY_SOON: Duration = Duration::from_secs(5);
+/// Headers of ours in an answer about an event.
+const OUR_HEADERS: usize = 3;
 
 /// Why a request gets no success.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub(crate) enum Refusal {
     Unavailable(Trouble),
     /// The event is stored, and its source waits for the app, which has not spoken yet.
     Unhandled,
+    /// The event is stored and the app has spoken, but its answer cannot travel.
+    Unspeakable,
 }
 
 /// What of ours keeps a request from being taken: a closed list, since it is a metric's label, too.
@@ -151,6 +156,25 @@ pub(super) fn stored(
     let mut response = Response::new(Full::new(body.bytes));
     *response.status_mut() = status;
     let headers = response.headers_mut();
+    name_event(headers, receipt);
+    if !body.content_type.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    response
+}
+
+/// The app's own answer, whatever it says; the receipt proves that it is about an event that is stored. Its
+/// headers are end-to-end ones, and hyper frames its body.
+pub(super) fn passed_on(receipt: &Receipt, passed: PassedOn) -> Response<Full<Bytes>> {
+    let mut response = Response::new(());
+    *response.status_mut() = passed.answer.status();
+    *response.headers_mut() = passed.answer.headers(OUR_HEADERS);
+    name_event(response.headers_mut(), receipt);
+    response.map(|()| Full::new(passed.into_body()))
+}
+
+fn name_event(headers: &mut HeaderMap, receipt: &Receipt) {
     if let Ok(id) = HeaderValue::try_from(receipt.event_id().to_string()) {
         headers.insert("hookgate-event-id", id);
     }
@@ -159,11 +183,6 @@ pub(super) fn stored(
         ReceiptKind::Duplicate => "duplicate",
     };
     headers.insert("hookgate-status", HeaderValue::from_static(kind));
-    if !body.content_type.is_empty() {
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(body.content_type));
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    }
-    response
 }
 
 /// The answer to a handshake; what it repeats must not be taken for anything but text.
@@ -205,11 +224,15 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
             StatusCode::SERVICE_UNAVAILABLE,
             "the event is kept and has not been handled yet",
         ),
+        Refusal::Unspeakable => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the app's answer cannot be passed on",
+        ),
     };
     let mut response = plain(status, text);
     let retry_after = match refusal {
         Refusal::Limited(wait) | Refusal::Failing(wait) => Some(*wait),
-        Refusal::Unavailable(_) | Refusal::Unhandled => Some(RETRY_SOON),
+        Refusal::Unavailable(_) | Refusal::Unhandled | Refusal::Unspeakable => Some(RETRY_SOON),
         Refusal::Malformed(_)
         | Refusal::TargetTooLong
         | Refusal::NotFound

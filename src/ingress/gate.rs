@@ -1,5 +1,6 @@
 //! The life of one request, from head to answer.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -14,13 +15,14 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::ack::{self, Refusal, Trouble};
+use super::app::{self, PassedOn};
 use super::bodies::{BodyBudget, BodyShare, NoRoom};
 use super::limits::PeerRecord;
 use super::metrics::Metrics;
 use super::peer::Proxies;
 use super::receive::BodyDeadlines;
 use super::rejections::{self, Recorder, Rejections};
-use super::source::{Source, Sources};
+use super::source::{Ack, Source, Sources};
 use super::{Config, check, receive, strict};
 use crate::clock::Clock;
 use crate::event::{Received, concealed};
@@ -29,8 +31,8 @@ use crate::net::Party;
 use crate::planted::{Bug, planted, seen_before};
 use crate::server::{Peer, Place, Unweighed};
 use crate::shutdown::Stage;
-use crate::store::{CapturedSecrets, Expectation, Receipt, Store, StoreError};
-use crate::verify::{AckBody, Admission, Diagnostician, Refused, Reply};
+use crate::store::{Awaited, CapturedSecrets, Receipt, Store, StoreError};
+use crate::verify::{AckBody, Admission, Diagnostician, Refused, Reply, Verified};
 
 /// The longest that a peer which keeps failing waits for its answer.
 const FAILING_WAITS_MAX: Duration = Duration::from_secs(1);
@@ -39,6 +41,8 @@ const FAILING_WAITS_MAX: Duration = Duration::from_secs(1);
 pub(super) enum Taken {
     /// The event is durable; with what the provider wants to read then.
     Stored(Receipt, AckBody),
+    /// The event is durable, and the app has answered it itself.
+    Passed(Receipt, PassedOn),
     /// A handshake: there was no event.
     Answered(Reply),
 }
@@ -152,6 +156,7 @@ impl Gate {
         }
         match result {
             Ok(Taken::Stored(receipt, body)) => ack::stored(&receipt, source.ack_status(), body),
+            Ok(Taken::Passed(receipt, answer)) => ack::passed_on(&receipt, answer),
             Ok(Taken::Answered(reply)) => ack::challenged(reply),
             Err(refusal) if source.verifier().refuses_bare() => {
                 ack::refused(&refusal).map(|_| Full::default())
@@ -227,20 +232,8 @@ impl Gate {
             Admission::Event(verified, body) => {
                 let at_work = place.as_ref().map(Place::verified);
                 source.admit().map_err(Refusal::Limited)?;
-                let committing = self.committing()?;
-                let receipt = match source.ack_timeout {
-                    None => self.commit(source, self.store.accept(*verified)).await?,
-                    Some(patience) => {
-                        let expecting = self.store.accept_and_expect(*verified);
-                        let (receipt, expectation) = self.commit(source, expecting).await?;
-                        // It is on disk, and the app may take its time: others need the room.
-                        drop((share, at_work, committing));
-                        wait_for_app(expectation, patience).await?;
-                        receipt
-                    }
-                };
-                tracing::debug!(source = %source.name, event = %receipt.event_id(), kind = ?receipt.kind(), "accepted");
-                Ok(Taken::Stored(receipt, body))
+                let on_its_way = (share, at_work, self.committing()?);
+                self.accept(source, *verified, body, peer, on_its_way).await
             }
             Admission::Challenge(reply) => self.challenge(source, peer, reply).map(Taken::Answered),
             Admission::Handover(handover) => {
@@ -252,6 +245,49 @@ impl Gate {
                 Ok(Taken::Answered(reply))
             }
             Admission::NoEvent => Err(Refusal::Method),
+        }
+    }
+
+    /// From a verified event to the answer that its source gives. What stands for it while it is `on_its_way`
+    /// to the disk is let go of as soon as it is there: the app may take its time, and others need
+    /// the room.
+    async fn accept(
+        &self,
+        source: &Source,
+        verified: Verified,
+        body: AckBody,
+        peer: Option<IpAddr>,
+        on_its_way: impl Send,
+    ) -> Result<Taken, Refusal> {
+        let (store, name) = (&self.store, &source.name);
+        let accepted = |receipt: &Receipt| {
+            tracing::debug!(source = %name, event = %receipt.event_id(), kind = ?receipt.kind(), "accepted");
+        };
+        match source.ack {
+            Ack::Stored => {
+                let receipt = self.commit(source, store.accept(verified)).await?;
+                accepted(&receipt);
+                Ok(Taken::Stored(receipt, body))
+            }
+            Ack::Handled(patience) => {
+                let expecting = store.accept_and_expect(verified, Awaited::Verdict);
+                let (receipt, expectation) = self.commit(source, expecting).await?;
+                drop(on_its_way);
+                accepted(&receipt);
+                app::verdict(expectation, patience).await?;
+                Ok(Taken::Stored(receipt, body))
+            }
+            Ack::App(patience) => {
+                let expecting = store.accept_and_expect(verified, Awaited::Answer);
+                let (receipt, expectation) = self.commit(source, expecting).await?;
+                drop(on_its_way);
+                accepted(&receipt);
+                let share = self.budget.share(Party::of(peer));
+                Ok(match app::answer(expectation, patience, share).await? {
+                    Some(answer) => Taken::Passed(receipt, answer),
+                    None => Taken::Stored(receipt, body),
+                })
+            }
         }
     }
 
@@ -334,15 +370,6 @@ impl Gate {
                 Err(Refusal::Unavailable(Trouble::StoreSlow))
             }
         }
-    }
-}
-
-/// Waits for the app's verdict on an event that is stored. Without one the sender is to come again: its
-/// repeat waits for the same verdict.
-async fn wait_for_app(expectation: Expectation, patience: Duration) -> Result<(), Refusal> {
-    match timeout(patience, expectation.fulfilled()).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(Refusal::Unhandled),
     }
 }
 

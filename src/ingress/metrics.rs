@@ -34,14 +34,14 @@ impl Outcome {
     fn of(result: &Result<Taken, Refusal>) -> Self {
         match result {
             Ok(Taken::Answered(_)) => Self::Challenge,
-            Ok(Taken::Stored(receipt, _)) => match receipt.kind() {
+            Ok(Taken::Stored(receipt, _) | Taken::Passed(receipt, _)) => match receipt.kind() {
                 ReceiptKind::Stored => Self::Stored,
                 ReceiptKind::Duplicate => Self::Duplicate,
                 ReceiptKind::Conflict => Self::Conflict,
             },
             Err(Refusal::Limited(_) | Refusal::Failing(_)) => Self::Limited,
             Err(Refusal::Unavailable(_)) => Self::Unavailable,
-            Err(Refusal::Unhandled) => Self::Unhandled,
+            Err(Refusal::Unhandled | Refusal::Unspeakable) => Self::Unhandled,
             Err(
                 Refusal::Malformed(_)
                 | Refusal::TargetTooLong
@@ -180,7 +180,8 @@ impl Metrics {
             | Refusal::Limited(_)
             | Refusal::Failing(_)
             | Refusal::Unavailable(_)
-            | Refusal::Unhandled => self.malformed.inc(),
+            | Refusal::Unhandled
+            | Refusal::Unspeakable => self.malformed.inc(),
         }
     }
 

@@ -5,6 +5,7 @@
 //! handshake or signature, timestamp, id → the source's rate → durable commit → answer.
 
 mod ack;
+mod app;
 mod bodies;
 mod capture;
 mod check;
@@ -44,7 +45,7 @@ pub use metrics::Metrics;
 pub use receive::BodyDeadlines;
 pub use rejections::{Finding, Record, RejectionFilter, Rejections};
 pub use report::{SecretReport, SourceReport};
-pub use source::{About, SourceConfig};
+pub use source::{About, Ack, SourceConfig};
 
 // The parts that verification inside an app shares.
 pub(crate) use ack::{Refusal, refused};

@@ -36,6 +36,17 @@ const LOG_LINES: Rate = Rate {
     },
 };
 
+/// When a sender is answered that an event was taken, and with what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ack {
+    /// When it is on disk.
+    Stored,
+    /// When the app has spoken, too (`ack = "handled"`); for so long a sender waits for that.
+    Handled(Duration),
+    /// The same, with the app's own answer (`ack = "app"`).
+    App(Duration),
+}
+
 /// One inbound endpoint, as configured.
 pub struct SourceConfig {
     /// The name in `[sources.NAME]`.
@@ -44,9 +55,8 @@ pub struct SourceConfig {
     pub path: String,
     /// A larger body is refused.
     pub body_bytes_max: usize,
-    /// How long a sender waits for the app's verdict before it is answered (`ack = "handled"`); `None`:
-    /// it is answered when the event is stored.
-    pub ack_timeout: Option<Duration>,
+    /// When a sender is answered.
+    pub ack: Ack,
     /// Limit for verified events.
     pub rate: Option<Rate>,
     /// Labels of the source's secrets, for metrics.
@@ -74,7 +84,7 @@ pub(super) struct Source {
     pub(super) path: Box<str>,
     pub(super) about: About,
     pub(super) body_bytes_max: usize,
-    pub(super) ack_timeout: Option<Duration>,
+    pub(super) ack: Ack,
     /// Replaced when a secret is handed over.
     pub(super) verifier: ArcSwap<Verifier>,
     /// The secret that was handed over, if the source waits for one.
@@ -103,7 +113,7 @@ impl Source {
             path: config.path.into(),
             about: config.about,
             body_bytes_max: config.body_bytes_max,
-            ack_timeout: config.ack_timeout,
+            ack: config.ack,
             verifier: ArcSwap::new(config.verifier),
             captured: Mutex::default(),
             rate: config.rate.map(SourceRate::new),

@@ -90,6 +90,7 @@ impl EngineBench {
             event: Arc::new(event),
             accepted_at: UnixMillis(0),
             claimed: true,
+            urgent: false,
         }
     }
 

@@ -100,6 +100,8 @@ pub(super) struct NewEvent {
     pub(super) repeats_since: UnixMillis,
     /// The caller keeps a copy and will settle it: `claim_due` need not return it.
     pub(super) claimed: bool,
+    /// If it is a repeat of one that waits for a retry: that is due now.
+    pub(super) urgent: bool,
 }
 
 /// A settlement on its way to the disk.

@@ -16,6 +16,7 @@
 //! The engine behind it is a trait; [`Store::open`] uses the embedded one. What this module
 //! deliberately does not do: decide when to retry or give up, speak to the app, print.
 
+mod answer;
 mod backlog;
 #[doc(hidden)]
 pub mod bench;
@@ -52,10 +53,11 @@ use std::time::Duration;
 use tokio::sync::{broadcast, oneshot};
 use tokio::time::{Instant, timeout};
 
+pub use answer::{AppAnswer, NoAnswer};
 pub use captured::CapturedSecrets;
 pub use config::{Config, Keep};
 pub use error::{Shortage, StoreError};
-pub use handled::Expectation;
+pub use handled::{Awaited, Expectation, Spoken};
 pub use lease::{Attempt, DeadReason, Lease, Settlement};
 pub use view::{
     Content, Counts, Cursor, Filter, NotACursor, Page, PastAttempt, SourceCounts, State, Stats,
@@ -154,14 +156,20 @@ impl Store {
     /// When the event is not known to be on stable storage; it must not be acknowledged then.
     pub async fn accept(&self, verified: Verified) -> Result<Receipt, StoreError> {
         self.shared().intake.open()?;
-        self.submit(self.new_id(), verified).await
+        self.submit(self.new_id(), verified, false).await
     }
 
     fn new_id(&self) -> EventId {
         EventId::drawn(self.handle.clock.wall(), &self.handle.entropy)
     }
 
-    async fn submit(&self, id: EventId, verified: Verified) -> Result<Receipt, StoreError> {
+    /// `urgent`: as [`NewEvent::urgent`].
+    async fn submit(
+        &self,
+        id: EventId,
+        verified: Verified,
+        urgent: bool,
+    ) -> Result<Receipt, StoreError> {
         let (key, digest) = self.handle.key.of(&verified);
         let now = self.handle.clock.steady();
         let window = self.handle.dedup_windows.get(verified.source());
@@ -173,6 +181,7 @@ impl Store {
             accepted_at: now,
             repeats_since,
             claimed: false,
+            urgent,
         };
         let (answer, receipt) = oneshot::channel();
         self.shared().intake.submit(new, answer)?;

@@ -143,10 +143,6 @@ const NOT_YET: &[Bad] = &[
         &[("store.kind", FILE, "there is only \"embedded\"")],
     ),
     file(
-        "[sources.s]\nprovider = \"stripe\"\nsecret = \"canary\"\nack = \"app\"",
-        &[("sources.s.ack", FILE, "write \"stored\" or \"handled\"")],
-    ),
-    file(
         "[sources.s]\nprovider = \"stripe\"\nsecret = \"canary\"\nevents = [\"a.*\"]",
         &[("sources.s.events", FILE, "known here are")],
     ),
@@ -157,6 +153,34 @@ const NOT_YET: &[Bad] = &[
 ];
 
 const TYPES: &[Bad] = &[
+    file(
+        "[sources.s]\nprovider = \"stripe\"\nsecret = \"canary\"\nack = \"later\"",
+        &[(
+            "sources.s.ack",
+            FILE,
+            "write \"stored\", \"handled\" or \"app\"",
+        )],
+    ),
+    file(
+        "[sources.s]\nprovider = \"slack\"\nsecret = \"canary\"\nack = \"app\"\nack_timeout = \"31s\"",
+        &[(
+            "sources.s.ack_timeout",
+            FILE,
+            "must not be longer than \"30s\"",
+        )],
+    ),
+    file(
+        "[sources.s]\nprovider = \"slack\"\nsecret = \"canary\"\nack = \"app\"\nack_timeout = \"0s\"",
+        &[("sources.s.ack_timeout", FILE, "must be longer than 0s")],
+    ),
+    file(
+        "[sources.s]\nprovider = \"slack\"\nsecret = \"canary\"\nack_timeout = \"2s\"",
+        &[(
+            "sources.s.ack_timeout",
+            FILE,
+            "without ack = \"handled\" or \"app\"",
+        )],
+    ),
     file(
         "server.listen = 8080",
         &[("server.listen", FILE, "\"host:port\"")],

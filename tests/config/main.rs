@@ -291,7 +291,9 @@ fn what_is_allowed_but_unwise_is_a_warning() {
         "[sources.a]\nprovider = \"sieve\"\nunsigned = true\n\
          [sources.b]\nprovider = \"stripe\"\nsecret = \"canary \"\nmode = \"observe\"\n\
          [sources.c]\nprovider = \"aws-sns\"\n\
-         [sources.d]\nprovider = \"aws-sns\"\nvalues = { topic_arn = \"arn:aws:sns:eu-west-1:1:t\" }",
+         [sources.d]\nprovider = \"aws-sns\"\nvalues = { topic_arn = \"arn:aws:sns:eu-west-1:1:t\" }\n\
+         [sources.e]\nprovider = \"slack\"\nsecret = \"canary-canary-canary-e\"\nack = \"app\"\nack_timeout = \"3s\"\n\
+         [sources.f]\nprovider = \"slack\"\nsecret = \"canary-canary-canary-f\"\nack = \"app\"",
     );
     let config = Config::load(&Inputs {
         file: Some(file),
@@ -306,13 +308,16 @@ fn what_is_allowed_but_unwise_is_a_warning() {
         "sources.b.secret begins or ends",
         "sources.b: mode is \"observe\"",
         "sources.c: every AWS account is signed for with the same keys: set values.topic_arn",
+        "sources.e: the provider waits for 3 s, and an ack_timeout of 3000 ms",
     ] {
         assert!(
             warnings.iter().any(|warning| warning.contains(part)),
             "{part}: {warnings:?}"
         );
     }
-    assert!(!warnings.join(" ").contains("sources.d"), "{warnings:?}");
+    for quiet in ["sources.d", "sources.f"] {
+        assert!(!warnings.join(" ").contains(quiet), "{warnings:?}");
+    }
     assert!(!warnings.join(" ").contains("canary"));
 }
 

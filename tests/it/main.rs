@@ -14,6 +14,7 @@ mod support;
 
 mod abuse;
 mod access;
+mod ack_app;
 mod acknowledge;
 mod admin;
 mod bytes;

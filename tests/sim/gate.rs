@@ -156,7 +156,7 @@ fn ingress() -> ingress::Config {
         name: source.name.clone(),
         path: source.path.clone(),
         body_bytes_max: source.body_bytes_max,
-        ack_timeout: source.ack_timeout,
+        ack: source.ack,
         rate: source.rate,
         secret_labels: source.secret_labels.clone(),
         verifier: Arc::clone(&source.verifier),
@@ -186,5 +186,6 @@ fn forward(schedule: &Schedule, app: Address) -> forward::Config {
         dead_letter_on: vec![410],
         signing: None,
         app_paths: std::collections::HashMap::new(),
+        answering: std::collections::HashSet::new(),
     }
 }

@@ -39,6 +39,8 @@ pub(super) struct Draft {
     pub(super) replayed: Vec<bool>,
     pub(super) erased: Vec<Option<u64>>,
     pub(super) hastened: u64,
+    /// Events that a sender wants tried now.
+    pub(super) urgent: Vec<u64>,
     pub(super) bytes: u64,
     /// What was read and is damaged.
     pub(super) damage: Option<String>,
@@ -61,6 +63,7 @@ impl Draft {
             replayed: Vec::new(),
             erased: Vec::new(),
             hastened: 0,
+            urgent: Vec::new(),
             bytes: 0,
             damage: None,
         }

@@ -124,6 +124,7 @@ impl Embedded {
             let marked = work.settle(mark, fresh, draft)?;
             draft.marked.push(marked);
         }
+        work.urge(draft)?;
         for id in batch.replays {
             let due = match work.seq_of(*id)? {
                 // One that is claimed is on its way already.

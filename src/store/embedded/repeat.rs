@@ -61,6 +61,7 @@ impl Tx<'_> {
             Copy::Whole if state == Some(DEAD) => {
                 self.revive(seq, false, draft)?;
             }
+            Copy::Whole if new.urgent => draft.urgent.push(seq),
             Copy::Whole | Copy::Gone => {}
         }
         let id = self
@@ -149,12 +150,42 @@ impl Tx<'_> {
         }
         let hastened = draft.due.get(before..).unwrap_or_default();
         for (_, _, seq) in hastened {
-            let sum = self.sums.standing(*seq, PENDING, Some(self.now.0), None);
-            self.db
-                .prepare_cached("UPDATE delivery SET next_at = ?2, sum = ?3 WHERE seq = ?1")?
-                .execute(params![seq.cast_signed(), self.now.0, sum])?;
+            self.due_now(*seq)?;
         }
         Ok(wide(hastened.len()))
+    }
+
+    /// Makes events due now that wait for a retry, once the settlements of the same commit are written: one
+    /// may have put them off. What is being tried does not wait.
+    pub(super) fn urge(&self, draft: &mut Draft) -> Result<(), rusqlite::Error> {
+        for seq in std::mem::take(&mut draft.urgent) {
+            let waits = self
+                .db
+                .prepare_cached(
+                    "SELECT source, next_at, done_at, sum FROM delivery
+                     WHERE seq = ?1 AND state = 0 AND next_at > ?2",
+                )?
+                .query_row(params![seq.cast_signed(), self.now.0], |row| {
+                    // A damaged row is left to whoever reads it when it is due.
+                    let sum = self.sums.standing(seq, PENDING, row.get(1)?, row.get(2)?);
+                    Ok((row.get(0)?, sum == row.get::<_, i64>(3)?))
+                })
+                .optional()?;
+            let source = waits.filter(|(_, sound)| *sound).map(|(source, _)| source);
+            if let Some(place) = source.and_then(|source| self.sources.by_id(source)) {
+                self.due_now(seq)?;
+                draft.due.push((place, self.now.0, seq));
+            }
+        }
+        Ok(())
+    }
+
+    fn due_now(&self, seq: u64) -> Result<(), rusqlite::Error> {
+        let sum = self.sums.standing(seq, PENDING, Some(self.now.0), None);
+        self.db
+            .prepare_cached("UPDATE delivery SET next_at = ?2, sum = ?3 WHERE seq = ?1")?
+            .execute(params![seq.cast_signed(), self.now.0, sum])?;
+        Ok(())
     }
 
     /// Makes an event due now, whatever became of it; `false` if there is nothing left to deliver.

@@ -51,6 +51,7 @@ fn event(n: u8, size: usize) -> NewEvent {
         digest: Digest([n; 16]),
         accepted_at: UnixMillis(0),
         claimed: false,
+        urgent: false,
     }
 }
 

@@ -83,6 +83,8 @@ pub(crate) enum Reply {
     AnswerThenClose(Vec<u8>),
     /// 200, but only after [`App::release`].
     Held,
+    /// These bytes, but only after [`App::release`].
+    AnswerOnceReleased(Vec<u8>),
     /// The connection ends without an answer.
     Close,
     /// Half of an answer's head, then the connection ends.
@@ -245,18 +247,19 @@ async fn talk(mut stream: Stream, connection: usize, shared: &Shared) {
         lock(&shared.deliveries).push(Arc::clone(&delivery));
         let reply = (lock(&shared.script))(&delivery);
         shared.count.send_modify(|count| *count += 1);
+        if matches!(reply, Reply::Held | Reply::AnswerOnceReleased(_)) {
+            let mut released = shared.released.subscribe();
+            if released.wait_for(|released| *released).await.is_err() {
+                return;
+            }
+        }
         let (bytes, stays) = match reply {
             Reply::Answer(bytes) => (bytes, true),
             Reply::AnswerThenClose(bytes) => (bytes, false),
             Reply::Close => return,
             Reply::Half => (b"HTTP/1.1 200 O".to_vec(), false),
-            Reply::Held => {
-                let mut released = shared.released.subscribe();
-                if released.wait_for(|released| *released).await.is_err() {
-                    return;
-                }
-                (answer(200, &[]), true)
-            }
+            Reply::Held => (answer(200, &[]), true),
+            Reply::AnswerOnceReleased(bytes) => (bytes, true),
         };
         // The gate may have given up on this answer.
         if stream.write_all(&bytes).await.is_err() || !stays {
