@@ -18,12 +18,13 @@ pub(super) struct Promise {
 
 /// One for each value of `ack` that is in use.
 pub(super) fn promises(config: &Config, volume: &Volume) -> Vec<Promise> {
-    let of = |ack: &'static str, waits: bool| {
+    let of = |ack: &'static str| {
         let sources = config.ingress.sources.iter();
-        let sources = sources.filter(|source| source.ack_timeout.is_some() == waits);
+        let sources = sources.filter(|source| source.ack.name() == ack);
         let names: Vec<_> = sources.map(|source| source.name.as_str()).collect();
         let (meaning, is_weak) = match ack {
             "handled" => (handled(volume), false),
+            "app" => (app(volume), false),
             _ => stored(volume),
         };
         (!names.is_empty()).then(|| Promise {
@@ -33,7 +34,7 @@ pub(super) fn promises(config: &Config, volume: &Volume) -> Vec<Promise> {
             is_weak,
         })
     };
-    [of("stored", false), of("handled", true)]
+    [of("stored"), of("handled"), of("app")]
         .into_iter()
         .flatten()
         .collect()
@@ -63,6 +64,16 @@ fn stored(volume: &Volume) -> (String, bool) {
 fn handled(volume: &Volume) -> String {
     format!(
         "a 200 means that the event is stored and the app has taken it: none that was answered 200 waits in the store. \
+         What is lost with it ({}, {}) is which events are known as repeats; senders repeat the others",
+        volume.kind().what(),
+        volume.filesystem(),
+    )
+}
+
+/// What it means where they get the app's own answer.
+fn app(volume: &Volume) -> String {
+    format!(
+        "a success is the app's own answer to an event that is stored and that it has taken: none waits in the store. \
          What is lost with it ({}, {}) is which events are known as repeats; senders repeat the others",
         volume.kind().what(),
         volume.filesystem(),

@@ -202,11 +202,7 @@ impl Metrics {
             } else {
                 "enforce"
             },
-            if config.ack_timeout.is_some() {
-                "handled"
-            } else {
-                "stored"
-            },
+            config.ack.name(),
         ];
         self.info.with_label_values(&labels).set(1);
         SourceMetrics {

@@ -15,11 +15,12 @@ pub(super) enum RefusalReason {
     Rate,
     PeerRate,
     Unhandled,
+    Unspeakable,
     Trouble(Trouble),
 }
 
 impl RefusalReason {
-    const OF_SENDERS: [Self; 8] = [
+    const OF_SENDERS: [Self; 9] = [
         Self::Malformed,
         Self::Method,
         Self::Slow,
@@ -28,6 +29,7 @@ impl RefusalReason {
         Self::Rate,
         Self::PeerRate,
         Self::Unhandled,
+        Self::Unspeakable,
     ];
 
     /// While the store is opened, nobody knows the sources yet.
@@ -49,6 +51,7 @@ impl RefusalReason {
             Refusal::Limited(_) => Self::Rate,
             Refusal::Failing(_) => Self::PeerRate,
             Refusal::Unhandled => Self::Unhandled,
+            Refusal::Unspeakable => Self::Unspeakable,
             Refusal::Unavailable(trouble) => Self::Trouble(*trouble),
         }
     }
@@ -63,6 +66,7 @@ impl RefusalReason {
             Self::Rate => "rate",
             Self::PeerRate => "peer_rate",
             Self::Unhandled => "unhandled",
+            Self::Unspeakable => "unspeakable",
             Self::Trouble(trouble) => trouble.as_str(),
         }
     }

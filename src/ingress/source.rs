@@ -47,6 +47,18 @@ pub enum Ack {
     App(Duration),
 }
 
+impl Ack {
+    /// The word for `sources.NAME.ack`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Stored => "stored",
+            Self::Handled(_) => "handled",
+            Self::App(_) => "app",
+        }
+    }
+}
+
 /// One inbound endpoint, as configured.
 pub struct SourceConfig {
     /// The name in `[sources.NAME]`.
