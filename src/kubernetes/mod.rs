@@ -9,6 +9,7 @@
 //! listens on a Unix socket or on loopback only: a pod without its gate gets no webhooks instead of unverified ones.
 
 mod cel;
+mod conditions;
 pub mod defaults;
 pub mod document;
 mod draft;

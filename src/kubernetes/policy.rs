@@ -5,23 +5,21 @@
 //! objects may stand in the patch only, not in variables, and conditions see no variables.
 //!
 //! An expression cannot do all that a program can: a policy takes the first container for the app, and of a pod's own
-//! settings it knows three at most. A pod that sets another one is left alone, and a second policy, which only warns, says so.
+//! settings it knows three at most, written plainly. A pod that sets another one, or takes one away by an empty value, is
+//! left alone, and a second policy, which only warns, says so. `scripts/evaluate-policy` compares the rest with `inject`.
 
 use super::cel::{render, text};
+use super::conditions::{Condition, annotation, conditions, has_gate, is_at_folder};
 use super::parts::{self, Fit, RUN_VOLUME};
-use super::settings::{Given, PREFIX, Settings, Spool, Upstream};
+use super::settings::{Given, Settings, Spool, Upstream};
 use super::skip::{Reason, Skip};
-use super::{CONTAINER, INJECT, INJECTED, NAMESPACE, Tree};
+use super::{INJECT, INJECTED, NAMESPACE, Tree};
 
 /// What all objects are called.
 const NAME: &str = "hookgate-inject.hookgate.dev";
-/// Something that has to hold for a pod to get a gate.
-struct Condition {
-    name: &'static str,
-    expression: String,
-    /// What a person reads if it does not.
-    message: String,
-}
+
+/// The pod's controller is a Job.
+const IS_JOB: &str = "has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists(o, o.kind == \"Job\" && has(o.controller) && o.controller)";
 
 /// The policies and their bindings, as a YAML file.
 ///
@@ -102,23 +100,6 @@ fn check(settings: &Settings) -> Result<(), Skip> {
     Ok(())
 }
 
-/// The annotation of a pod, or else what holds for all.
-fn annotation(name: &str, default: &str) -> String {
-    let key = text(&format!("{PREFIX}{name}"));
-    format!(
-        "object.metadata.?annotations[{key}].orValue({})",
-        text(default)
-    )
-}
-
-/// Settings that a pod may have: names in the place of those that all have.
-fn known(settings: &Settings) -> Vec<&'static str> {
-    let mut known = vec!["listen-port"];
-    known.extend(settings.config.is_some().then_some("config"));
-    known.extend(settings.secrets.is_some().then_some("secrets"));
-    known
-}
-
 fn variables(settings: &Settings) -> Vec<(&'static str, String)> {
     let port = annotation("listen-port", &settings.listen_port.to_string());
     let mut variables = vec![("port", format!("int({port})"))];
@@ -128,125 +109,31 @@ fn variables(settings: &Settings) -> Vec<(&'static str, String)> {
     if let Some(secrets) = &settings.secrets {
         variables.push(("secrets", annotation("secrets", secrets)));
     }
-    let user_of = |path: &str| format!("{path}.?securityContext.?runAsUser.orValue(0)");
-    let (app, pod) = (user_of("object.spec.containers[0]"), user_of("object.spec"));
-    let user = settings.run_as_user.map_or_else(
-        || format!("{app} > 0 ? {app} : {pod} > 0 ? {pod} : {}", parts::USER),
-        |user| user.to_string(),
-    );
-    variables.push(("user", user));
-    variables
-}
-
-fn has_gate() -> String {
-    let named = |list: &str| format!("{list}.exists(c, c.name == {})", text(CONTAINER));
-    format!(
-        "{} || has(object.spec.initContainers) && {}",
-        named("object.spec.containers"),
-        named("object.spec.initContainers")
-    )
-}
-
-/// For every container of both lists.
-fn no_container(condition: &str) -> String {
-    format!(
-        "!object.spec.containers.exists(c, {condition}) && !(has(object.spec.initContainers) && object.spec.initContainers.exists(c, {condition}))"
-    )
-}
-
-fn conditions(settings: &Settings) -> Vec<Condition> {
-    let port = annotation("listen-port", &settings.listen_port.to_string());
-    let (ops, admin) = (settings.ops_port, settings.admin_port);
-    let taken = format!(
-        "has(c.ports) && c.ports.exists(p, has(p.name) && p.name in [\"webhooks\", \"hookgate-ops\"] || string(p.containerPort) in [{port}, \"{ops}\", \"{admin}\"])"
-    );
-    let known = known(settings);
-    let keys: Vec<_> = known
-        .iter()
-        .map(|name| text(&format!("{PREFIX}{name}")))
-        .collect();
-    let drain = settings.drain_seconds;
-    let condition = |name, expression: String, message: String| Condition {
-        name,
-        expression,
-        message,
-    };
-    let mut conditions = vec![
-        condition(
-            "own-network",
-            "!(has(object.spec.hostNetwork) && object.spec.hostNetwork)".to_owned(),
-            "spec.hostNetwork: the gate's ports would be the node's".to_owned(),
-        ),
-        condition(
-            "linux",
-            "!(has(object.spec.os) && object.spec.os.name == \"windows\") && !(has(object.spec.nodeSelector) && \"kubernetes.io/os\" in object.spec.nodeSelector && object.spec.nodeSelector[\"kubernetes.io/os\"] == \"windows\")".to_owned(),
-            "there is no image for Windows".to_owned(),
-        ),
-        condition(
-            "known-settings",
-            format!("!has(object.metadata.annotations) || object.metadata.annotations.all(k, !k.startsWith({}) || k in [{}])", text(PREFIX), keys.join(", ")),
-            format!("it has an annotation {PREFIX}* that the policy cannot follow; it knows {}", known.join(", ")),
-        ),
-        condition(
-            "good-port",
-            good_port(settings),
-            format!("{PREFIX}listen-port is no port from 1024 to 65535, or one that the gate has"),
-        ),
-        condition(
-            "good-names",
-            good_names(settings),
-            format!("{PREFIX}config or {PREFIX}secrets is no name of an object"),
-        ),
-        condition(
-            "free-ports",
-            no_container(&taken),
-            "a container has a port, or the name of a port, that the gate needs".to_owned(),
-        ),
-        condition(
-            "free-names",
-            format!("!has(object.spec.volumes) || !object.spec.volumes.exists(v, v.name.startsWith({}))", text("hookgate-")),
-            "it has a volume whose name begins with hookgate-".to_owned(),
-        ),
-        condition(
-            "time-to-drain",
-            format!("(has(object.spec.terminationGracePeriodSeconds) ? object.spec.terminationGracePeriodSeconds : 30) > {drain}"),
-            format!("draining takes {drain} seconds: raise spec.terminationGracePeriodSeconds"),
-        ),
-    ];
+    let user_of = |path: &str| format!("{path}.?securityContext.?runAsUser");
+    match settings.run_as_user {
+        Some(user) => variables.push(("user", user.to_string())),
+        None => {
+            // What the app says goes before what the pod says, root too.
+            let (app, pod) = (user_of("object.spec.containers[0]"), user_of("object.spec"));
+            let named = "variables.namedUser";
+            variables.push(("namedUser", format!("{app}.or({pod}).orValue(0)")));
+            let user = format!("{named} > 0 ? {named} : {}", parts::USER);
+            variables.push(("user", user));
+        }
+    }
     if let Upstream::Unix { folder, .. } = &settings.upstream {
+        // What the app has at the socket's folder already; the gate then mounts the same.
         let app = "object.spec.containers[0].volumeMounts";
-        let folder = text(folder);
-        conditions.push(condition(
-            "free-folder",
-            format!("!has({app}) || !{app}.exists(m, m.mountPath in [{folder}, {folder} + \"/\"])"),
-            "the app has a volume at the folder of the socket".to_owned(),
-        ));
+        let at_folder = is_at_folder("m", folder);
+        let mounts = format!("has({app}) ? {app}.filter(m, {at_folder}) : []");
+        variables.push(("socketMounts", mounts));
+        let volume = format!(
+            "size(variables.socketMounts) > 0 ? variables.socketMounts[0].name : {}",
+            text(RUN_VOLUME)
+        );
+        variables.push(("socketVolume", volume));
     }
-    conditions
-}
-
-fn good_port(settings: &Settings) -> String {
-    let port = annotation("listen-port", &settings.listen_port.to_string());
-    let (ops, admin) = (settings.ops_port, settings.admin_port);
-    format!(
-        "{port}.matches(\"^[1-9][0-9]{{3,4}}$\") && int({port}) >= 1024 && int({port}) <= 65535 && !(int({port}) in [{ops}, {admin}])"
-    )
-}
-
-/// RFC 1123; what is no name would make the whole pod invalid.
-fn good_names(settings: &Settings) -> String {
-    let names = [("config", &settings.config), ("secrets", &settings.secrets)];
-    let names = names.into_iter().filter_map(|(name, default)| {
-        let name = annotation(name, default.as_deref()?);
-        Some(format!(
-            "{name}.matches(\"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$\")"
-        ))
-    });
-    let names: Vec<_> = names.collect();
-    match names.is_empty() {
-        true => "true".to_owned(),
-        false => names.join(" && "),
-    }
+    variables
 }
 
 /// The steps as one expression.
@@ -261,6 +148,8 @@ fn mutation(settings: &Settings) -> Result<String, Skip> {
     let ensure = |field: &str, path: &str, empty: &str| {
         format!("(has({field}) ? [] : {})", add(path, empty.to_owned()))
     };
+    let unless = |condition: &str, step: String| format!("({condition} ? [] : {step})");
+    let has_socket = "size(variables.socketMounts) > 0";
     let mut steps = vec![ensure("object.spec.volumes", "/spec/volumes", "[]")];
     for mut volume in parts::volumes(settings, is_unix) {
         for (pointer, variable) in [
@@ -269,10 +158,11 @@ fn mutation(settings: &Settings) -> Result<String, Skip> {
         ] {
             raw(&mut volume, pointer, variable);
         }
-        steps.push(add(
-            "/spec/volumes/-",
-            render(&volume, "Object.spec.volumes"),
-        ));
+        let step = add("/spec/volumes/-", render(&volume, "Object.spec.volumes"));
+        steps.push(match volume.name() {
+            Some(RUN_VOLUME) => unless(has_socket, step),
+            Some(_) | None => step,
+        });
     }
     steps.push(ensure(
         "object.spec.initContainers",
@@ -287,12 +177,13 @@ fn mutation(settings: &Settings) -> Result<String, Skip> {
     let app = "object.spec.containers[0]";
     if let Upstream::Unix { folder, .. } = &settings.upstream {
         let path = "/spec/containers/0/volumeMounts";
+        // Where something is there, there is a list.
         steps.push(ensure(&format!("{app}.volumeMounts"), path, "[]"));
         let mount = render(
             &parts::app_mount(folder),
             "Object.spec.containers.volumeMounts",
         );
-        steps.push(add(&format!("{path}/-"), mount));
+        steps.push(unless(has_socket, add(&format!("{path}/-"), mount)));
     }
     let path = "/spec/containers/0/lifecycle";
     let hook = render(
@@ -300,11 +191,16 @@ fn mutation(settings: &Settings) -> Result<String, Skip> {
         "Object.spec.containers.lifecycle.preStop",
     );
     let lifecycle = format!("Object.spec.containers.lifecycle{{preStop: {hook}}}");
-    steps.push(format!(
-        "(has({app}.lifecycle) ? (has({app}.lifecycle.preStop) ? [] : {}) : {})",
+    let add_hook = unless(
+        &format!("has({app}.lifecycle.preStop)"),
         add(&format!("{path}/preStop"), hook),
+    );
+    // A Job's app ends when it is done, and waits for nothing.
+    let sleep = format!(
+        "(has({app}.lifecycle) ? {add_hook} : {})",
         add(path, lifecycle)
-    ));
+    );
+    steps.push(unless(IS_JOB, sleep));
     // The selector asks for a label, so there are labels.
     steps.push(add(
         &format!("/metadata/labels/{}", super::patch::escaped(INJECTED)),
@@ -327,6 +223,13 @@ fn container(settings: &Settings, is_unix: bool) -> Result<Tree, Skip> {
     };
     let mut container = parts::container(settings, &fit).map_err(unwritable)?;
     raw(&mut container, "/ports/0/containerPort", "variables.port");
+    if is_unix {
+        raw(
+            &mut container,
+            "/volumeMounts/0/name",
+            "variables.socketVolume",
+        );
+    }
     raw(
         &mut container,
         "/securityContext/runAsUser",

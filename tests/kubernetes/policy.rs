@@ -1,5 +1,5 @@
-//! `hookgate kubernetes policy`: valid objects for every version that has such policies. What they do to pods was
-//! compared with `inject` by Kubernetes' own evaluator (docs/kubernetes.md says how to repeat that).
+//! `hookgate kubernetes policy`: valid objects for every version that has such policies. Nothing in Rust can evaluate their
+//! expressions; `scripts/evaluate-policy` has Kubernetes' own code do it and compares with `inject`.
 
 use std::collections::BTreeMap;
 
@@ -107,4 +107,49 @@ fn what_a_policy_cannot_do_is_refused_with_the_way_out() {
             .to_string();
         assert!(refusal.contains(message), "{refusal}");
     }
+}
+
+/// What follows "name: " in the first policy, up to the next one.
+fn expression(yaml: &str, name: &str) -> String {
+    let start = format!("  - name: {name}\n    expression: >-\n");
+    let (_, rest) = yaml.split_once(&start).unwrap_or_default();
+    rest.lines().next().unwrap_or_default().trim().to_owned()
+}
+
+#[test]
+fn conditions_and_variables_follow_the_settings() {
+    let tcp = policy(
+        &given(&[("config", "gate"), ("upstream", "http://127.0.0.1:3000")]),
+        36,
+    )
+    .expect("a policy");
+    // The app's own port is none for the gate; without a socket nothing is asked about folders.
+    assert!(expression(&tcp, "good-port").ends_with("in [9600, 9601, 3000])"));
+    assert!(!tcp.contains("hookgate-run") && !tcp.contains("socketMounts"));
+    assert_eq!(expression(&tcp, "whole-folder"), "");
+    assert!(
+        expression(&tcp, "free-names").ends_with(r#"in ["hookgate-spool", "hookgate-config"])"#)
+    );
+
+    let unix = policy(
+        &given(&[
+            ("sources", "stripe=stripe"),
+            ("secrets", "webhooks"),
+            ("upstream", "unix:/srv/a.b/app.sock"),
+            ("run-as-user", "1000"),
+        ]),
+        36,
+    )
+    .expect("a policy");
+    assert!(expression(&unix, "good-port").ends_with("in [9600, 9601])"));
+    let at_folder =
+        r#"m.mountPath.startsWith("/srv/a.b") && m.mountPath.substring(8).replace("/", "") == """#;
+    for name in ["whole-folder", "free-names", "socketMounts"] {
+        assert!(expression(&unix, name).contains(at_folder), "{name}");
+    }
+    assert!(
+        expression(&unix, "free-names").contains(r#"["hookgate-spool", "hookgate-secrets"] ||"#)
+    );
+    assert!(!expression(&unix, "known-settings").contains("hookgate.dev/config"));
+    assert_eq!(expression(&unix, "user"), "1000");
 }
