@@ -354,6 +354,21 @@ const ADDRESSES: &[Bad] = &[
         &[("admin.listen", FILE, "\"unix:/path\"")],
     ),
     file(
+        "server.listen = [\"systemd:\", \"systemd:a:b\"]",
+        &[
+            ("server.listen", FILE, "\"systemd:\": write"),
+            ("server.listen", FILE, "\"systemd:NAME\""),
+        ],
+    ),
+    file(
+        "server.listen = [\"systemd:a\", \"systemd:b\", \"systemd:a\"]",
+        &[("server.listen", FILE, "has systemd:a twice")],
+    ),
+    file(
+        "app.url = \"http://systemd:app\"",
+        &[("app.url", FILE, "\"http://host:port\"")],
+    ),
+    file(
         "app.url = \"127.0.0.1:3000\"",
         &[("app.url", FILE, "\"http://host:port\"")],
     ),
@@ -462,6 +477,11 @@ const ADDRESSES: &[Bad] = &[
             FILE,
             "name a file with a token, or listen on 127.0.0.1",
         )],
+    ),
+    // Nobody knows yet who reaches what systemd will pass.
+    file(
+        "admin.listen = \"systemd:admin\"",
+        &[("admin.token_file", FILE, "can be reached from outside")],
     ),
     file(
         "[admin]\nlisten = \"0.0.0.0:9090\"\ntoken_file = \"{dir}/none\"",
