@@ -169,10 +169,9 @@ fn memory(child: &Child, field: &str) -> u64 {
         .lines()
         .find_map(|line| line.strip_prefix(field))
         .expect("a field");
-    line.split_whitespace()
-        .nth(1)
-        .or(line.split_whitespace().next())
-        .and_then(|n| n.parse().ok())
+    let number = line.split_whitespace().next();
+    number
+        .and_then(|number| number.parse().ok())
         .expect("a number")
 }
 

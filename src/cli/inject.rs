@@ -114,6 +114,7 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
     let mut places_seen = 0;
     for file in &args.files {
         let text = read(file)?;
+        apart(&mut texts, &text);
         for (index, part) in document::documents(&text).into_iter().enumerate() {
             let shown = match file.as_os_str() == "-" {
                 true => format!("document {}", index + 1),
@@ -153,6 +154,17 @@ pub(super) fn run(args: &Args) -> Result<(), Failure> {
         },
     }
     Ok(())
+}
+
+/// What follows is a document of its own, however the file before it ended.
+fn apart(texts: &mut Vec<String>, next: &str) {
+    let Some(last) = texts.last_mut() else { return };
+    if !last.ends_with('\n') {
+        last.push('\n');
+    }
+    if !next.starts_with("---") {
+        texts.push("---\n".to_owned());
+    }
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
@@ -221,14 +233,17 @@ impl Work {
                         }
                     ));
                     for note in notes {
-                        out::note(&format!("{title}: {note}"));
+                        out::note(&format!("{title}: {}", out::printable(&note)));
                     }
                     operations.extend(steps.into_iter().map(|step| step.below(&place.pointer)));
                 }
                 Err(skip) if skip.reason.is_intended() => {
                     out::note(&format!("{title}: left as it is: {skip}"));
                 }
-                Err(skip) => refusals.push(format!("{title}: {skip} ({})", skip.reason.name())),
+                Err(skip) => {
+                    let why = out::printable(&skip.to_string());
+                    refusals.push(format!("{title}: {why} ({})", skip.reason.name()));
+                }
             }
         }
         operations

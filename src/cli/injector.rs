@@ -8,7 +8,8 @@ use super::Failure;
 use super::inject::{DefaultsArgs, minor};
 use crate::clock::Clock;
 use crate::injector::{Access, Config, Injector, Names};
-use crate::kubernetes::settings::Settings;
+use crate::kubernetes::defaults::Defaults;
+use crate::kubernetes::settings::{IMAGE, Settings};
 use crate::metrics::Metrics;
 use crate::net::Address;
 use crate::server::TlsFiles;
@@ -75,15 +76,7 @@ fn level(text: &str) -> Result<String, String> {
 
 pub(super) fn run(args: Args) -> Result<(), Failure> {
     let defaults = args.defaults.read()?;
-    for (name, given) in [("the defaults", &defaults.given)].into_iter().chain(
-        defaults
-            .profiles
-            .iter()
-            .map(|(name, given)| (&**name, given)),
-    ) {
-        let read = Settings::read(given);
-        read.map_err(|skip| Failure::Usage(format!("{name}: {skip}")))?;
-    }
+    check(&defaults)?;
     let access = args.api_host.map(|host| Access {
         host,
         port: args.api_port,
@@ -119,6 +112,26 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
     let runtime =
         runtime.map_err(|error| Failure::Failed(format!("cannot start the runtime: {error}")))?;
     runtime.block_on(live(config))
+}
+
+/// What every pod would be skipped for is a fault now.
+fn check(defaults: &Defaults) -> Result<(), Failure> {
+    let mut all = vec![("the settings".to_owned(), defaults.given.clone())];
+    for (name, profile) in &defaults.profiles {
+        let mut given = defaults.given.clone();
+        given.extend(profile.clone());
+        all.push((format!("the profile {name}"), given));
+    }
+    for (name, given) in all {
+        let read = Settings::read(&given);
+        read.map_err(|skip| Failure::Usage(format!("{name}: {skip}")))?;
+        if !given.contains_key("image") {
+            return Err(Failure::Usage(format!(
+                "{name}: say which image pods get, such as --set image=registry.example.com/{IMAGE}"
+            )));
+        }
+    }
+    Ok(())
 }
 
 async fn live(config: Config) -> Result<(), Failure> {

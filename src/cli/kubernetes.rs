@@ -3,6 +3,7 @@
 use super::inject::{DefaultsArgs, minor};
 use super::{Failure, out};
 use crate::kubernetes::policy::policy;
+use crate::kubernetes::settings::IMAGE;
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Command {
@@ -27,6 +28,11 @@ impl Command {
         if !defaults.profiles.is_empty() {
             let message = "a policy knows no profiles: print one for each, with its settings";
             return Err(Failure::Usage(message.to_owned()));
+        }
+        if !defaults.given.contains_key("image") {
+            return Err(Failure::Usage(format!(
+                "say which image pods get, such as --set image=registry.example.com/{IMAGE}"
+            )));
         }
         let yaml = policy(&defaults.given, args.kube_version);
         out::text(&yaml.map_err(|skip| Failure::Usage(skip.to_string()))?);

@@ -2,7 +2,7 @@
 //!
 //! A certificate and the authority that signed it are made together; the authority's key is forgotten at once. Both
 //! lie in a Secret that all replicas share, and what API servers are to trust goes into the webhook's configuration
-//! first: the new authority beside the last one, so that neither replica is ever met with distrust.
+//! first, beside what is trusted already, so that no replica is ever met with distrust.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -29,6 +29,8 @@ use crate::server::TlsFiles;
 
 /// How long a certificate is good for; a third before that a new one takes its place.
 const LIFE: Duration = Duration::from_hours(24 * 90);
+/// As many are trusted at a time.
+const AUTHORITIES_MAX: usize = 4;
 /// Clocks of API servers may be behind ours.
 const SKEW: Duration = Duration::from_hours(1);
 
@@ -46,19 +48,22 @@ pub struct Names {
 /// Why there is no certificate.
 #[derive(Debug, thiserror::Error)]
 pub enum CertificateError {
+    /// The cluster did not let us read or write.
     #[error(transparent)]
     Call(#[from] CallError),
+    /// No key, or no signature.
     #[error("a certificate cannot be made: {0}")]
     Make(#[from] rcgen::Error),
+    /// The folder has to be one that we may write to.
     #[error("the certificate cannot be written to {file}: {error}")]
     Write { file: String, error: io::Error },
 }
 
 /// What the Secret holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone)]
 struct Material {
-    /// The authority that signed the certificate, and before it those that may still be met (PEM).
-    authorities: String,
+    /// The authority that signed the certificate (PEM).
+    authority: String,
     certificate: String,
     key: String,
     /// The host names in the certificate.
@@ -81,7 +86,7 @@ impl Keeper {
         let hosts = hosts(&self.names.service, &namespace);
         let path = format!("/api/v1/namespaces/{namespace}/secrets");
         let material = self.material(&path, &hosts).await?;
-        self.trust(&material.authorities).await?;
+        self.trust(&material.authority).await?;
         write(&self.files.key, &material.key)?;
         write(&self.files.certificate, &material.certificate)?;
         Ok(good_until(&material.certificate).unwrap_or_default())
@@ -101,8 +106,7 @@ impl Keeper {
             if let Some(kept) = kept.as_ref().filter(|kept| self.is_good(kept, hosts)) {
                 return Ok(kept.clone());
             }
-            let before = kept.map(|kept| last(&kept.authorities));
-            let material = Material::new(hosts, before.as_deref(), self.clock.wall().seconds())?;
+            let material = Material::new(hosts, self.clock.wall().seconds())?;
             let object = material.object(&self.names.secret, secret.as_ref());
             let written = match secret {
                 None => self.cluster.post(path, &object).await,
@@ -126,21 +130,21 @@ impl Keeper {
             && until.is_some_and(|until| until - self.clock.wall().seconds() > left)
     }
 
-    /// Writes the authorities into every webhook of the configuration that has others.
-    async fn trust(&self, authorities: &str) -> Result<(), CertificateError> {
+    /// Adds the authority to those that the webhooks of the configuration trust. What is there and still good stays: a
+    /// replica may serve a certificate of it.
+    async fn trust(&self, authority: &str) -> Result<(), CertificateError> {
         let path = format!(
             "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{}",
             self.names.webhook
         );
-        let bundle = STANDARD.encode(authorities);
         let configuration = self.cluster.get(&path).await?;
         let webhooks = configuration.get("webhooks").and_then(Value::as_array);
         let mut steps = Vec::new();
         for (index, webhook) in webhooks.into_iter().flatten().enumerate() {
-            let trusted = webhook
-                .pointer("/clientConfig/caBundle")
-                .and_then(Value::as_str);
-            if trusted != Some(&bundle) {
+            let trusted = webhook.pointer("/clientConfig/caBundle");
+            let trusted = trusted.and_then(Value::as_str).unwrap_or_default();
+            let bundle = STANDARD.encode(self.bundle(trusted, authority));
+            if trusted != bundle {
                 let path = format!("/webhooks/{index}/clientConfig/caBundle");
                 steps.push(json!({"op": "add", "path": path, "value": bundle}));
             }
@@ -154,19 +158,31 @@ impl Keeper {
         }
         Ok(())
     }
+
+    /// The newest of what is trusted and is to be trusted, each once, as long as they are good.
+    fn bundle(&self, trusted: &str, authority: &str) -> String {
+        let trusted = STANDARD.decode(trusted).unwrap_or_default();
+        let trusted = String::from_utf8(trusted).unwrap_or_default();
+        let now = self.clock.wall().seconds();
+        let mut all: Vec<&str> = Vec::new();
+        for pem in certificates(&trusted).chain(certificates(authority)) {
+            if !all.contains(&pem) && good_until(pem).is_some_and(|until| until > now) {
+                all.push(pem);
+            }
+        }
+        let first = all.len().saturating_sub(AUTHORITIES_MAX);
+        all.get(first..).unwrap_or_default().concat()
+    }
+}
+
+/// Each certificate of several, with its marks.
+fn certificates(pem: &str) -> impl Iterator<Item = &str> {
+    pem.split_inclusive("-----END CERTIFICATE-----\n")
+        .filter_map(|part| part.get(part.find("-----BEGIN CERTIFICATE-----")?..))
 }
 
 fn hosts(service: &str, namespace: &str) -> String {
     format!("{service}.{namespace}.svc,{service}.{namespace}.svc.cluster.local")
-}
-
-/// The last certificate of several.
-fn last(pem: &str) -> String {
-    const BEGIN: &str = "-----BEGIN CERTIFICATE-----";
-    pem.rfind(BEGIN)
-        .and_then(|at| pem.get(at..))
-        .unwrap_or_default()
-        .to_owned()
 }
 
 /// The end of a certificate's life, in Unix seconds; `None` if it is none.
@@ -182,8 +198,8 @@ fn good_until(pem: &str) -> Option<i64> {
 }
 
 impl Material {
-    /// A new authority and a certificate of it; `before` is an authority that is still in use.
-    fn new(hosts: &str, before: Option<&str>, now: i64) -> Result<Self, rcgen::Error> {
+    /// A new authority and a certificate of it.
+    fn new(hosts: &str, now: i64) -> Result<Self, rcgen::Error> {
         let life = |params: &mut CertificateParams| {
             params.not_before = date(now, -seconds(SKEW));
             params.not_after = date(now, seconds(LIFE));
@@ -209,7 +225,7 @@ impl Material {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &issuer)?;
         Ok(Self {
-            authorities: format!("{}{}", before.unwrap_or_default(), authority.pem()),
+            authority: authority.pem(),
             certificate: certificate.pem(),
             key: key.serialize_pem(),
             hosts: hosts.to_owned(),
@@ -223,7 +239,7 @@ impl Material {
             String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
         };
         Some(Self {
-            authorities: field("ca.crt")?,
+            authority: field("ca.crt")?,
             certificate: field("tls.crt")?,
             key: field("tls.key")?,
             hosts: field("hosts")?,
@@ -236,16 +252,19 @@ impl Material {
             "name": name,
             "labels": {"app.kubernetes.io/name": "hookgate", "app.kubernetes.io/component": "injector"},
         });
-        if let Some(before) = before.and_then(|secret| secret.get("metadata")) {
-            metadata = before.clone();
+        // The type of a Secret cannot be changed.
+        let mut kind = json!("kubernetes.io/tls");
+        if let Some(before) = before {
+            metadata = before.get("metadata").cloned().unwrap_or(metadata);
+            kind = before.get("type").cloned().unwrap_or(kind);
         }
         json!({
             "apiVersion": "v1",
             "kind": "Secret",
             "metadata": metadata,
-            "type": "kubernetes.io/tls",
+            "type": kind,
             "data": {
-                "ca.crt": STANDARD.encode(&self.authorities),
+                "ca.crt": STANDARD.encode(&self.authority),
                 "tls.crt": STANDARD.encode(&self.certificate),
                 "tls.key": STANDARD.encode(&self.key),
                 "hosts": STANDARD.encode(&self.hosts),

@@ -63,8 +63,18 @@ impl Events {
         let Some(owner) = reviewed.owner.as_ref().filter(|_| !reviewed.is_dry_run) else {
             return;
         };
+        if !is_label(&reviewed.namespace) {
+            return;
+        }
         let (kind, reason, message) = match &reviewed.outcome {
-            Ok(_) => ("Normal", "Injected", "the gate was added".to_owned()),
+            Ok(notes) if notes.is_empty() => {
+                ("Normal", "Injected", "the gate was added".to_owned())
+            }
+            Ok(notes) => (
+                "Normal",
+                "Injected",
+                format!("the gate was added; {}", notes.join("; ")),
+            ),
             Err(skip) if skip.reason.is_intended() => return,
             Err(skip) => ("Warning", "InjectionSkipped", skip.to_string()),
         };
@@ -80,6 +90,12 @@ impl Events {
             self.dropped.inc();
         }
     }
+}
+
+/// RFC 1123: it becomes a part of a path, and anybody may have asked.
+fn is_label(name: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=63).contains(&name.len()) && name.bytes().all(is_plain)
 }
 
 fn event(

@@ -14,6 +14,8 @@ pub use certificate::{CertificateError, Names};
 pub use cluster::{Access, CallError};
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use prometheus::IntGauge;
@@ -36,11 +38,13 @@ const CONNECTIONS_MAX: usize = 512;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Between two looks at the certificate.
-const LOOK: Duration = Duration::from_hours(1);
+const LOOK: Duration = Duration::from_mins(1);
 /// And after one that failed.
 const AFTER_FAILURE: Duration = Duration::from_secs(30);
-/// The version that is taken for a cluster that says none: the oldest that gets native sidecars without asking twice.
-const OLDEST: u32 = 29;
+/// The version that is taken for a cluster that says none: the gate is then a plain container, which all can have.
+const OLDEST: u32 = 28;
+/// Connections of one address.
+const PER_PEER_MAX: usize = 64;
 
 /// What the injector needs to know.
 #[derive(Clone, Debug)]
@@ -115,11 +119,16 @@ impl Injector {
             counts.certificate_expiry.set(keeper.keep().await?);
             ops.spawn(keep(keeper, counts.certificate_expiry.clone(), ops.clone()));
         }
-        let minor = match (config.minor, &cluster) {
-            (Some(minor), _) => minor,
-            (None, Some(cluster)) => version(cluster).await,
-            (None, None) => OLDEST,
-        };
+        let minor = Arc::new(AtomicU32::new(config.minor.unwrap_or(OLDEST)));
+        if let (None, Some(cluster)) = (config.minor, &cluster)
+            && !learn(cluster, &minor).await
+        {
+            ops.spawn(learn_later(
+                cluster.clone(),
+                Arc::clone(&minor),
+                ops.clone(),
+            ));
+        }
         let events = match config.events {
             false => None,
             true => Some(Events::start(
@@ -131,7 +140,7 @@ impl Injector {
         };
         let limits = |tls| server::Config {
             connections_max: CONNECTIONS_MAX,
-            connections_per_peer_max: CONNECTIONS_MAX,
+            connections_per_peer_max: PER_PEER_MAX,
             trusted_proxies: Vec::new(),
             tls,
         };
@@ -190,16 +199,29 @@ async fn keep(keeper: Keeper, expiry: IntGauge, stage: Stage) {
     }
 }
 
-/// The cluster's minor version. One that does not say is treated as an old one: what is added then works everywhere.
-async fn version(cluster: &Cluster) -> u32 {
+/// Asks for the cluster's minor version; whether it said.
+async fn learn(cluster: &Cluster, minor: &AtomicU32) -> bool {
     match cluster.minor().await {
-        Ok(minor) => {
-            tracing::info!("the cluster is Kubernetes 1.{minor}");
-            minor
+        Ok(found) => {
+            minor.store(found, Relaxed);
+            tracing::info!("the cluster is Kubernetes 1.{found}");
+            true
         }
         Err(error) => {
             tracing::warn!(%error, "the cluster does not say its version: taking 1.{OLDEST} (--kube-version sets it)");
-            OLDEST
+            false
+        }
+    }
+}
+
+async fn learn_later(cluster: Cluster, minor: Arc<AtomicU32>, stage: Stage) {
+    loop {
+        tokio::select! {
+            () = stage.stopping() => return,
+            () = tokio::time::sleep(AFTER_FAILURE) => {}
+        }
+        if learn(&cluster, &minor).await {
+            return;
         }
     }
 }

@@ -2,19 +2,23 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::{get, post};
+use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderName, Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout};
-use tower::{Service, ServiceExt as _};
+use tower::{BoxError, Service, ServiceExt as _};
 
 use super::events::Events;
 use super::metrics;
@@ -29,13 +33,13 @@ const BODY_MAX: usize = 2 << 20;
 const COMMAS_MAX: usize = 100_000;
 /// Reviews whose bodies are in memory.
 const AT_ONCE: usize = 16;
-/// An API server that has not sent its review by then has given up on it.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// An API server sends its review at once, and waits five seconds for the answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// What reviews are answered with.
 pub(super) struct Work {
     pub(super) defaults: Defaults,
-    pub(super) minor: u32,
+    pub(super) minor: Arc<AtomicU32>,
     pub(super) metrics: metrics::Metrics,
     events: Option<Events>,
     turns: Semaphore,
@@ -44,7 +48,7 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn new(
         defaults: Defaults,
-        minor: u32,
+        minor: Arc<AtomicU32>,
         metrics: metrics::Metrics,
         events: Option<Events>,
     ) -> Self {
@@ -55,6 +59,28 @@ impl Work {
             events,
             turns: Semaphore::new(AT_ONCE),
         }
+    }
+}
+
+impl Work {
+    /// A turn, and the body. Who has sent nothing yet has no turn to keep from others.
+    async fn read(&self, mut body: Body) -> (Option<SemaphorePermit<'_>>, Result<Bytes, BoxError>) {
+        let first = match body.frame().await {
+            None => return (None, Ok(Bytes::new())),
+            Some(Err(error)) => return (None, Err(error.into())),
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
+        let turn = self.turns.acquire().await.ok();
+        let rest = Limited::new(body, BODY_MAX.saturating_sub(first.len()));
+        let rest = rest
+            .collect()
+            .await
+            .map(http_body_util::Collected::to_bytes);
+        let whole = rest.map(|rest| match rest.is_empty() {
+            true => first,
+            false => [first, rest].concat().into(),
+        });
+        (turn, whole)
     }
 }
 
@@ -90,7 +116,7 @@ pub(super) fn reviews(work: Arc<Work>) -> impl Routes {
 
 type Answer = (StatusCode, [(HeaderName, &'static str); 1], String);
 
-async fn answer(State(work): State<Arc<Work>>, request: Request<axum::body::Body>) -> Answer {
+async fn answer(State(work): State<Arc<Work>>, request: Request<Body>) -> Answer {
     let refuse = |status, why: String| {
         work.metrics.refuse();
         tracing::warn!(%status, why, "a request was no review");
@@ -100,17 +126,12 @@ async fn answer(State(work): State<Arc<Work>>, request: Request<axum::body::Body
             why + "\n",
         )
     };
-    let read = async {
-        let turn = work.turns.acquire().await;
-        let body = Limited::new(request.into_body(), BODY_MAX).collect().await;
-        (turn, body)
-    };
-    let Ok((_turn, body)) = timeout(PATIENCE, read).await else {
+    let Ok((_turn, body)) = timeout(PATIENCE, work.read(request.into_body())).await else {
         let why = format!("no whole review within {PATIENCE:?}");
         return refuse(StatusCode::REQUEST_TIMEOUT, why);
     };
     let body = match body {
-        Ok(body) => body.to_bytes(),
+        Ok(body) => body,
         Err(error) => return refuse(StatusCode::PAYLOAD_TOO_LARGE, error.to_string()),
     };
     if body.iter().filter(|byte| **byte == b',').count() > COMMAS_MAX {
@@ -118,7 +139,7 @@ async fn answer(State(work): State<Arc<Work>>, request: Request<axum::body::Body
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, why);
     }
     let begun = Instant::now();
-    let reviewed = match review(&body, &work.defaults, work.minor) {
+    let reviewed = match review(&body, &work.defaults, work.minor.load(Relaxed)) {
         Ok(reviewed) => reviewed,
         Err(error) => return refuse(StatusCode::BAD_REQUEST, error.to_string()),
     };

@@ -4,7 +4,7 @@
 
 use super::cel::text;
 use super::parts::{self, RUN_VOLUME};
-use super::settings::{PREFIX, Settings, Upstream};
+use super::settings::{PREFIX, Settings, Spool, Upstream};
 use super::{CONTAINER, INJECT, INJECTED, Tree};
 
 /// Something that has to hold for a pod to get a gate.
@@ -58,25 +58,45 @@ pub(super) fn is_at_folder(mount: &str, folder: &str) -> String {
     )
 }
 
-pub(super) fn conditions(settings: &Settings) -> Vec<Condition> {
-    let known = known(settings);
-    let drain = settings.drain_seconds;
-    let condition = |name, expression: String, message: String| Condition {
+const fn condition(name: &'static str, expression: String, message: String) -> Condition {
+    Condition {
         name,
         expression,
         message,
-    };
-    let mut conditions = vec![
+    }
+}
+
+/// Where a pod runs, and as what.
+fn places() -> [Condition; 4] {
+    [
         condition(
             "own-network",
             "!(has(object.spec.hostNetwork) && object.spec.hostNetwork)".to_owned(),
             "spec.hostNetwork: the gate's ports would be the node's".to_owned(),
         ),
         condition(
+            "own-resources",
+            "!has(object.spec.resources)".to_owned(),
+            "spec.resources: what the gate asks for might not fit into the pod's; `hookgate inject` can do it".to_owned(),
+        ),
+        condition(
+            "not-static",
+            "!has(object.metadata.annotations) || !(\"kubernetes.io/config.mirror\" in object.metadata.annotations)".to_owned(),
+            "a node made it, and its manifest is on that node".to_owned(),
+        ),
+        condition(
             "linux",
             "!(has(object.spec.os) && object.spec.os.name == \"windows\") && !(has(object.spec.nodeSelector) && \"kubernetes.io/os\" in object.spec.nodeSelector && object.spec.nodeSelector[\"kubernetes.io/os\"] == \"windows\")".to_owned(),
             "there is no image for Windows".to_owned(),
         ),
+    ]
+}
+
+pub(super) fn conditions(settings: &Settings) -> Vec<Condition> {
+    let known = known(settings);
+    let drain = settings.drain_seconds;
+    let mut conditions = Vec::from(places());
+    conditions.extend([
         condition(
             "known-settings",
             known_settings(&known),
@@ -107,7 +127,15 @@ pub(super) fn conditions(settings: &Settings) -> Vec<Condition> {
             format!("(has(object.spec.terminationGracePeriodSeconds) ? object.spec.terminationGracePeriodSeconds : 30) > {drain}"),
             format!("draining takes {drain} seconds: raise spec.terminationGracePeriodSeconds"),
         ),
-    ];
+    ]);
+    if settings.spool != Spool::EmptyDir {
+        conditions.push(condition(
+            "writable-volume",
+            "has(object.spec.securityContext) && has(object.spec.securityContext.fsGroup)"
+                .to_owned(),
+            "the gate could not write to its volume: set spec.securityContext.fsGroup".to_owned(),
+        ));
+    }
     if let Upstream::Unix { folder, .. } = &settings.upstream {
         let is_part = format!(
             "{} && (has(m.subPath) || has(m.subPathExpr))",

@@ -41,6 +41,8 @@ pub fn parse(document: &str) -> Result<Option<Tree>, String> {
     let options = serde_saphyr::options! {
         // As YAML 1.1, and so kubectl, reads file modes.
         legacy_octal_numbers: true,
+        // An error must not show what stands around it: manifests hold secrets.
+        with_snippet: false,
     };
     let parsed = serde_saphyr::from_str_with_options(document, options);
     parsed.map(Some).map_err(|error| error.to_string())
@@ -58,26 +60,52 @@ fn is_blank(line: &str) -> bool {
 pub fn render(document: &str, tree: &Tree) -> Result<String, String> {
     let content = document
         .lines()
-        .find(|line| !is_blank(line) && !starts_document(line));
-    if content.is_some_and(|line| line.trim_start().starts_with('{')) {
+        .map(|line| line.strip_prefix("---").unwrap_or(line))
+        .find(|line| !is_blank(line) && !line.starts_with('%'));
+    let is_json = content.is_some_and(|line| line.trim_start().starts_with('{'))
+        && serde_json::from_str::<serde_json::Value>(without_head(document)).is_ok();
+    let mut rendered = head(document);
+    if is_json {
         let json = serde_json::to_string_pretty(tree).map_err(|error| error.to_string())?;
-        return Ok(json + "\n");
-    }
-    let mut rendered = String::new();
-    for line in document.lines() {
-        match line {
-            _ if is_blank(line) || line.starts_with('%') => rendered.push_str(line),
-            _ if starts_document(line) => {
-                // A comment behind the mark stays; the document itself may begin there.
-                let is_mark = line.get(3..).is_some_and(is_blank);
-                rendered.push_str(if is_mark { line } else { "---" });
-            }
-            _ => break,
-        }
+        rendered.push_str(&json);
         rendered.push('\n');
+        return Ok(rendered);
     }
     let options = SerializerOptions::default();
     let yaml = serde_saphyr::to_string_with_options(tree, options);
     rendered.push_str(&yaml.map_err(|error| error.to_string())?);
     Ok(rendered)
+}
+
+/// The mark and the comments before what a document says.
+fn head(document: &str) -> String {
+    let mut head = String::new();
+    for line in document.lines() {
+        match line {
+            _ if is_blank(line) || line.starts_with('%') => head.push_str(line),
+            _ if starts_document(line) => {
+                // A comment behind the mark stays; the document itself may begin there.
+                let is_mark = line.get(3..).is_some_and(is_blank);
+                head.push_str(if is_mark { line } else { "---" });
+                if !is_mark {
+                    head.push('\n');
+                    break;
+                }
+            }
+            _ => break,
+        }
+        head.push('\n');
+    }
+    head
+}
+
+/// What a document says, if that begins on a line of its own.
+fn without_head(document: &str) -> &str {
+    let is_head = |line: &&str| is_blank(line) || line.starts_with('%') || starts_document(line);
+    let length: usize = document
+        .split_inclusive('\n')
+        .take_while(is_head)
+        .map(str::len)
+        .sum();
+    document.get(length..).unwrap_or_default()
 }

@@ -38,7 +38,8 @@ struct Container<'a> {
     readiness_probe: Probe,
     liveness_probe: Probe,
     lifecycle: Lifecycle,
-    resources: Resources<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resources: Option<Resources<'a>>,
     security_context: SecurityContext,
     volume_mounts: Vec<Mount<'a>>,
 }
@@ -139,6 +140,8 @@ const fn mount<'a>(name: &'a str, mount_path: &'a str, read_only: bool) -> Mount
 pub(super) struct Fit<'a> {
     /// An init container that goes on running.
     pub(super) is_native: bool,
+    /// The pod's resources are counted as one.
+    pub(super) shares_resources: bool,
     /// Its user id.
     pub(super) user: i64,
     /// The volume of the app's socket, if that is how the app listens.
@@ -185,10 +188,10 @@ pub(super) fn container(settings: &Settings, fit: &Fit<'_>) -> Result<Tree, serd
                 },
             },
         },
-        resources: Resources {
+        resources: (!fit.shares_resources).then(|| Resources {
             requests: quantities(&settings.cpu_request, &settings.memory_request),
             limits: quantities(&settings.cpu_limit, &settings.memory_limit),
-        },
+        }),
         security_context: SecurityContext {
             run_as_user: fit.user,
             run_as_non_root: true,
@@ -255,6 +258,10 @@ fn environment(settings: &Settings) -> Vec<Variable> {
     );
     set("HOOKGATE__LOG__FORMAT", "json".to_owned());
     set("HOOKGATE__LOG__LEVEL", settings.log_level.clone());
+    set(
+        "HOOKGATE__SERVER__DRAIN__ACCEPT_FOR",
+        format!("{}ms", settings.accept_for()),
+    );
     for (name, provider) in &settings.sources {
         let key = name.to_ascii_uppercase();
         set(

@@ -4,10 +4,16 @@ use super::defaults::Defaults;
 use super::inject::Surroundings;
 use super::settings::{Given, Settings, Spool, Upstream};
 use super::skip::{Reason, Skip};
-use super::{CONTAINER, INJECT, INJECTED, Tree, parts};
+use super::{CONTAINER, INJECT, INJECTED, Tree, parts, ports};
 
+/// On pods that stand for one that a node runs without asking.
+const MIRROR: &str = "kubernetes.io/config.mirror";
 /// What Kubernetes gives a pod to end if it names nothing, in seconds.
 const GRACE: i64 = 30;
+
+/// For owners of pods that take their events with them.
+const LOST_WITH_THE_POD: &str =
+    "events that the app has not taken are lost with the pod: hookgate.dev/spool is emptyDir";
 
 /// What is decided before anything is changed.
 pub(super) struct Plan<'a> {
@@ -22,6 +28,7 @@ pub(super) struct Plan<'a> {
     pub(super) makes_socket: bool,
     socket_volume: Option<&'a str>,
     user: i64,
+    shares_resources: bool,
     pub(super) notes: Vec<String>,
 }
 
@@ -42,16 +49,27 @@ impl<'a> Plan<'a> {
                 "set hookgate.dev/sources, such as \"stripe=stripe\" (and hookgate.dev/secrets), or hookgate.dev/config",
             ));
         }
+        if !settings.sources.is_empty() && settings.secrets.is_none() {
+            let message = "hookgate.dev/sources needs hookgate.dev/secrets: a Secret with a key for each source";
+            return Err(Skip::new(Reason::BadSetting, message));
+        }
         let (app_index, app) = app_container(pod, &settings)?;
-        check_ports(pod, &settings)?;
+        ports::check(pod, &settings)?;
         check_grace(pod, &settings)?;
+        check_volume(pod, &settings)?;
+        let surroundings = Surroundings {
+            is_job: surroundings.is_job || ends_by_itself(pod),
+            ..surroundings
+        };
         let is_native = is_native(&settings, surroundings)?;
         let socket_volume = socket_volume(app, &settings)?;
         let is_unix = matches!(settings.upstream, Upstream::Unix { .. });
         let makes_socket = is_unix && socket_volume.is_none();
         let mut notes = Vec::new();
         let user = user(pod, app, &settings, &mut notes);
-        notes.extend(volume_note(pod, &settings, user));
+        if settings.spool == Spool::EmptyDir {
+            notes.push(LOST_WITH_THE_POD.to_owned());
+        }
         Ok(Self {
             app_index,
             app_name: app.name().unwrap_or_default().to_owned(),
@@ -62,6 +80,7 @@ impl<'a> Plan<'a> {
             makes_socket,
             socket_volume: socket_volume.or(makes_socket.then_some(parts::RUN_VOLUME)),
             user,
+            shares_resources: pod.at(&["spec", "resources"]).is_some(),
             notes,
             settings,
         })
@@ -70,22 +89,27 @@ impl<'a> Plan<'a> {
     pub(super) fn fit(&self) -> parts::Fit<'a> {
         parts::Fit {
             is_native: self.is_native,
+            shares_resources: self.shares_resources,
             user: self.user,
             socket_volume: self.socket_volume,
         }
     }
 }
 
-/// What an owner should know about the volume of events.
-fn volume_note(pod: &Tree, settings: &Settings, user: i64) -> Option<String> {
-    if settings.spool == Spool::EmptyDir {
-        let note = "events that the app has not taken are lost with the pod: hookgate.dev/spool is emptyDir";
-        return Some(note.to_owned());
-    }
+/// A fresh volume belongs to root, and the gate is somebody else.
+fn check_volume(pod: &Tree, settings: &Settings) -> Result<(), Skip> {
     let group = pod.at(&["spec", "securityContext", "fsGroup"]);
-    group.is_none().then(|| {
-        format!("the pod has no fsGroup: if user {user} may not write to the volume of events, set spec.securityContext.fsGroup")
-    })
+    if settings.spool == Spool::EmptyDir || group.is_some() {
+        return Ok(());
+    }
+    let message = "the gate could not write to its volume: set spec.securityContext.fsGroup";
+    Err(Skip::new(Reason::NoFsGroup, message))
+}
+
+/// Its containers are meant to end, as those of a Job are.
+fn ends_by_itself(pod: &Tree) -> bool {
+    let policy = pod.at(&["spec", "restartPolicy"]).and_then(Tree::text);
+    matches!(policy, Some("Never" | "OnFailure"))
 }
 
 /// Lists are lists, and containers and volumes are maps with names.
@@ -134,7 +158,7 @@ fn check_shape(pod: &Tree) -> Result<(), Skip> {
     Ok(())
 }
 
-fn containers(pod: &Tree) -> impl Iterator<Item = &Tree> {
+pub(super) fn containers(pod: &Tree) -> impl Iterator<Item = &Tree> {
     let of = |list| pod.at(&["spec", list]).map(Tree::list).unwrap_or_default();
     of("containers").iter().chain(of("initContainers"))
 }
@@ -171,6 +195,10 @@ fn check_place(pod: &Tree) -> Result<(), Skip> {
         let message = "spec.hostNetwork: the gate's ports would be the node's";
         return Err(Skip::new(Reason::HostNetwork, message));
     }
+    if pod.at(&["metadata", "annotations", MIRROR]).is_some() {
+        let message = "a node made it, and its manifest is on that node";
+        return Err(Skip::new(Reason::StaticPod, message));
+    }
     let os = [
         &["spec", "os", "name"][..],
         &["spec", "nodeSelector", "kubernetes.io/os"],
@@ -204,37 +232,6 @@ fn app_container<'a>(pod: &'a Tree, settings: &Settings) -> Result<(usize, &'a T
         };
         Skip::new(Reason::NoAppContainer, message)
     })
-}
-
-/// All containers of a pod share its ports, and a Service looks for a port's name in the app's containers first.
-fn check_ports(pod: &Tree, settings: &Settings) -> Result<(), Skip> {
-    let ours = [
-        ("listen-port", settings.listen_port),
-        ("ops-port", settings.ops_port),
-        ("admin-port", settings.admin_port),
-    ];
-    for port in containers(pod).flat_map(|c| c.get("ports").map(Tree::list).unwrap_or_default()) {
-        if let Some(name @ ("webhooks" | "hookgate-ops")) = port.name() {
-            let message = format!(
-                "a container has a port called {name}, which must be the gate's: give it another name"
-            );
-            return Err(Skip::new(Reason::PortClash, message));
-        }
-        let is_tcp = matches!(
-            port.get("protocol").and_then(Tree::text),
-            None | Some("TCP")
-        );
-        let number = port.get("containerPort").and_then(Tree::int);
-        let clash = ours
-            .iter()
-            .find(|(_, ours)| is_tcp && number == Some(i64::from(*ours)));
-        if let Some((setting, number)) = clash {
-            let message =
-                format!("a container has port {number}: set hookgate.dev/{setting} to another one");
-            return Err(Skip::new(Reason::PortClash, message));
-        }
-    }
-    Ok(())
 }
 
 fn check_grace(pod: &Tree, settings: &Settings) -> Result<(), Skip> {

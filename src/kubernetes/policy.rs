@@ -19,7 +19,7 @@ use super::{INJECT, INJECTED, NAMESPACE, Tree};
 const NAME: &str = "hookgate-inject.hookgate.dev";
 
 /// The pod's controller is a Job.
-const IS_JOB: &str = "has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists(o, o.kind == \"Job\" && has(o.controller) && o.controller)";
+const IS_JOB: &str = "object.spec.?restartPolicy.orValue(\"Always\") != \"Always\" || has(object.metadata.ownerReferences) && object.metadata.ownerReferences.exists(o, o.kind == \"Job\" && has(o.controller) && o.controller)";
 
 /// The policies and their bindings, as a YAML file.
 ///
@@ -77,6 +77,9 @@ pub fn policy(given: &Given, minor: u32) -> Result<String, Skip> {
 
 fn check(settings: &Settings) -> Result<(), Skip> {
     let refuse = |message: &str| Err(Skip::new(Reason::BadSetting, message));
+    if !settings.sources.is_empty() && settings.secrets.is_none() {
+        return refuse("sources needs secrets: a Secret with a key for each source");
+    }
     if settings.sources.is_empty() && settings.config.is_none() {
         return refuse(
             "set config, or sources and secrets: those of every pod that does not name others",
@@ -212,6 +215,7 @@ fn mutation(settings: &Settings) -> Result<String, Skip> {
 fn container(settings: &Settings, is_unix: bool) -> Result<Tree, Skip> {
     let fit = Fit {
         is_native: true,
+        shares_resources: false,
         user: parts::USER,
         socket_volume: is_unix.then_some(RUN_VOLUME),
     };
@@ -291,6 +295,10 @@ fn warnings(conditions: &[Condition]) -> String {
         yaml.push_str(&format!("  - message: {message}\n"));
         yaml.push_str(&folded(4, "expression", &condition.expression));
     }
+    let message = text("hookgate: this pod starts without a gate, and gets no webhooks");
+    yaml.push_str(&format!(
+        "  - message: {message}\n    expression: \"false\"\n"
+    ));
     yaml.push_str(&binding(
         "v1",
         "ValidatingAdmissionPolicyBinding",

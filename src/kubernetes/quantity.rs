@@ -33,14 +33,23 @@ pub(super) fn bytes(text: &str) -> Option<u64> {
     whole.checked_add(part)
 }
 
-/// Whether this is a share of processors: `500m`, `2`, `0.5`.
+/// A share of processors in thousandths, rounded down: `500m`, `2`, `0.5`.
 #[must_use]
-pub(super) fn is_cpu(text: &str) -> bool {
-    let number = text.strip_suffix('m').unwrap_or(text);
+pub(super) fn millicores(text: &str) -> Option<u64> {
+    let (number, factor) = match text.strip_suffix('m') {
+        Some(number) => (number, 1),
+        None => (text, 1_000),
+    };
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
-    let digits =
-        |part: &str| (1..=9).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
-    digits(whole) && digits(fraction) && !(text.ends_with('m') && number.contains('.'))
+    let digits = |part: &str| {
+        (1..=9).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if !digits(whole) || !digits(fraction) || (factor == 1 && number.contains('.')) {
+        return None;
+    }
+    let scale = 10_u64.checked_pow(u32::try_from(fraction.len()).ok()?)?;
+    let part = fraction.parse::<u64>().ok()? * factor / scale;
+    Some(whole.parse::<u64>().ok()? * factor + part)
 }
 
 #[cfg(test)]
@@ -76,11 +85,11 @@ mod tests {
 
     #[test]
     fn shares_of_processors_are_read_as_kubernetes_reads_them() {
-        for text in ["10m", "1", "0.5", "2000m"] {
-            assert!(is_cpu(text), "{text}");
+        for (text, expected) in [("10m", 10), ("1", 1_000), ("0.5", 500), ("1.25", 1_250)] {
+            assert_eq!(millicores(text), Some(expected), "{text}");
         }
         for text in ["", "m", "0.5m", "1Gi", "-1", ".5", "1.", "one"] {
-            assert!(!is_cpu(text), "{text}");
+            assert_eq!(millicores(text), None, "{text}");
         }
     }
 }

@@ -3,6 +3,7 @@
 use super::settings::{Given, IMAGE, PREFIX, SETTINGS, Settings, Spool, Upstream};
 use super::skip::{Reason, Skip};
 use super::{parts, quantity};
+use crate::providers::Catalogue;
 
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
 
@@ -38,17 +39,16 @@ impl Settings {
             admin_port: reader.number("admin-port", 1024, 65535),
             spool: reader.spool(),
             spool_size: reader.spool_size(),
-            drain_seconds: reader.number("drain-seconds", 1, 3600),
+            drain_seconds: reader.number("drain-seconds", 2, 3600),
             native_sidecar: reader.native_sidecar(),
             run_as_user: reader.run_as_user(),
             log_level: reader
                 .words("log-level", |text| LEVELS.contains(&text))
                 .unwrap_or_default(),
-            cpu_request: reader.quantity("cpu-request", quantity::is_cpu),
-            cpu_limit: reader.quantity("cpu-limit", quantity::is_cpu),
-            memory_request: reader
-                .quantity("memory-request", |text| quantity::bytes(text).is_some()),
-            memory_limit: reader.quantity("memory-limit", |text| quantity::bytes(text).is_some()),
+            cpu_request: reader.quantity("cpu-request", quantity::millicores),
+            cpu_limit: reader.quantity("cpu-limit", quantity::millicores),
+            memory_request: reader.quantity("memory-request", quantity::bytes),
+            memory_limit: reader.quantity("memory-limit", quantity::bytes),
         };
         reader.compare(&settings);
         match reader.faults.is_empty() {
@@ -96,7 +96,8 @@ impl<'a> Reader<'a> {
             let nearest = nearest.unwrap_or_default();
             let shown: String = name.chars().take(60).collect();
             self.faults.push(format!(
-                "there is no setting {PREFIX}{shown}; did you mean {PREFIX}{nearest}?"
+                "there is no setting {:?}; did you mean {PREFIX}{nearest}?",
+                format!("{PREFIX}{shown}")
             ));
         }
     }
@@ -120,9 +121,9 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn quantity(&mut self, name: &str, is_valid: impl Fn(&str) -> bool) -> Option<String> {
+    fn quantity(&mut self, name: &str, size: impl Fn(&str) -> Option<u64>) -> Option<String> {
         let value = self.value(name).filter(|value| *value != "none")?;
-        if !is_valid(value) {
+        if size(value).is_none() {
             self.fault(
                 name,
                 "write a quantity such as 100m, 0.5, 64Mi or 1Gi, or none",
@@ -137,9 +138,18 @@ impl<'a> Reader<'a> {
             .split(',')
             .map(str::trim)
             .filter(|part| !part.is_empty());
+        // With a configuration there may be providers of its own.
+        let knows_all = self.value("config").is_some();
         let mut sources: Vec<(String, String)> = Vec::new();
         for part in listed {
             let (name, provider) = part.split_once('=').unwrap_or((part, part));
+            if !knows_all && Catalogue::embedded().get(provider).is_none() {
+                self.fault(
+                    "sources",
+                    "`hookgate providers` lists the providers there are",
+                );
+                break;
+            }
             let is_new = !sources.iter().any(|(known, _)| known == name);
             if is_source(name) && is_source(provider) && is_new {
                 sources.push((name.to_owned(), provider.to_owned()));
@@ -179,9 +189,8 @@ impl<'a> Reader<'a> {
 
     fn spool_size(&mut self) -> String {
         let value = self.value("spool-size").unwrap_or_default();
-        // Nine tenths of it is store.bytes_max, which has a minimum of 16 MiB.
-        if quantity::bytes(value).is_none_or(|bytes| bytes < 32 << 20) {
-            self.fault("spool-size", "write a size of at least 32Mi, such as 1Gi");
+        if quantity::bytes(value).is_none_or(|bytes| bytes < 256 << 20) {
+            self.fault("spool-size", "write a size of at least 256Mi, such as 1Gi");
         }
         value.to_owned()
     }
@@ -228,10 +237,30 @@ impl<'a> Reader<'a> {
             let text = "listen-port, ops-port, admin-port and the port of upstream must differ";
             self.faults.push(text.to_owned());
         }
-        if !settings.sources.is_empty() && settings.secrets.is_none() {
-            self.faults.push(format!(
-                "{PREFIX}sources needs {PREFIX}secrets: a Secret with a key for each source"
-            ));
+        let pairs = [
+            (
+                "cpu",
+                &settings.cpu_request,
+                &settings.cpu_limit,
+                quantity::millicores as fn(&str) -> _,
+            ),
+            (
+                "memory",
+                &settings.memory_request,
+                &settings.memory_limit,
+                quantity::bytes,
+            ),
+        ];
+        for (name, request, limit, size) in pairs {
+            let sizes = request
+                .as_deref()
+                .and_then(size)
+                .zip(limit.as_deref().and_then(size));
+            if sizes.is_some_and(|(request, limit)| request > limit) {
+                self.faults.push(format!(
+                    "{PREFIX}{name}-request is above {PREFIX}{name}-limit, which no pod may have"
+                ));
+            }
         }
     }
 }
@@ -243,7 +272,13 @@ fn parse_upstream(value: &str) -> Option<Upstream> {
         let (folder, name) = path.rsplit_once('/')?;
         let parts = || folder.split('/').skip(1);
         let plain = parts().all(|part| !part.is_empty() && part != "." && part != "..");
-        let taken = ["/etc", "/run", "/var", "/tmp", "/dev", "/proc", "/sys"].contains(&folder)
+        // A volume over a folder hides what the image has there.
+        let ours = [
+            "/etc", "/dev", "/proc", "/sys", "/usr", "/bin", "/sbin", "/lib", "/lib64",
+        ];
+        let taken = ours
+            .iter()
+            .any(|root| std::path::Path::new(folder).starts_with(root))
             || parts::TAKEN.iter().any(|taken| {
                 std::path::Path::new(folder).starts_with(taken)
                     || std::path::Path::new(taken).starts_with(folder)
@@ -253,7 +288,7 @@ fn parse_upstream(value: &str) -> Option<Upstream> {
             .bytes()
             .all(|byte| byte.is_ascii_graphic() && !b":$".contains(&byte));
         let folder = folder.to_owned();
-        let usable = fits && readable && plain && !taken && parts().next().is_some();
+        let usable = fits && readable && plain && !taken && parts().count() >= 2;
         return usable.then_some(Upstream::Unix { folder, url });
     }
     let authority = value.strip_prefix("http://")?;
@@ -293,13 +328,7 @@ fn is_image(image: &str) -> bool {
     image.len() <= 1024 && image.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
-/// An IP address as it stands before a port.
+/// All addresses of the pod: probes and senders come from outside of it.
 fn is_host(host: &str) -> bool {
-    let inner = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    match inner {
-        Some(v6) => v6.parse::<std::net::Ipv6Addr>().is_ok(),
-        None => host.parse::<std::net::Ipv4Addr>().is_ok(),
-    }
+    ["0.0.0.0", "[::]"].contains(&host)
 }

@@ -4,7 +4,7 @@ use super::draft::Draft;
 use super::patch::{Operation, escaped};
 use super::skip::{Reason, Skip};
 use super::status::Status;
-use super::{CONTAINER, INJECTED, STATUS, Tree, parts};
+use super::{CONTAINER, INJECTED, STATUS, Tree};
 
 /// The steps that give back what the pod was before [`inject`](super::inject::inject). What others have changed
 /// since stays.
@@ -24,10 +24,10 @@ pub fn uninject(pod: &Tree) -> Result<Vec<Operation>, Skip> {
     let mut removal = Removal {
         draft: Draft::new(pod),
     };
-    removal.app(&status)?;
     for list in ["/spec/initContainers", "/spec/containers"] {
         removal.elements(list, |element| element.name() == Some(CONTAINER))?;
     }
+    removal.containers(&status)?;
     removal.elements("/spec/volumes", |element| {
         element
             .name()
@@ -89,8 +89,23 @@ impl Removal {
         Ok(())
     }
 
-    /// The mount and the pause of the app's container.
-    fn app(&mut self, status: &Status) -> Result<(), Skip> {
+    /// The pause of the app's container, and what any container mounts of the volumes that go.
+    fn containers(&mut self, status: &Status) -> Result<(), Skip> {
+        for list in ["/spec/containers", "/spec/initContainers"] {
+            let count = self
+                .draft
+                .pod
+                .find(list)
+                .map_or(0, |list| list.list().len());
+            for index in 0..count {
+                let mounts = format!("{list}/{index}/volumeMounts");
+                self.elements(&mounts, |mount| {
+                    mount
+                        .name()
+                        .is_some_and(|name| status.volumes.iter().any(|ours| ours == name))
+                })?;
+            }
+        }
         let containers = self
             .draft
             .pod
@@ -101,13 +116,13 @@ impl Removal {
             .iter()
             .position(|container| container.name() == Some(&status.app));
         let Some(index) = app else {
-            return Ok(());
+            let message = format!(
+                "the container {} has another name now, so its hook and mounts cannot be told from others: take them out by hand",
+                status.app
+            );
+            return Err(Skip::new(Reason::NoAppContainer, message));
         };
         let path = format!("/spec/containers/{index}");
-        if status.mount {
-            let mounts = format!("{path}/volumeMounts");
-            self.elements(&mounts, |mount| mount.name() == Some(parts::RUN_VOLUME))?;
-        }
         let sleep = self
             .draft
             .pod

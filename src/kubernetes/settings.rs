@@ -41,11 +41,11 @@ pub const SETTINGS: [Setting; 21] = [
     setting("upstream", "unix:/run/hookgate/app.sock", "where the app listens: a Unix socket, whose folder both containers get, or `http://127.0.0.1:PORT`"),
     setting("app-container", "", "the container that is the app; the first one by default"),
     setting("listen-host", "0.0.0.0", "the address of the ports that others reach; `[::]` in a cluster of IPv6"),
-    setting("listen-port", "8080", "the port that senders reach; its name is always `webhooks`"),
+    setting("listen-port", "9602", "the port that senders reach; its name is always `webhooks`"),
     setting("ops-port", "9600", "the port of probes and metrics; its name is `hookgate-ops`"),
     setting("admin-port", "9601", "the port of API and page, on the pod's loopback only"),
     setting("spool", "emptyDir", "where events are kept: `emptyDir`, `ephemeral:STORAGECLASS` or `pvc:CLAIM`"),
-    setting("spool-size", "1Gi", "how much of it; the gate stops taking events at nine tenths"),
+    setting("spool-size", "1Gi", "how much of it; the gate stops taking events a tenth, or 128Mi, before that"),
     setting("drain-seconds", "10", "how long the gate hands over events, and the app waits for them, when the pod ends"),
     setting("native-sidecar", "auto", "`true`: an init container that goes on running; `false`: a container beside the app; `auto`: what the cluster can do"),
     setting("run-as-user", "auto", "the gate's user id; `auto`: the app's if the pod names one, else 65532"),
@@ -57,6 +57,9 @@ pub const SETTINGS: [Setting; 21] = [
     setting("memory-request", "32Mi", "as Kubernetes writes it"),
     setting("memory-limit", "128Mi", "as Kubernetes writes it"),
 ];
+
+/// What a store's journal may take beside it, in bytes.
+const JOURNAL: u64 = 128 << 20;
 
 /// The image where nobody names one.
 pub const IMAGE: &str = concat!("hookgate:", env!("CARGO_PKG_VERSION"));
@@ -140,9 +143,18 @@ impl Settings {
         Self::read(&values)
     }
 
-    /// Bytes that the store may use: nine tenths, so that the gate refuses events before Kubernetes evicts the pod.
+    /// Bytes that the store may use. The rest is for its journal, so that the gate refuses events before Kubernetes,
+    /// which counts every file, evicts the pod.
     #[must_use]
     pub fn store_bytes(&self) -> u64 {
-        quantity::bytes(&self.spool_size).unwrap_or_default() / 10 * 9
+        let size = quantity::bytes(&self.spool_size).unwrap_or_default();
+        size.saturating_sub((size / 10).max(JOURNAL))
+    }
+
+    /// For how long a gate that drains goes on taking events, in milliseconds: half of its time, and no longer than it
+    /// takes until all nodes know.
+    #[must_use]
+    pub fn accept_for(&self) -> u32 {
+        (u32::from(self.drain_seconds) * 500).min(5_000)
     }
 }

@@ -13,6 +13,8 @@ pub enum Reason {
     UnknownLabel,
     /// It shares the node's network, where ports belong to everybody.
     HostNetwork,
+    /// A node made it, and it exists already.
+    StaticPod,
     /// It runs on Windows, for which there is no image.
     Windows,
     /// It has no container, or none with the name that was given.
@@ -21,6 +23,8 @@ pub enum Reason {
     PortClash,
     /// It has a volume with a name that the gate's volumes have.
     NameClash,
+    /// The gate could not write to its volume.
+    NoFsGroup,
     /// Draining takes longer than the pod has to end.
     DrainExceedsGrace,
     /// It says neither which sources there are nor which ConfigMap says so.
@@ -37,16 +41,18 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::AlreadyInjected,
         Self::NotInjected,
         Self::Disabled,
         Self::UnknownLabel,
         Self::HostNetwork,
+        Self::StaticPod,
         Self::Windows,
         Self::NoAppContainer,
         Self::PortClash,
         Self::NameClash,
+        Self::NoFsGroup,
         Self::DrainExceedsGrace,
         Self::NoSources,
         Self::BadSetting,
@@ -64,10 +70,12 @@ impl Reason {
             Self::Disabled => "disabled",
             Self::UnknownLabel => "unknown_label",
             Self::HostNetwork => "host_network",
+            Self::StaticPod => "static_pod",
             Self::Windows => "windows",
             Self::NoAppContainer => "no_app_container",
             Self::PortClash => "port_clash",
             Self::NameClash => "name_clash",
+            Self::NoFsGroup => "no_fs_group",
             Self::DrainExceedsGrace => "drain_exceeds_grace",
             Self::NoSources => "no_sources",
             Self::BadSetting => "bad_setting",
@@ -88,15 +96,19 @@ impl Reason {
                 "has a label `hookgate.dev/inject` that is neither \"true\" nor \"false\" nor a profile"
             }
             Self::HostNetwork => "shares the node's network, where ports belong to everybody",
+            Self::StaticPod => "was made by a node, which does not ask",
             Self::Windows => "runs on Windows, for which there is no image",
             Self::NoAppContainer => {
                 "has no container, or none with the name in `hookgate.dev/app-container`"
             }
             Self::PortClash => {
-                "listens on a port that the gate needs, or gives one the gate's name: choose another by `hookgate.dev/listen-port`, `ops-port` or `admin-port`"
+                "listens on a port that the gate needs, or gives one the gate's name: choose another by `hookgate.dev/listen-port`, `ops-port` or `admin-port`. **If its port is called `webhooks`, your Service leads to the app itself**: rename it"
             }
             Self::NameClash => {
                 "has a volume with a name of the gate's, or a part of one at the socket's folder"
+            }
+            Self::NoFsGroup => {
+                "keeps events on a volume that belongs to root: set `spec.securityContext.fsGroup`, which makes volumes writable for the gate"
             }
             Self::DrainExceedsGrace => {
                 "has less time to end than draining takes: raise `terminationGracePeriodSeconds` or lower `hookgate.dev/drain-seconds`"

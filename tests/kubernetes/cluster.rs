@@ -99,6 +99,13 @@ async fn answer(
             (StatusCode::CREATED, body.to_string())
         }
         Method::PUT => {
+            let before = objects.kept.get(&path).cloned().unwrap_or_default();
+            if before["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"] {
+                return refuse(StatusCode::CONFLICT, "written since");
+            }
+            if before["type"] != body["type"] {
+                return refuse(StatusCode::UNPROCESSABLE_ENTITY, "type: field is immutable");
+            }
             objects.kept.insert(path, body.clone());
             (StatusCode::OK, body.to_string())
         }
@@ -354,20 +361,60 @@ async fn a_new_certificate_comes_in_time_and_the_old_one_stays_trusted() {
     assert!(after.starts_with(&before));
     assert!(is_trusted(&old, &before) && is_trusted(&old, &after));
     assert!(is_trusted(&new, &after) && !is_trusted(&new, &before));
-    // The next one lets go of the first.
+    // A lost Secret costs nobody his trust.
+    cluster.objects.lock().expect("objects").kept.remove(SECRET);
+    let found = cluster.injector(|_| {}, at(61)).await.expect("it starts");
+    let more = cluster.bundle(0);
+    assert_eq!(more.matches("BEGIN CERTIFICATE").count(), 3);
+    assert!(is_trusted(&old, &more) && is_trusted(&new, &more) && is_trusted(&found, &more));
+    // What has come to its end is let go of.
     let newest = cluster.injector(|_| {}, at(122)).await.expect("it starts");
     let last = cluster.bundle(0);
-    assert_eq!(last.matches("BEGIN CERTIFICATE").count(), 2);
+    assert_eq!(last.matches("BEGIN CERTIFICATE").count(), 3);
     assert!(!last.contains(&before));
-    for replica in [old, still, new, newest] {
+    for replica in [old, still, new, found, newest] {
         replica.injector.stop().await;
     }
 }
 
 #[tokio::test]
+async fn nothing_new_is_served_before_api_servers_trust_it() {
+    let cluster = Cluster::start().await;
+    let place = tempfile::tempdir().expect("a directory");
+    let files = files(place.path());
+    let own = files.clone();
+    let first = cluster
+        .injector(|config| config.tls = own, at(0))
+        .await
+        .expect("it starts");
+    let before = std::fs::read_to_string(&files.certificate).expect("a file");
+    let refused = (StatusCode::FORBIDDEN, None);
+    cluster
+        .objects
+        .lock()
+        .expect("objects")
+        .instead
+        .insert(format!("PATCH {WEBHOOK}"), refused);
+    let own = files.clone();
+    let second = cluster.injector(|config| config.tls = own, at(61)).await;
+    assert!(
+        second
+            .err()
+            .expect("an error")
+            .to_string()
+            .contains("PATCH")
+    );
+    assert_eq!(
+        std::fs::read_to_string(&files.certificate).expect("a file"),
+        before
+    );
+    first.injector.stop().await;
+}
+
+#[tokio::test]
 async fn a_secret_that_holds_something_else_is_written_anew() {
     let cluster = Cluster::start().await;
-    let other = json!({"metadata": {"name": "injector-tls", "resourceVersion": "7"}, "data": {"tls.crt": "bm9uZQ=="}});
+    let other = json!({"type": "Opaque", "metadata": {"name": "injector-tls", "resourceVersion": "7"}, "data": {"tls.crt": "bm9uZQ=="}});
     cluster
         .objects
         .lock()

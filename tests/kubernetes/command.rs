@@ -143,6 +143,65 @@ fn text_that_other_readers_of_yaml_would_take_for_something_else_stays_text() {
 }
 
 #[test]
+fn several_files_come_out_as_documents_of_their_own() {
+    let place = tempfile::tempdir().expect("a directory");
+    let files = ["a.yaml", "b.json", "c.yaml"].map(|name| place.path().join(name));
+    let json = serde_json::to_string(&tree(POD)).expect("JSON");
+    // No line break at the end, no mark at the beginning; JSON behind a mark and a comment.
+    let texts = [
+        POD.trim_end().to_owned(),
+        json.clone(),
+        format!("kind: Service\n---\n# note\n{json}\n"),
+    ];
+    for (file, text) in files.iter().zip(&texts) {
+        std::fs::write(file, text).expect("a file");
+    }
+    let arguments: Vec<_> = files
+        .iter()
+        .flat_map(|file| ["--filename", file.to_str().expect("text")])
+        .collect();
+    let (code, output, errors) = run(&arguments, "");
+    assert_eq!(code, Some(0), "{errors}");
+    let kinds = trees(&output);
+    let kinds: Vec<_> = kinds
+        .iter()
+        .map(|tree| tree.get("kind").and_then(Tree::text))
+        .collect();
+    assert_eq!(
+        kinds,
+        [Some("Pod"), Some("Pod"), Some("Service"), Some("Pod")]
+    );
+    assert!(output.contains("---\n# note\n{"), "{output}");
+    assert_eq!(output.matches("hookgate.dev/injected").count(), 3);
+}
+
+#[test]
+fn a_broken_manifest_is_named_without_what_stands_in_it() {
+    let (code, _, errors) = run(
+        &[],
+        "kind: Secret\nstringData:\n  password: do-not-show-this\n  bad: [\n",
+    );
+    assert_eq!(code, Some(2));
+    assert!(!errors.contains("do-not-show-this"), "{errors}");
+}
+
+#[test]
+fn uninject_refuses_what_it_cannot_tell_any_more() {
+    let renamed = injected(POD).replace("- name: app\n", "- name: other\n");
+    let (code, output, errors) = run(&["--uninject"], &renamed);
+    assert_eq!((code, &*output), (Some(1), ""));
+    assert!(errors.contains("has another name now"), "{errors}");
+    // A mount that somebody added since goes with its volume.
+    let shared = injected(POD).replace(
+        "    volumeMounts:\n",
+        "    volumeMounts:\n    - {name: hookgate-run, mountPath: /second}\n",
+    );
+    let (code, output, errors) = run(&["--uninject"], &shared);
+    assert_eq!(code, Some(0), "{errors}");
+    assert!(!output.contains("hookgate-run"), "{output}");
+}
+
+#[test]
 fn json_stays_json() {
     let input = serde_json::to_string(&tree(POD)).expect("JSON");
     let output = injected(&input);
@@ -193,12 +252,12 @@ fn a_json_patch_does_what_the_manifest_shows() {
 
 #[test]
 fn what_cannot_have_a_gate_is_refused_with_the_way_out_and_nothing_is_printed() {
-    let clash = POD.replace("image: a", "image: a, ports: [{containerPort: 8080}]");
+    let clash = POD.replace("image: a", "image: a, ports: [{containerPort: 9602}]");
     let both = format!("{POD}---\n{clash}");
     let (code, output, errors) = run(&[], &both);
     assert_eq!((code, &*output), (Some(1), ""));
     assert!(
-        errors.contains("error: pod/app: a container has port 8080: set hookgate.dev/listen-port"),
+        errors.contains("error: pod/app: a container has port 9602: set hookgate.dev/listen-port"),
         "{errors}"
     );
     let (code, output, _) = run(&["--set", "listen-port=8081"], &both);
@@ -245,7 +304,7 @@ fn bad_arguments_and_bad_files_exit_with_2_and_say_what_is_wrong() {
 fn profiles_and_defaults_come_from_a_file() {
     let place = tempfile::tempdir().expect("a directory");
     let defaults = place.path().join("defaults.toml");
-    let text = "image = \"registry.example.com/hookgate:1\"\nnative-sidecar = true\n[profiles.small]\nspool-size = \"64Mi\"\nlisten-port = 8081\n";
+    let text = "image = \"registry.example.com/hookgate:1\"\nnative-sidecar = true\n[profiles.small]\nspool-size = \"256Mi\"\nlisten-port = 8081\n";
     std::fs::write(&defaults, text).expect("a file");
     let defaults = defaults.display().to_string();
     let pod = POD.replace(
@@ -255,7 +314,7 @@ fn profiles_and_defaults_come_from_a_file() {
     let (code, output, errors) = run(&["--defaults", &defaults], &pod);
     assert_eq!(code, Some(0), "{errors}");
     for expected in [
-        "sizeLimit: 64Mi",
+        "sizeLimit: 256Mi",
         "containerPort: 8081",
         "image: registry.example.com/hookgate:1",
     ] {

@@ -74,7 +74,7 @@ impl Pod {
     fn moved(&self, value: &str) -> String {
         let here = |name: &str| self.place.path().join(name).display().to_string();
         match value {
-            "0.0.0.0:8080" => format!("unix:{}", here("gate.sock")),
+            "0.0.0.0:9602" => format!("unix:{}", here("gate.sock")),
             "0.0.0.0:9600" => format!("unix:{}", here("ops.sock")),
             "127.0.0.1:9601" => format!("unix:{}", here("admin.sock")),
             _ => value

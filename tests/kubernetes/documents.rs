@@ -49,5 +49,12 @@ fn the_tables_of_the_document_are_current() {
     if std::env::var_os("HOOKGATE_TEST_WRITE").is_some() {
         std::fs::write(&path, &current).expect("the document");
     }
-    assert_eq!(text, current, "see HOOKGATE_TEST_WRITE");
+    let different = text
+        .lines()
+        .zip(current.lines())
+        .find(|(is, should)| is != should);
+    assert!(
+        text == current,
+        "not current: {different:?}; see HOOKGATE_TEST_WRITE"
+    );
 }

@@ -20,7 +20,9 @@ use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::io::AsyncWriteExt as _;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// An injector with a certificate of its own, and what is needed to ask it.
 struct Scene {
@@ -69,13 +71,7 @@ async fn ask(scene: &Scene, method: &str, path: &str, body: Vec<u8>) -> (StatusC
     ask_at(&scene.injector, scene.place.path(), method, path, body).await
 }
 
-async fn ask_at(
-    injector: &Injector,
-    place: &Path,
-    method: &str,
-    path: &str,
-    body: Vec<u8>,
-) -> (StatusCode, String) {
+async fn connect(injector: &Injector, place: &Path) -> TlsStream<hookgate::net::Stream> {
     let certificate = CertificateDer::from_pem_file(place.join("tls.crt"));
     let mut roots = RootCertStore::empty();
     roots.add(certificate.expect("PEM")).expect("a certificate");
@@ -87,16 +83,19 @@ async fn ask_at(
         .with_no_client_auth();
     let stream = injector.listening[0].connect().await.expect("a connection");
     let name = ServerName::try_from("localhost").expect("a name");
-    let stream = TlsConnector::from(Arc::new(config))
-        .connect(name, stream)
-        .await;
-    exchange(
-        TokioIo::new(stream.expect("a handshake")),
-        method,
-        path,
-        body,
-    )
-    .await
+    let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
+    handshake.await.expect("a handshake")
+}
+
+async fn ask_at(
+    injector: &Injector,
+    place: &Path,
+    method: &str,
+    path: &str,
+    body: Vec<u8>,
+) -> (StatusCode, String) {
+    let stream = connect(injector, place).await;
+    exchange(TokioIo::new(stream), method, path, body).await
 }
 
 async fn exchange<IO>(io: IO, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, String)
@@ -228,6 +227,8 @@ async fn hostile_pods_are_answered() {
     for index in 0..20_000 {
         many_wrong["metadata"]["annotations"][format!("hookgate.dev/{index}")] = json!("y");
     }
+    let mut odd_key = pod();
+    odd_key["metadata"]["annotations"]["hookgate.dev/\u{1b}]0;x\u{7}\r\n"] = json!("y");
     let mut odd_text = pod();
     odd_text["metadata"]["annotations"]["hookgate.dev/log-level"] =
         json!("\u{1b}[31m\u{0}\r\n\u{202e}");
@@ -236,6 +237,7 @@ async fn hostile_pods_are_answered() {
         (many_small, true),
         (many_wrong, false),
         (odd_text, false),
+        (odd_key, false),
     ];
     for (pod, is_injected) in cases {
         let answer = review(&scene, &question(&pod)).await;
@@ -248,6 +250,20 @@ async fn hostile_pods_are_answered() {
             assert!(!warning.contains(['\u{1b}', '\r', '\n', '\0']), "{warning}");
         }
     }
+    scene.injector.stop().await;
+}
+
+#[tokio::test]
+async fn senders_that_hang_keep_nobody_from_an_answer() {
+    let scene = injector().await;
+    let mut hung = Vec::new();
+    for _ in 0..40 {
+        let mut stream = connect(&scene.injector, scene.place.path()).await;
+        let head = b"POST /inject HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n";
+        stream.write_all(head).await.expect("it is sent");
+        hung.push(stream);
+    }
+    review(&scene, &question(&pod())).await;
     scene.injector.stop().await;
 }
 

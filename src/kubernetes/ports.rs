@@ -1,0 +1,62 @@
+//! The ports of a pod, which all its containers share.
+
+use super::Tree;
+use super::plan::containers;
+use super::settings::Settings;
+use super::skip::{Reason, Skip};
+
+/// Nothing in the pod has a port of the gate's, as far as it says so, nor the name of one: a Service looks for a name
+/// in the app's containers first.
+pub(super) fn check(pod: &Tree, settings: &Settings) -> Result<(), Skip> {
+    let ours = [
+        ("listen-port", settings.listen_port),
+        ("ops-port", settings.ops_port),
+        ("admin-port", settings.admin_port),
+    ];
+    for container in containers(pod) {
+        let declared = container.get("ports").map(Tree::list).unwrap_or_default();
+        for port in declared {
+            if let Some(name @ ("webhooks" | "hookgate-ops")) =
+                port.get("name").and_then(Tree::text)
+            {
+                let message = format!(
+                    "a container has a port called {name}, to which the Service would send unverified webhooks: give it another name"
+                );
+                return Err(Skip::new(Reason::PortClash, message));
+            }
+        }
+        let declared = declared.iter().filter(|port| {
+            matches!(
+                port.get("protocol").and_then(Tree::text),
+                None | Some("TCP")
+            )
+        });
+        let declared = declared.filter_map(|port| port.get("containerPort").and_then(Tree::int));
+        for number in declared.chain(probed(container)) {
+            let clash = ours.iter().find(|(_, ours)| number == i64::from(*ours));
+            if let Some((setting, number)) = clash {
+                let message = format!(
+                    "a container has port {number}: set hookgate.dev/{setting} to another one"
+                );
+                return Err(Skip::new(Reason::PortClash, message));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Ports that a container has without declaring them, which it need not: its probes and hooks ask there.
+fn probed(container: &Tree) -> impl Iterator<Item = i64> {
+    let askers = [
+        &["startupProbe"][..],
+        &["readinessProbe"],
+        &["livenessProbe"],
+        &["lifecycle", "postStart"],
+        &["lifecycle", "preStop"],
+    ];
+    let askers = askers.into_iter().filter_map(|path| container.at(path));
+    askers.flat_map(|asker| {
+        let ways = ["httpGet", "tcpSocket", "grpc"].into_iter();
+        ways.filter_map(|way| asker.at(&[way, "port"])?.int())
+    })
+}
