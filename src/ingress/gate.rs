@@ -186,9 +186,6 @@ impl Gate {
         mut head: Parts,
         body: Incoming,
     ) -> Result<Taken, Refusal> {
-        if !self.is_open() {
-            return Err(Refusal::Unavailable(Trouble::Closing));
-        }
         let peer = head.extensions.get::<Peer>().and_then(|peer| peer.0);
         let peer = self.proxies.sender(peer, &head.headers);
         let place = head.extensions.get::<Place>().cloned();
@@ -197,6 +194,10 @@ impl Gate {
         share.grow_by_head(&head).await?;
         if head.extensions.remove::<Unweighed>().is_some() {
             receive::let_go_of_the_buffer(&mut head);
+        }
+        if !self.is_open() {
+            receive::discard(body).await;
+            return Err(Refusal::Unavailable(Trouble::Closing));
         }
         let body = receive::body(body, limit, &mut share, deadlines).await?;
         strict::name_host(&mut head);

@@ -99,7 +99,12 @@ pub fn stack(
         async move {
             match gate.get() {
                 Some(gate) => gate.answer(request).await,
-                None => ack::refused(&Refusal::Unavailable(ack::Trouble::Starting)),
+                None => {
+                    let (head, body) = request.into_parts();
+                    drop(head); // it is in nobody's count
+                    receive::discard(body).await;
+                    ack::refused(&Refusal::Unavailable(ack::Trouble::Starting))
+                }
             }
         }
     })

@@ -9,7 +9,7 @@ use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Uri};
 use http_body::Body;
 use http_body_util::BodyExt;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::ack::{Refusal, Trouble};
 use super::bodies::{BodyShare, NoRoom};
@@ -38,6 +38,11 @@ impl From<NoRoom> for Refusal {
         Self::Unavailable(Trouble::NoRoom)
     }
 }
+
+/// No longer than this is a body taken that nobody wants,
+const DISCARD_FOR: Duration = Duration::from_secs(1);
+/// and no more of it in bytes.
+const DISCARDED_MAX: usize = 8 * 1024 * 1024;
 
 /// The whole body, for which the share grows. Trailers are dropped: nothing signs
 /// them, so nothing may be concluded from them.
@@ -84,6 +89,23 @@ pub(crate) async fn body<B: Body>(
         parts.append(&data);
     }
     Ok(parts.whole())
+}
+
+/// Takes a body that nobody wants: a connection that is closed with bytes unread is reset, and the reset
+/// overtakes the answer.
+pub(super) async fn discard<B: Body>(body: B) {
+    let mut body = pin!(body);
+    let mut bytes = 0;
+    let all = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            bytes += frame.data_ref().map_or(0, Buf::remaining);
+            if bytes > DISCARDED_MAX {
+                return;
+            }
+        }
+    };
+    // Whoever takes longer must do with a reset.
+    let _ = timeout(DISCARD_FOR, all).await;
 }
 
 /// Copies a head out of what it was read into: a byte of it would keep the whole buffer, which nobody

@@ -12,7 +12,10 @@ use hyper::body::Incoming;
 use prometheus::{IntCounter, IntGauge};
 use tower::{BoxError, Service};
 
+use tokio::time::timeout;
+
 use super::connection::{Connection, Limits};
+use super::linger::Linger;
 use super::slots::{Slot, Slots};
 use super::tls::{Tls, TlsError, TlsMetrics};
 use super::turns::Turns;
@@ -24,6 +27,11 @@ use crate::shutdown::Stage;
 
 /// How long the loop rests after an accept error such as "too many open files".
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// At the end: no more than these are taken from the system's queue,
+const QUEUED_MAX: usize = 256;
+/// which is empty if nothing has come out of it for so long.
+const QUEUE_IS_EMPTY: Duration = Duration::from_millis(2);
 
 /// What the accept loops count.
 #[derive(Clone)]
@@ -69,6 +77,7 @@ pub struct Server {
     slots: Arc<Slots>,
     tls: Option<Tls>,
     stage: Stage,
+    linger: Linger,
     entropy: Entropy,
     metrics: Option<Metrics>,
     heads_are_counted: bool,
@@ -104,6 +113,7 @@ impl Server {
                 config.trusted_proxies.clone(),
             ),
             tls,
+            linger: Linger::start(&stage),
             stage,
             entropy,
             metrics,
@@ -121,7 +131,7 @@ impl Server {
         }
     }
 
-    /// Accepts on `listener` until the stage stops; each request then goes to a clone of `service`.
+    /// Accepts on `listener` until a moment after the stage was told to stop; each request then goes to a clone of `service`.
     pub fn serve<S, B>(self: &Arc<Self>, listener: Listener, service: S)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
@@ -139,8 +149,16 @@ impl Server {
                 let next = server.next(&listener);
                 let (stream, peer, guard) = tokio::select! {
                     biased;
-                    () = server.stage.stopping() => break,
+                    () = server.linger.closing() => break,
                     next = next => next,
+                };
+                server.start(stream, peer, guard, service.clone());
+            }
+            // What is left in the system's queue would be reset.
+            for _ in 0..QUEUED_MAX {
+                let next = timeout(QUEUE_IS_EMPTY, server.next(&listener)).await;
+                let Ok((stream, peer, guard)) = next else {
+                    break;
                 };
                 server.start(stream, peer, guard, service.clone());
             }
@@ -196,6 +214,7 @@ impl Server {
             slots: Arc::clone(&self.slots),
             limits: Limits::DEFAULT,
             stage: self.stage.clone(),
+            linger: self.linger.clone(),
             entropy: self.entropy.clone(),
             heads_are_counted: self.heads_are_counted,
         };

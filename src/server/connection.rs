@@ -26,6 +26,7 @@ use super::Peer;
 use super::frames::Frames;
 use super::framing::Framing;
 use super::guarded::{Guarded, Watch};
+use super::linger::Linger;
 use super::place::Place;
 use super::slots::Slots;
 use crate::entropy::Entropy;
@@ -82,6 +83,7 @@ pub(super) struct Connection {
     pub(super) slots: Arc<Slots>,
     pub(super) limits: Limits,
     pub(super) stage: Stage,
+    pub(super) linger: Linger,
     pub(super) entropy: Entropy,
     /// The service counts the heads of requests.
     pub(super) heads_are_counted: bool,
@@ -105,7 +107,7 @@ impl Connection {
         let read = tokio::select! {
             biased;
             read = timeout(self.limits.first_bytes, first_bytes(&mut io)) => read,
-            () = self.stage.stopping() => return, // nothing has been asked yet
+            () = self.linger.over() => return, // nothing has been asked yet
         };
         let Ok(Ok(first)) = read else { return };
         let is_http2 = first.starts_with(HTTP2_PREFACE);
@@ -143,11 +145,11 @@ impl Connection {
             let idle = self.place.no_request_for(self.limits.idle);
             // Boxed, so that HTTP/1 does not have room for it.
             let connection = Box::pin(self.http2().serve_connection(io, service));
-            Box::pin(self.drive(connection, idle, self.retired(true))).await;
+            Box::pin(self.drive(connection, idle, self.leaving(true))).await;
         } else {
             let connection = pin!(self.http1().serve_connection(io, service));
             // hyper itself counts the time to the end of the next head.
-            self.drive(connection, std::future::pending(), self.retired(false))
+            self.drive(connection, std::future::pending(), self.leaving(false))
                 .await;
         }
     }
@@ -187,6 +189,25 @@ impl Connection {
         builder
     }
 
+    /// Resolves when the next answer, or GOAWAY, is to be the last: the stage retires or stops.
+    async fn leaving(&self, is_http2: bool) {
+        tokio::select! {
+            () = self.retired(is_http2) => {}
+            () = self.stopped(is_http2) => {}
+        }
+    }
+
+    /// Resolves when the stage has been told to stop; over HTTP/1 there may be a request on its way.
+    async fn stopped(&self, is_http2: bool) {
+        self.stage.stopping().await;
+        if !is_http2 {
+            tokio::select! {
+                () = self.place.has_request() => {}
+                () = self.linger.over() => {}
+            }
+        }
+    }
+
     /// Resolves when the stage retires and the client can be told so: over HTTP/1 only an answer can
     /// say that it was the last, and an HTTP/2 connection has to have begun before it can end.
     async fn retired(&self, is_http2: bool) {
@@ -203,7 +224,7 @@ impl Connection {
         &self,
         mut connection: Pin<C>,
         idle: impl Future<Output = ()>,
-        retired: impl Future<Output = ()>,
+        leaving: impl Future<Output = ()>,
     ) where
         C: DerefMut,
         C::Target: GracefulConnection,
@@ -212,8 +233,7 @@ impl Connection {
         let patience = tokio::select! {
             biased;
             _ = connection.as_mut() => return,
-            () = self.stage.stopping() => self.limits.last_requests,
-            () = retired => self.limits.last_requests,
+            () = leaving => self.limits.last_requests,
             () = sleep(self.limits.age + jitter) => self.limits.last_requests,
             () = idle => self.limits.farewell,
         };

@@ -25,6 +25,7 @@ mod power;
 mod program;
 mod readonly;
 mod replaced;
+mod rolling;
 mod second;
 mod slow;
 mod strace;

@@ -72,10 +72,15 @@ impl Ledger {
     }
 
     pub(crate) fn with_ballast(home: &Home, ballast: usize) -> Arc<Self> {
+        Self::at(home.gate(), ballast)
+    }
+
+    /// For a gate that listens elsewhere than it usually does.
+    pub(crate) fn at(gate: Address, ballast: usize) -> Arc<Self> {
         Arc::new(Self {
             sender: Sender::new("stripe"),
             ballast,
-            gate: home.gate(),
+            gate,
             next: AtomicUsize::new(0),
             acknowledged: Mutex::default(),
             count: watch::Sender::new(0),
@@ -107,26 +112,37 @@ impl Ledger {
         bytes(&request)
     }
 
-    /// Writes an answer down; whether it was an acknowledgement. Own trouble is 503, nothing else.
-    fn note(&self, n: usize, answer: &Answer) -> bool {
+    /// Writes an answer down. Own trouble is 503, nothing else.
+    fn note(&self, n: usize, answer: &Answer) {
         if answer.status == 200 {
             let id = answer.event_id();
             if self.lock().insert(n, id).is_none() {
                 self.count.send_modify(|count| *count += 1);
             }
-            return true;
+            return;
         }
         assert_eq!(answer.status, 503, "{answer:?}");
         assert_eq!(answer.header("retry-after"), Some("5"));
         self.refused.fetch_add(1, Ordering::Relaxed);
-        false
     }
 
     /// One try over this connection: whether it was acknowledged; `None` if there was no answer.
     pub(crate) async fn ask(&self, connection: &mut Connection, n: usize) -> Option<bool> {
+        let answer = self.answer(connection, n).await?;
+        Some(answer.status == 200)
+    }
+
+    /// The same; the answer, which has been written down.
+    pub(crate) async fn answer(&self, connection: &mut Connection, n: usize) -> Option<Answer> {
         connection.try_write(&self.request(n)).await.ok()?;
         let answer = connection.try_answer().await.ok()?;
-        Some(self.note(n, &answer))
+        self.note(n, &answer);
+        Some(answer)
+    }
+
+    /// Where senders reach the gate.
+    pub(crate) fn gate(&self) -> &Address {
+        &self.gate
     }
 
     /// One try with a new event over a connection of its own.
@@ -281,6 +297,16 @@ impl Scene {
         Self {
             app: App::start(&home.app()).await,
             ledger: Ledger::new(&home),
+            home,
+            starts: 0,
+        }
+    }
+
+    /// With a gate that listens elsewhere than it usually does.
+    pub(crate) async fn at(home: Home, gate: Address) -> Self {
+        Self {
+            app: App::start(&home.app()).await,
+            ledger: Ledger::at(gate, 0),
             home,
             starts: 0,
         }

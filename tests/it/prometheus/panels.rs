@@ -55,7 +55,7 @@ async fn every_panel_shows_something_of_a_gate_at_work() {
                 }
             }
         }
-        println!("{} expressions without a sample", empty.len());
+        println!("without a sample: {empty:?}");
         tokio::time::sleep(Duration::from_millis(100)).await; // between two looks
         empty.is_empty()
     })

@@ -141,11 +141,14 @@ async fn each_alert_fires_when_its_trouble_happens_and_no_other_does() {
         for (gate, alert) in prometheus.firing().await {
             fired.entry(gate).or_default().insert(alert);
         }
-        missing.clear();
+        let before = std::mem::take(&mut missing);
         for scene in &scenes {
             let seen = fired.get(scene.name).cloned().unwrap_or_default();
             let not_yet = scene.fires.iter().filter(|alert| !seen.contains(**alert));
             missing.extend(not_yet.map(|alert| format!("{}: {alert}", scene.name)));
+        }
+        if missing != before {
+            println!("not yet: {missing:?}");
         }
         if !missing.is_empty() {
             tokio::time::sleep(std::time::Duration::from_millis(100)).await; // between two looks
