@@ -45,9 +45,11 @@ fn every_commented_setting_of_the_defaults_is_valid() {
 fn every_shipped_file_is_valid() {
     let place = Place::new();
     let mut files = vec![PathBuf::from(ROOT).join("config/hookgate.toml")];
-    for folder in std::fs::read_dir(Path::new(ROOT).join("examples")).expect("examples") {
-        let file = folder.expect("an entry").path().join("hookgate.toml");
-        files.extend(file.is_file().then_some(file));
+    for place in ["examples", "config/kubernetes"] {
+        for folder in std::fs::read_dir(Path::new(ROOT).join(place)).expect("a folder") {
+            let file = folder.expect("an entry").path().join("hookgate.toml");
+            files.extend(file.is_file().then_some(file));
+        }
     }
     assert!(files.len() > 5, "{files:?}");
     for file in files {

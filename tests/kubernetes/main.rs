@@ -14,6 +14,8 @@ mod documents;
 mod golden;
 mod injector;
 mod judge;
+mod manifests;
+mod objects;
 mod policy;
 
 use hookgate::kubernetes::{Operation, Tree};
