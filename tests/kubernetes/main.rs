@@ -3,6 +3,7 @@
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stderr,
     reason = "helpers of tests fail loudly and say what they skip"
 )]
@@ -12,6 +13,7 @@ mod command;
 mod container;
 mod documents;
 mod golden;
+mod helm;
 mod injector;
 mod judge;
 mod manifests;
