@@ -185,19 +185,21 @@ fn leaves_of(value: &Value, path: &str, leaves: &mut BTreeSet<String>) {
     leaves.insert(format!("{path}:{kind}"));
 }
 
+/// The kinds of volumes that the restricted profile allows.
+const VOLUMES: [&str; 8] = [
+    "configMap",
+    "csi",
+    "downwardAPI",
+    "emptyDir",
+    "ephemeral",
+    "persistentVolumeClaim",
+    "projected",
+    "secret",
+];
+
 /// What the restricted profile (kubernetes.io/docs/concepts/security/pod-security-standards/) and we have against the
 /// containers of a pod.
 pub(crate) fn unrestricted(spec: &Value) -> Vec<String> {
-    const VOLUMES: [&str; 8] = [
-        "configMap",
-        "csi",
-        "downwardAPI",
-        "emptyDir",
-        "ephemeral",
-        "persistentVolumeClaim",
-        "projected",
-        "secret",
-    ];
     let mut faults = Vec::new();
     for field in ["hostNetwork", "hostPID", "hostIPC"] {
         if spec[field] == true {
@@ -217,9 +219,13 @@ pub(crate) fn unrestricted(spec: &Value) -> Vec<String> {
     for container in containers(spec) {
         let mut fault = |what: String| faults.push(format!("{}: {what}", container["name"]));
         // What the container does not say, its pod does.
-        let of = |field: &str| match &container["securityContext"][field] {
-            Value::Null => &spec["securityContext"][field],
-            own => own,
+        let of = |field: &str| {
+            let own = &container["securityContext"][field];
+            if own.is_null() {
+                &spec["securityContext"][field]
+            } else {
+                own
+            }
         };
         for (field, wanted) in [
             ("allowPrivilegeEscalation", json!(false)),
@@ -391,15 +397,11 @@ fn dangling_in_object(
                 }
             }
         }
-        "PodDisruptionBudget" => {
-            if chosen(&object["spec"]["selector"]["matchLabels"]).is_empty() {
-                faults.push("it chooses no pods".to_owned());
-            }
+        "PodDisruptionBudget" if chosen(&object["spec"]["selector"]["matchLabels"]).is_empty() => {
+            faults.push("it chooses no pods".to_owned());
         }
-        "StatefulSet" => {
-            if !is_there("Service", text(object, "/spec/serviceName")) {
-                faults.push("its Service is not there".to_owned());
-            }
+        "StatefulSet" if !is_there("Service", text(object, "/spec/serviceName")) => {
+            faults.push("its Service is not there".to_owned());
         }
         "MutatingWebhookConfiguration" => {
             for webhook in list(object, "/webhooks") {
@@ -418,10 +420,8 @@ fn dangling_in_object(
                 faults.push(format!("{role:?} for {subject}"));
             }
         }
-        "Certificate" => {
-            if !is_there("Issuer", text(object, "/spec/issuerRef/name")) {
-                faults.push("its Issuer is not there".to_owned());
-            }
+        "Certificate" if !is_there("Issuer", text(object, "/spec/issuerRef/name")) => {
+            faults.push("its Issuer is not there".to_owned());
         }
         _ => {}
     }
