@@ -71,6 +71,7 @@ pub mod admin;
 pub mod drain;
 pub mod metrics;
 pub mod telemetry;
+pub mod trace;
 
 // Into other people's pods.
 pub mod injector;

@@ -105,6 +105,7 @@ async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }
+    let traces = config.trace.as_ref().map(|trace| trace.place().to_owned());
     let app = config.forward.app.to_string();
     let sources: Vec<_> = config
         .ingress
@@ -126,6 +127,9 @@ async fn live(config: Config, logs: &telemetry::Logs) -> Result<(), Failure> {
     }
     for source in sources {
         tracing::info!("source {source}");
+    }
+    if let Some(collector) = traces {
+        tracing::info!(%collector, "traces");
     }
     for address in gateway.admin_listening() {
         tracing::info!(%address, "admin");

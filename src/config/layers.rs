@@ -28,7 +28,7 @@ const COMMAND_LINE: &str = "command line";
 pub struct Inputs {
     /// A TOML file that must exist.
     pub file: Option<PathBuf>,
-    /// Environment variables; only `HOOKGATE__...` are looked at.
+    /// Environment variables; only `HOOKGATE__...` are looked at, and what OpenTelemetry calls its own.
     pub environment: Vec<(String, SecretText)>,
     /// Dotted keys and their values from the command line.
     pub flags: Vec<(String, String)>,

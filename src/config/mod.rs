@@ -14,13 +14,14 @@ mod reader;
 mod resolve;
 mod show;
 mod sources;
+mod tracing;
 mod units;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::net::{Address, Passed};
-use crate::{admin, forward, ingress, keys, server, store, telemetry};
+use crate::{admin, forward, ingress, keys, server, store, telemetry, trace};
 
 pub use faults::{Fault, Faults};
 pub use layers::{DEFAULTS, Inputs};
@@ -49,6 +50,8 @@ pub struct Config {
     pub ops_listen: Vec<Address>,
     /// Logs.
     pub log: telemetry::Config,
+    /// Where spans go, if anywhere.
+    pub trace: Option<trace::Config>,
     /// How long events are taken yet once a drain has begun.
     pub drain_accept_for: Duration,
     /// Time to finish requests and attempts after SIGTERM.
@@ -63,7 +66,9 @@ impl Config {
     /// # Errors
     /// All faults together.
     pub fn load(inputs: &Inputs) -> Result<Self, Faults> {
-        resolve::resolve(layers::stack(inputs)?)
+        let mut config = resolve::resolve(layers::stack(inputs)?)?;
+        config.trace = tracing::read(&inputs.environment, &mut config.warnings);
+        Ok(config)
     }
 }
 
@@ -84,7 +89,7 @@ impl Inputs {
         let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             let name = name.into_string().ok()?;
             // What is none of ours is not copied: it may be somebody else's secret.
-            let ours = name.starts_with(layers::PREFIX);
+            let ours = name.starts_with(layers::PREFIX) || tracing::is_known(&name);
             ours.then_some((name, value.into_string().ok()?.into()))
         };
         Self {

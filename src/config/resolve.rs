@@ -90,6 +90,7 @@ pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
         ops_listen: reader.list("ops.listen", ops.listen, ADDRESS),
         drain_accept_for: reader.span("server.drain.accept_for", raw_server.drain.accept_for),
         log: log_config(&mut reader, log),
+        trace: None,
         warnings: Vec::new(),
         passed: Passed::default(),
         listen,

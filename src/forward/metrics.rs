@@ -9,9 +9,11 @@ use super::outcome::Label;
 use crate::event::SourceName;
 use crate::metrics::{ATTEMPT_BUCKETS, LATENCY_BUCKETS};
 use crate::store::DeadReason;
+use crate::trace::Tracer;
 
 /// The families of forwarding, with the counters of each source looked up once.
 pub struct Metrics {
+    pub(super) tracer: Tracer,
     pub(super) app_up: IntGauge,
     in_flight: IntGauge,
     concurrency: IntGauge,
@@ -74,6 +76,7 @@ impl Metrics {
             latency: latency.with_label_values(&[name]),
         };
         Self {
+            tracer: Tracer::default(),
             app_up: metrics.gauge(
                 "hookgate_app_up",
                 "Whether the app accepted the last connection",
@@ -94,6 +97,12 @@ impl Metrics {
                 .collect(),
             other: of("(removed)"),
         }
+    }
+
+    /// With spans.
+    #[must_use]
+    pub fn with_tracer(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
     }
 
     /// Whether the app accepted the last connection.

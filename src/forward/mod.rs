@@ -24,16 +24,18 @@ pub use request::Signing;
 
 use tokio::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, UnixMillis};
 use crate::entropy::Entropy;
 use crate::event::SourceName;
 use crate::net::Address;
 use crate::planted::{Bug, planted};
 use crate::shutdown::Stage;
 use crate::store::{AppAnswer, Attempt, Lease, Settlement, Store};
+use crate::trace::{AttemptEnd, AttemptSpan};
 use breaker::Breaker;
 use client::{Client, SendError};
 use outcome::{Judgement, Rules};
+use request::Parent;
 
 /// How events are handed to the app.
 pub struct Config {
@@ -116,7 +118,12 @@ impl Forwarder {
     async fn attempt(&self, lease: Lease, client: &mut Client) {
         let (started, started_at) = (Instant::now(), self.clock.wall());
         let in_flight = self.metrics.begun();
-        let request = request::build(&self.config, &lease, started_at, self.entropy.number());
+        let span = self.metrics.tracer.attempt(lease.event.id);
+        let parent = match &span {
+            Some(span) => Parent::Own(span.traceparent()),
+            None => Parent::Any(self.entropy.number()),
+        };
+        let request = request::build(&self.config, &lease, started_at, parent);
         let result = client.send(request, self.config.timeout).await;
         let took = started.elapsed();
         drop(in_flight);
@@ -151,7 +158,32 @@ impl Forwarder {
         );
         self.metrics
             .attempted(&lease.event.source, judgement.label, took);
+        if let Some(span) = span {
+            self.trace(span, &lease, &judgement, &result, (started_at, took));
+        }
         self.settle(lease, judgement, result.ok(), (started_at, took));
+    }
+
+    fn trace(
+        &self,
+        span: AttemptSpan,
+        lease: &Lease,
+        judgement: &Judgement,
+        result: &Result<client::Answer, SendError>,
+        (at, took): (UnixMillis, Duration),
+    ) {
+        let end = AttemptEnd {
+            source: lease.event.source.as_str(),
+            event: lease.event.id,
+            number: lease.attempt,
+            replay: lease.replay,
+            outcome: judgement.label.as_str(),
+            is_delivered: judgement.fate == outcome::Fate::Delivered,
+            status: result.as_ref().ok().map(|answer| answer.status.as_u16()),
+            at,
+            took,
+        };
+        self.metrics.tracer.attempted(span, &end);
     }
 
     /// Hands the app's answer to the sender, of sources that do so. Whether one waited for it.
@@ -176,7 +208,7 @@ impl Forwarder {
         lease: Lease,
         judgement: Judgement,
         answer: Option<client::Answer>,
-        (at, took): (crate::clock::UnixMillis, Duration),
+        (at, took): (UnixMillis, Duration),
     ) {
         let event = &lease.event;
         let (id, source, attempt_number) = (event.id, &event.source, lease.attempt);

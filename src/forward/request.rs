@@ -16,6 +16,8 @@ use crate::store::Lease;
 /// How many headers are added at most.
 const OUR_HEADERS: usize = 12;
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// What vendors say about the span that `traceparent` names, and no other.
+const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 
 /// Signs requests to the app with Standard Webhooks, whatever the provider did.
 #[derive(Clone)]
@@ -47,12 +49,20 @@ impl Signing {
     }
 }
 
-/// The request for one attempt, begun at `at` (wall time); the `span` of its trace is any number.
+/// Where an attempt stands in a trace.
+pub(super) enum Parent {
+    /// It has a span of its own, which is the value for `traceparent`.
+    Own(String),
+    /// It has none: what the sender says stays, and otherwise any number does.
+    Any(u64),
+}
+
+/// The request for one attempt, begun at `at` (wall time).
 pub(super) fn build(
     config: &Config,
     lease: &Lease,
     at: UnixMillis,
-    span: u64,
+    parent: Parent,
 ) -> Request<Full<Bytes>> {
     let event = &*lease.event;
     let mut headers = event.headers.to_map(OUR_HEADERS);
@@ -63,11 +73,18 @@ pub(super) fn build(
         set(&mut headers, "host", &config.app.authority());
     }
     let id = event.id.to_string();
-    if !headers.contains_key(TRACEPARENT) {
-        // W3C Trace Context: the trace is the event, so that all attempts belong together.
-        let trace = id.strip_prefix("evt_").unwrap_or(&id);
-        let parent = format!("00-{trace}-{:016x}-00", span.max(1));
-        set(&mut headers, "traceparent", &parent);
+    match parent {
+        Parent::Own(parent) => {
+            headers = without(headers, &TRACESTATE);
+            set(&mut headers, "traceparent", &parent);
+        }
+        Parent::Any(span) if !headers.contains_key(TRACEPARENT) => {
+            // W3C Trace Context: the trace is the event, so that all attempts belong together.
+            let trace = id.strip_prefix("evt_").unwrap_or(&id);
+            let parent = format!("00-{trace}-{:016x}-00", span.max(1));
+            set(&mut headers, "traceparent", &parent);
+        }
+        Parent::Any(_) => {}
     }
     set(&mut headers, "hookgate-event-id", &id);
     set(&mut headers, "hookgate-source", event.source.as_str());
@@ -106,6 +123,18 @@ fn target(config: &Config, event: &Event) -> Uri {
         (Some(path), Some((_, query))) => format!("{path}?{query}").parse(),
     };
     target.unwrap_or_else(|_| Uri::from_static("/")) // checked on receipt and in the configuration
+}
+
+/// Unlike [`HeaderMap::remove`] this keeps the order of the others.
+fn without(headers: HeaderMap, name: &HeaderName) -> HeaderMap {
+    if !headers.contains_key(name) {
+        return headers;
+    }
+    let mut others = HeaderMap::with_capacity(headers.capacity());
+    for (other, value) in headers.iter().filter(|(other, _)| *other != name) {
+        others.append(other, value.clone());
+    }
+    others
 }
 
 fn set(headers: &mut HeaderMap, name: &'static str, value: &str) {

@@ -31,6 +31,9 @@ use opening::Listening;
 /// What of the grace period is kept back for writing the last settlements.
 const STORE_SHARE: Duration = Duration::from_secs(2);
 
+/// Those who only look on, and spans that are queued, have no longer at the end.
+const LAST: Duration = Duration::from_secs(1);
+
 /// Why a gateway cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -88,6 +91,7 @@ pub struct Gateway {
     intake: Stage,
     forwarding: Stage,
     admin: Stage,
+    tracing: Stage,
     grace: Duration,
     listening: Listening,
 }
@@ -146,7 +150,8 @@ impl Gateway {
             tracing::warn!("some attempts did not finish in time; their events stay pending");
         }
         let closed = self.store.close().await;
-        self.admin.stop(Duration::from_secs(1)).await;
+        // What became of the last events, if the collector takes it now.
+        tokio::join!(self.admin.stop(LAST), self.tracing.stop(LAST));
         if closed.is_ok() {
             tracing::info!("stopped");
         }

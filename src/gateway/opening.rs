@@ -16,6 +16,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::entropy::Entropy;
+use crate::event::SourceName;
 use crate::forward::{self, Forwarder};
 use crate::ingress::{self, Gate};
 use crate::keys::{self, KeySource};
@@ -24,6 +25,7 @@ use crate::net::{Address, Listener, Passed};
 use crate::server::{self, Server};
 use crate::shutdown::Stage;
 use crate::store::{CapturedSecrets, Store, StoreError};
+use crate::trace::{self, Tracer};
 
 /// Connections that the admin listener takes; apart from the senders', so that they cannot shut
 /// the operator out.
@@ -40,6 +42,7 @@ pub struct Opening {
     intake: Stage,
     forwarding: Stage,
     admin: Stage,
+    tracing: Stage,
     places: Places,
     listening: Listening,
 }
@@ -116,6 +119,7 @@ impl Opening {
             intake,
             forwarding: Stage::default(),
             admin,
+            tracing: Stage::default(),
             places: Places::default(),
             listening: Listening {
                 senders: addresses(&listeners),
@@ -194,24 +198,23 @@ impl Opening {
             intake,
             forwarding,
             admin: admin_stage,
+            tracing,
             places,
             listening,
         } = self;
         let captured = CapturedSecrets::beside(&config.store.path);
         tracing::info!("opening the store");
         let store = open_store(config.store, clock.clone()).await?;
-        let sources = config.ingress.sources.iter();
-        let names: Vec<_> = sources.map(|source| source.name.clone()).collect();
+        let names = names(&config.ingress.sources);
         store_metrics::register(&metrics, &store, names.clone());
         let credential_headers = credential_headers(&config.ingress.sources);
         let key_metrics = keys::Metrics::new(&metrics);
         let keys = KeySource::new(config.keys, clock.clone(), key_metrics, intake.clone());
         let (kept, now) = (store.clone(), clock.clone());
-        let counted = ingress::Metrics::new(&metrics);
+        let (counted, forward_metrics) = stage_metrics(&metrics, &names, config.trace, &tracing);
         let gate = Gate::start(config.ingress, kept, captured, now, counted, keys, &intake);
         let gate = Arc::new(gate);
         restore_captured(&gate).await?;
-        let forward_metrics = forward::Metrics::new(&metrics, names.into_iter());
         let app = admin::App {
             address: config.forward.app.clone(),
             up: forward_metrics.app_up().clone(),
@@ -250,10 +253,26 @@ impl Opening {
             intake,
             forwarding,
             admin: admin_stage,
+            tracing,
             grace: config.grace,
             listening,
         })
     }
+}
+
+/// What the way in and the way out count, and where their spans go.
+fn stage_metrics(
+    metrics: &Metrics,
+    names: &[SourceName],
+    trace: Option<trace::Config>,
+    stage: &Stage,
+) -> (ingress::Metrics, forward::Metrics) {
+    let tracer = Tracer::start(trace, metrics, Entropy::system(), stage);
+    let on_the_way_out = forward::Metrics::new(metrics, names.iter().cloned());
+    (
+        ingress::Metrics::new(metrics).with_tracer(tracer.clone()),
+        on_the_way_out.with_tracer(tracer),
+    )
 }
 
 /// A listener, and whether somebody else opened it.
@@ -307,6 +326,10 @@ fn addresses(listeners: &[Bound]) -> Vec<Address> {
         .iter()
         .filter_map(|bound| bound.listener.address().ok())
         .collect()
+}
+
+fn names(sources: &[ingress::SourceConfig]) -> Vec<SourceName> {
+    sources.iter().map(|source| source.name.clone()).collect()
 }
 
 /// Headers that carry a source's credentials.

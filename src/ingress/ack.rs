@@ -47,9 +47,9 @@ pub(crate) enum Refusal {
     /// Our own trouble.
     Unavailable(Trouble),
     /// The event is stored, and its source waits for the app, which has not spoken yet.
-    Unhandled,
+    Unhandled(Receipt),
     /// The event is stored and the app has spoken, but its answer cannot travel.
-    Unspeakable,
+    Unspeakable(Receipt),
 }
 
 /// What of ours keeps a request from being taken: a closed list, since it is a metric's label, too.
@@ -220,11 +220,11 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
             (StatusCode::TOO_MANY_REQUESTS, "too many requests")
         }
         Refusal::Unavailable(trouble) => (StatusCode::SERVICE_UNAVAILABLE, trouble.said()),
-        Refusal::Unhandled => (
+        Refusal::Unhandled(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the event is kept and has not been handled yet",
         ),
-        Refusal::Unspeakable => (
+        Refusal::Unspeakable(_) => (
             StatusCode::SERVICE_UNAVAILABLE,
             "the app's answer cannot be passed on",
         ),
@@ -232,7 +232,9 @@ pub(crate) fn refused(refusal: &Refusal) -> Response<Full<Bytes>> {
     let mut response = plain(status, text);
     let retry_after = match refusal {
         Refusal::Limited(wait) | Refusal::Failing(wait) => Some(*wait),
-        Refusal::Unavailable(_) | Refusal::Unhandled | Refusal::Unspeakable => Some(RETRY_SOON),
+        Refusal::Unavailable(_) | Refusal::Unhandled(_) | Refusal::Unspeakable(_) => {
+            Some(RETRY_SOON)
+        }
         Refusal::Malformed(_)
         | Refusal::TargetTooLong
         | Refusal::NotFound

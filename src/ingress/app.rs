@@ -8,14 +8,18 @@ use tokio::time::timeout;
 
 use super::ack::Refusal;
 use super::bodies::BodyShare;
-use crate::store::{AppAnswer, Expectation, Spoken};
+use crate::store::{AppAnswer, Expectation, Receipt, Spoken};
 
 /// Waits for the app's verdict on an event that is stored. Without one the sender is to come again: its
 /// repeat waits for the same verdict.
-pub(super) async fn verdict(expectation: Expectation, patience: Duration) -> Result<(), Refusal> {
+pub(super) async fn verdict(
+    receipt: Receipt,
+    expectation: Expectation,
+    patience: Duration,
+) -> Result<(), Refusal> {
     match timeout(patience, expectation.fulfilled()).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(Refusal::Unhandled),
+        Ok(Err(_)) | Err(_) => Err(Refusal::Unhandled(receipt)),
     }
 }
 
@@ -47,6 +51,7 @@ impl AsRef<[u8]> for Counted {
 /// not known any more. Without an answer the sender is to come again, which has the event tried
 /// again; or it gets the answer that the app has given meanwhile.
 pub(super) async fn answer(
+    receipt: Receipt,
     expectation: Expectation,
     patience: Duration,
     mut share: BodyShare,
@@ -54,8 +59,8 @@ pub(super) async fn answer(
     let answer = match expectation.answered(patience).await {
         Ok(Spoken::Answer(answer)) => answer,
         Ok(Spoken::Settled) => return Ok(None),
-        Ok(Spoken::Unfit) => return Err(Refusal::Unspeakable),
-        Ok(Spoken::NotYet) | Err(_) => return Err(Refusal::Unhandled),
+        Ok(Spoken::Unfit) => return Err(Refusal::Unspeakable(receipt)),
+        Ok(Spoken::NotYet) | Err(_) => return Err(Refusal::Unhandled(receipt)),
     };
     share.complete();
     share.grow_by(answer.size_bytes()).await?;

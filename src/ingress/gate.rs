@@ -23,6 +23,7 @@ use super::peer::Proxies;
 use super::receive::BodyDeadlines;
 use super::rejections::{self, Recorder, Rejections};
 use super::source::{Ack, Source, Sources};
+use super::traced::Traced;
 use super::{Config, check, receive, strict};
 use crate::clock::Clock;
 use crate::event::{Received, concealed};
@@ -147,14 +148,16 @@ impl Gate {
             }
         };
         let in_flight = self.metrics.begun();
+        let sender = self.metrics.tracer.sender(&head.headers);
         let result = self.take(&source, path_token, head, body).await;
-        let now = self.clock.wall();
-        source.metrics.count(&result, started.elapsed(), now);
+        let (now, took) = (self.clock.wall(), started.elapsed());
+        source.metrics.count(&result, took, now);
         drop(in_flight);
+        let traced = Traced::of(&result, took, sender);
         if let Err(refusal) = &result {
             take_turns(refusal).await;
         }
-        match result {
+        let answer = match result {
             Ok(Taken::Stored(receipt, body)) => ack::stored(&receipt, source.ack_status(), body),
             Ok(Taken::Passed(receipt, answer)) => ack::passed_on(&receipt, answer),
             Ok(Taken::Answered(reply)) => ack::challenged(reply),
@@ -162,7 +165,11 @@ impl Gate {
                 ack::refused(&refusal).map(|_| Full::default())
             }
             Err(refusal) => ack::refused(&refusal),
+        };
+        if let Some(traced) = traced {
+            traced.record(&self.metrics.tracer, &source, answer.status().as_u16(), now);
         }
+        answer
     }
 
     /// Which source this is for, if the head is one that we take.
@@ -275,7 +282,7 @@ impl Gate {
                 let (receipt, expectation) = self.commit(source, expecting).await?;
                 drop(on_its_way);
                 accepted(&receipt);
-                app::verdict(expectation, patience).await?;
+                app::verdict(receipt, expectation, patience).await?;
                 Ok(Taken::Stored(receipt, body))
             }
             Ack::App(patience) => {
@@ -284,10 +291,12 @@ impl Gate {
                 drop(on_its_way);
                 accepted(&receipt);
                 let share = self.budget.share(Party::of(peer));
-                Ok(match app::answer(expectation, patience, share).await? {
-                    Some(answer) => Taken::Passed(receipt, answer),
-                    None => Taken::Stored(receipt, body),
-                })
+                Ok(
+                    match app::answer(receipt, expectation, patience, share).await? {
+                        Some(answer) => Taken::Passed(receipt, answer),
+                        None => Taken::Stored(receipt, body),
+                    },
+                )
             }
         }
     }

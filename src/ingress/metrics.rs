@@ -15,6 +15,7 @@ use crate::clock::UnixMillis;
 use crate::metrics::{ACK_BUCKETS, BODY_BUCKETS};
 use crate::planted::{Bug, planted};
 use crate::store::ReceiptKind;
+use crate::trace::Tracer;
 use crate::verify::{Mistake, Reason};
 
 /// How a request ended.
@@ -41,7 +42,7 @@ impl Outcome {
             },
             Err(Refusal::Limited(_) | Refusal::Failing(_)) => Self::Limited,
             Err(Refusal::Unavailable(_)) => Self::Unavailable,
-            Err(Refusal::Unhandled | Refusal::Unspeakable) => Self::Unhandled,
+            Err(Refusal::Unhandled(_) | Refusal::Unspeakable(_)) => Self::Unhandled,
             Err(
                 Refusal::Malformed(_)
                 | Refusal::TargetTooLong
@@ -79,8 +80,14 @@ impl Outcome {
     }
 }
 
-/// The families of ingress.
+/// How a request ended, in the word of the metric.
+pub(super) fn outcome(result: &Result<Taken, Refusal>) -> &'static str {
+    Outcome::of(result).label()
+}
+
+/// The families of ingress, and its spans.
 pub struct Metrics {
+    pub(super) tracer: Tracer,
     requests: IntCounterVec,
     refusals: IntCounterVec,
     info: IntGaugeVec,
@@ -98,6 +105,12 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// With spans.
+    #[must_use]
+    pub fn with_tracer(self, tracer: Tracer) -> Self {
+        Self { tracer, ..self }
+    }
+
     /// Declares the families.
     #[must_use]
     pub fn new(metrics: &crate::metrics::Metrics) -> Self {
@@ -107,6 +120,7 @@ impl Metrics {
             &["reason"],
         );
         Self {
+            tracer: Tracer::default(),
             malformed: unrouted.with_label_values(&["malformed"]),
             not_found: unrouted.with_label_values(&["not_found"]),
             method: unrouted.with_label_values(&["method"]),
@@ -180,8 +194,8 @@ impl Metrics {
             | Refusal::Limited(_)
             | Refusal::Failing(_)
             | Refusal::Unavailable(_)
-            | Refusal::Unhandled
-            | Refusal::Unspeakable => self.malformed.inc(),
+            | Refusal::Unhandled(_)
+            | Refusal::Unspeakable(_) => self.malformed.inc(),
         }
     }
 

@@ -22,6 +22,7 @@ mod rejections;
 mod report;
 mod source;
 mod strict;
+mod traced;
 
 use std::convert::Infallible;
 use std::sync::{Arc, OnceLock};

@@ -50,8 +50,8 @@ impl RefusalReason {
             Refusal::Unverified => Self::Unverified,
             Refusal::Limited(_) => Self::Rate,
             Refusal::Failing(_) => Self::PeerRate,
-            Refusal::Unhandled => Self::Unhandled,
-            Refusal::Unspeakable => Self::Unspeakable,
+            Refusal::Unhandled(_) => Self::Unhandled,
+            Refusal::Unspeakable(_) => Self::Unspeakable,
             Refusal::Unavailable(trouble) => Self::Trouble(*trouble),
         }
     }

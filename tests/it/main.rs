@@ -36,4 +36,5 @@ mod prometheus;
 mod rejections;
 mod restart;
 mod starting;
+mod traces;
 mod verification;

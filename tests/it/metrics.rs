@@ -8,7 +8,7 @@ use crate::support::sender::Sender;
 use crate::support::setting;
 
 /// The families that dashboards and alerts are made of, and their types.
-const FAMILIES: [(&str, &str); 37] = [
+const FAMILIES: [(&str, &str); 39] = [
     ("hookgate_requests_total", "counter"),
     ("hookgate_rejections_total", "counter"),
     ("hookgate_diagnoses_total", "counter"),
@@ -45,6 +45,8 @@ const FAMILIES: [(&str, &str); 37] = [
     ("hookgate_replays_total", "counter"),
     ("hookgate_store_commit_failures_total", "counter"),
     ("hookgate_connections_max", "gauge"),
+    ("hookgate_trace_spans_exported_total", "counter"),
+    ("hookgate_trace_spans_dropped_total", "counter"),
     ("process_open_fds", "gauge"),
 ];
 

@@ -21,6 +21,7 @@ use super::sender::{PUBLIC_URL, Sender, bytes};
 pub(crate) struct Setup {
     pub(crate) directory: TempDir,
     settings: Vec<(String, String)>,
+    environment: Vec<(String, String)>,
 }
 
 impl Setup {
@@ -30,6 +31,7 @@ impl Setup {
         let mut setup = Self {
             directory,
             settings: Vec::new(),
+            environment: Vec::new(),
         };
         let (app, store) = (setup.app_address().to_string(), setup.store());
         setup.set("server.listen", "127.0.0.1:0");
@@ -59,6 +61,12 @@ impl Setup {
         self.settings.push((key.to_owned(), value.to_owned()));
     }
 
+    /// A variable of the environment.
+    pub(crate) fn variable(&mut self, name: &str, value: &str) {
+        self.environment.retain(|(known, _)| known != name);
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     pub(crate) fn source(&mut self, sender: &Sender) {
         self.settings.extend(sender.settings());
     }
@@ -76,7 +84,10 @@ impl Setup {
     }
 
     pub(crate) fn config(&self) -> Config {
+        let environment = self.environment.iter();
+        let environment = environment.map(|(name, value)| (name.clone(), value.as_str().into()));
         let inputs = Inputs {
+            environment: environment.collect(),
             flags: self.settings.clone(),
             ..Inputs::default()
         };

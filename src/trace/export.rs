@@ -1,0 +1,124 @@
+//! Takes spans out of their queue and to the collector, in batches. Nobody waits for it: what does not fit
+//! into the queue, and what the collector does not take, is dropped and counted.
+
+use std::time::Duration;
+
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::InstrumentationScope;
+use opentelemetry_proto::tonic::resource::v1::Resource;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span};
+use prost::Message;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep};
+
+use super::Metrics;
+use super::client::{Client, ExportError};
+use crate::shutdown::Stage;
+
+/// Spans that wait; each takes about a kilobyte.
+pub(super) const QUEUE_MAX: usize = 2048;
+/// Spans in one request.
+const BATCH_MAX: usize = 512;
+/// How long the first span of a batch waits for others.
+const LINGER: Duration = Duration::from_secs(1);
+/// After a line about a collector that takes nothing, this long none.
+const QUIET: Duration = Duration::from_secs(60);
+
+pub(super) struct Exporter {
+    pub(super) client: Client,
+    pub(super) resource: Resource,
+    pub(super) metrics: Metrics,
+    /// Until then nothing is said about failures.
+    pub(super) quiet_until: Option<Instant>,
+}
+
+impl Exporter {
+    /// Runs until its stage stops, and then exports what is queued; whoever stops it waits only so long.
+    pub(super) async fn run(mut self, mut spans: mpsc::Receiver<Span>, stage: Stage) {
+        let mut batch = Vec::new();
+        while !stage.is_stopping() {
+            let taken = tokio::select! {
+                biased;
+                () = stage.stopping() => break,
+                taken = spans.recv_many(&mut batch, BATCH_MAX) => taken,
+            };
+            if taken == 0 {
+                return;
+            }
+            let mut linger = std::pin::pin!(sleep(LINGER));
+            while batch.len() < BATCH_MAX {
+                let room = BATCH_MAX - batch.len();
+                tokio::select! {
+                    biased;
+                    () = stage.stopping() => break,
+                    () = &mut linger => break,
+                    taken = spans.recv_many(&mut batch, room) => {
+                        if taken == 0 {
+                            break;
+                        }
+                    }
+                }
+            }
+            self.export(std::mem::take(&mut batch)).await;
+        }
+        spans.close();
+        while spans.recv_many(&mut batch, BATCH_MAX).await > 0 {
+            self.export(std::mem::take(&mut batch)).await;
+        }
+    }
+
+    async fn export(&mut self, spans: Vec<Span>) {
+        let count = u64::try_from(spans.len()).unwrap_or(u64::MAX);
+        let sent = self.client.send(self.request(spans).encode_to_vec()).await;
+        match sent {
+            Ok(answer) => {
+                // A collector may take a part of them; an answer that cannot be read takes all.
+                let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default();
+                let rejected = answer.partial_success.map_or(0, |part| part.rejected_spans);
+                let rejected = u64::try_from(rejected).unwrap_or(0).min(count);
+                self.metrics.exported.inc_by(count - rejected);
+                self.metrics.dropped.inc_by(rejected);
+                if self.quiet_until.take().is_some() {
+                    let collector = self.client.place();
+                    tracing::info!(collector, "the trace collector takes spans again");
+                }
+            }
+            Err(error) => {
+                self.metrics.dropped.inc_by(count);
+                self.complain(&error);
+            }
+        }
+    }
+
+    fn complain(&mut self, error: &ExportError) {
+        let now = Instant::now();
+        if self.quiet_until.is_some_and(|until| now < until) {
+            return;
+        }
+        self.quiet_until = Some(now + QUIET);
+        let (collector, dropped) = (self.client.place(), self.metrics.dropped.get());
+        tracing::warn!(collector, %error, dropped, "spans cannot be exported and are dropped; webhooks are not affected");
+    }
+
+    fn request(&self, spans: Vec<Span>) -> ExportTraceServiceRequest {
+        let scope = InstrumentationScope {
+            name: "hookgate".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..InstrumentationScope::default()
+        };
+        let scope_spans = ScopeSpans {
+            scope: Some(scope),
+            spans,
+            schema_url: String::new(),
+        };
+        ExportTraceServiceRequest {
+            resource_spans: vec![ResourceSpans {
+                resource: Some(self.resource.clone()),
+                scope_spans: vec![scope_spans],
+                schema_url: String::new(),
+            }],
+        }
+    }
+}
