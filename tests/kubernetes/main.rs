@@ -8,9 +8,12 @@
     reason = "helpers of tests fail loudly and say what they skip"
 )]
 
+mod chart;
 mod cluster;
 mod command;
+mod component;
 mod container;
+mod custom;
 mod documents;
 mod golden;
 mod helm;
@@ -19,6 +22,7 @@ mod judge;
 mod manifests;
 mod objects;
 mod policy;
+mod profile;
 
 use hookgate::kubernetes::{Operation, Tree};
 

@@ -8,6 +8,7 @@ use hookgate::kubernetes::Tree;
 use serde_json::{Value, json};
 
 use crate::objects::{self, containers, list, name, objects, of_kind, pods, text, title, values};
+use crate::profile::unrestricted;
 use crate::tree;
 
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -24,7 +25,7 @@ pub(crate) fn read(path: &str) -> String {
     std::fs::read_to_string(file(path)).expect("a shipped file")
 }
 
-fn there_is_kubectl() -> bool {
+pub(crate) fn there_is_kubectl() -> bool {
     let is_there = Command::new("kubectl")
         .args(["version", "--client"])
         .output()
@@ -35,7 +36,7 @@ fn there_is_kubectl() -> bool {
     is_there
 }
 
-fn kustomize(folder: &Path) -> String {
+pub(crate) fn kustomize(folder: &Path) -> String {
     let output = Command::new("kubectl")
         .arg("kustomize")
         .arg(folder)
@@ -105,7 +106,7 @@ fn every_container_fits_the_restricted_profile_and_every_image_is_of_this_versio
         let objects = values(&objects(&kustomize(&folder)));
         for pod in pods(&objects) {
             assert_eq!(
-                objects::unrestricted(pod.spec),
+                unrestricted(pod.spec),
                 Vec::<String>::new(),
                 "{}",
                 title(pod.owner)
@@ -247,7 +248,7 @@ fn every_configuration_passes_the_check() {
     assert_eq!(seen, 2);
 }
 
-fn errors(output: &Output) -> String {
+pub(crate) fn errors(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
@@ -355,144 +356,6 @@ fn the_injector_may_do_what_it_does_and_no_more() {
     }
 }
 
-/// An app that has most of what a gate comes near to, and one that has nothing.
-const APPS: &str = r#"
-apiVersion: apps/v1
-kind: Deployment
-metadata:
-  name: plain
-  labels: {hookgate.dev/inject: "true"}
-spec:
-  selector: {matchLabels: {app: plain}}
-  template:
-    metadata: {labels: {app: plain}}
-    spec: {containers: [{name: app, image: "app:1"}]}
----
-apiVersion: apps/v1
-kind: StatefulSet
-metadata:
-  name: full
-  labels: {hookgate.dev/inject: "true", other: label}
-spec:
-  serviceName: full
-  selector: {matchLabels: {app: full}}
-  template:
-    metadata: {labels: {app: full}, annotations: {a: b}}
-    spec:
-      securityContext: {runAsUser: 65532, fsGroup: 65532}
-      terminationGracePeriodSeconds: 60
-      initContainers: [{name: first, image: "first:1", volumeMounts: [{name: data, mountPath: /data}]}]
-      containers:
-      - name: app
-        image: app:1
-        ports: [{containerPort: 3000, name: http}]
-        env: [{name: A, value: b}]
-        volumeMounts: [{name: data, mountPath: /data}]
-      - {name: beside, image: "beside:1"}
-      volumes: [{name: data, emptyDir: {}}]
----
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: not-asked}
-spec:
-  selector: {matchLabels: {app: not-asked}}
-  template:
-    metadata: {labels: {app: not-asked}}
-    spec: {containers: [{name: app, image: "app:1"}]}
-"#;
-
-/// Kubernetes looks for volumes and mounts by their names, so their order says nothing.
-fn by_name(object: &Value) -> Value {
-    let mut object = object.clone();
-    let spec = &mut object["spec"]["template"]["spec"];
-    let sort = |list: &mut Value| {
-        if let Some(list) = list.as_array_mut() {
-            list.sort_by_key(|one| text(one, "/name").to_owned());
-        }
-    };
-    sort(&mut spec["volumes"]);
-    for containers in ["initContainers", "containers"] {
-        for container in spec[containers].as_array_mut().into_iter().flatten() {
-            sort(&mut container["volumeMounts"]);
-        }
-    }
-    object
-}
-
-#[test]
-fn the_component_adds_what_inject_adds() {
-    if !there_is_kubectl() {
-        return;
-    }
-    // Kustomize goes from folder to folder, not from root to root.
-    let place = tempfile::tempdir().expect("a directory");
-    for (name, text) in [
-        ("apps.yaml", APPS.to_owned()),
-        ("gate.yaml", read("kubernetes/component/gate.yaml")),
-        (
-            "component.yaml",
-            read("kubernetes/component/kustomization.yaml"),
-        ),
-        (
-            "kustomization.yaml",
-            "resources: [apps.yaml]\ncomponents: [component]\n".to_owned(),
-        ),
-    ] {
-        let folder = place.path().join("component");
-        std::fs::create_dir_all(&folder).expect("a folder");
-        let path = match name {
-            "component.yaml" => folder.join("kustomization.yaml"),
-            "gate.yaml" => folder.join(name),
-            _ => place.path().join(name),
-        };
-        std::fs::write(path, text).expect("a file");
-    }
-    let with_component = objects(&kustomize(place.path()));
-    objects::are_accepted(&with_component, &[]);
-
-    let apps = place.path().join("apps.yaml");
-    let output = Command::new(PROGRAM)
-        .env_clear()
-        .args(["inject", "--set=config=hookgate", "--set=secrets=hookgate"])
-        .arg(format!("--filename={}", apps.display()))
-        .output()
-        .expect("it runs");
-    assert!(output.status.success(), "{}", errors(&output));
-    let injected = objects(&String::from_utf8(output.stdout).expect("text"));
-
-    let mut seen = 0;
-    for (title, component) in &with_component {
-        let asked = APPS_WITHOUT_LABEL != title;
-        let (_, inject) = injected
-            .iter()
-            .find(|(name, _)| name == title)
-            .expect("the same");
-        let mut inject = objects::value(inject);
-        let metadata = &mut inject["spec"]["template"]["metadata"];
-        let annotations = metadata["annotations"]
-            .as_object_mut()
-            .expect("annotations");
-        // The notes of `--uninject`, which a component needs none of: it is left out.
-        assert!(annotations.remove("hookgate.dev/status").is_some());
-        if annotations.is_empty() {
-            metadata
-                .as_object_mut()
-                .expect("metadata")
-                .remove("annotations");
-        }
-        let component = objects::value(component);
-        if asked {
-            assert_eq!(by_name(&component), by_name(&inject), "{title}");
-            seen += 1;
-        } else {
-            assert!(!component.to_string().contains("hookgate"), "{component}");
-        }
-    }
-    assert_eq!((seen, with_component.len()), (2, 3));
-}
-
-const APPS_WITHOUT_LABEL: &str = "Deployment not-asked";
-
 #[test]
 fn what_is_wrong_with_objects_is_seen() {
     let broken = r#"
@@ -538,7 +401,7 @@ subjects: [{name: nobody}]
         "{:#?}",
         objects::dangling(&values, &[])
     );
-    let faults = objects::unrestricted(pods(&values)[0].spec);
+    let faults = unrestricted(pods(&values)[0].spec);
     assert_eq!(faults.len(), 9, "{faults:#?}");
     let monitor = Tree::of(&json!({
         "apiVersion": "monitoring.coreos.com/v1",
