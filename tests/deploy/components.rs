@@ -75,7 +75,8 @@ fn the_binary_knows_its_crates() {
     let Some(built) = built() else {
         return;
     };
-    let section = built.join("crates.zlib");
+    let place = tempfile::tempdir().expect("a directory");
+    let section = place.path().join("crates.zlib");
     let mut read = Command::new("objcopy");
     read.arg("--dump-section")
         .arg(format!(".dep-v0={}", section.display()));
@@ -84,12 +85,13 @@ fn the_binary_knows_its_crates() {
         .arg("/dev/null")
         .output()
         .expect("objcopy");
-    if !read.status.success() {
+    // Some versions of objcopy only warn of a section that is not there.
+    if !read.status.success() || !section.exists() {
         return println!("skipped: built without cargo-auditable");
     }
     let inflate =
         "import sys, zlib; print(zlib.decompress(open(sys.argv[1], 'rb').read()).decode())";
-    let list = succeeded(Command::new("python3").args(["-c", inflate]).arg(section));
+    let list = succeeded(Command::new("python3").args(["-c", inflate]).arg(&section));
     let list: Json = serde_json::from_str(&list).expect("JSON");
     let packages = list["packages"].as_array().expect("a list").iter();
     let named = |package: &Json| {
