@@ -27,7 +27,7 @@ imagePullSecrets: [{name: registry}]
 image: {repository: registry.example.com/hookgate, digest: "sha256:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"}
 injector:
   defaults: {run-as-user: 1000650000, listen-port: 8081, native-sidecar: true, config: gate}
-  profiles: {small: {spool-size: 64Mi}, big.one: {memory-limit: none}}
+  profiles: {small: {spool-size: 256Mi}, big.one: {memory-limit: none}}
   replicas: 3
   logLevel: debug
   certificates: {kind: certManager, issuerRef: {group: cert-manager.io, kind: ClusterIssuer, name: ours}}
