@@ -11,9 +11,8 @@ use std::io::{IsTerminal, Write as _};
 use tracing::field::Field;
 use tracing::{Dispatch, Metadata};
 use tracing_appender::non_blocking::{ErrorCounter, NonBlockingBuilder, WorkerGuard};
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::field::MakeExt as _;
-use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::filter::{LevelFilter, Targets, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::{Writer, debug_fn};
 use tracing_subscriber::layer::SubscriberExt as _;
@@ -56,10 +55,18 @@ impl Logs {
 /// Whether `level` is a level or filter that can be understood.
 #[must_use]
 pub fn is_level(level: &str) -> bool {
-    // A bare word that is no level is a target to EnvFilter, and would turn everything else off.
-    let is_word = |part: &str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
-    let mut parts = level.split(',').map(str::trim);
-    parts.all(|part| is_word(part) || part.contains('=')) && EnvFilter::try_new(level).is_ok()
+    filter(level).is_some()
+}
+
+/// A level, or levels of targets: `info,hookgate::forward=debug`.
+fn filter(level: &str) -> Option<Targets> {
+    let parts: Vec<_> = level.split(',').map(str::trim).collect();
+    // A bare word that is no level would be taken for a target, and turn everything else off.
+    let is_level = |part: &&str| !part.is_empty() && part.parse::<LevelFilter>().is_ok();
+    let is_meant = parts
+        .iter()
+        .all(|part| is_level(part) || part.contains('='));
+    is_meant.then(|| parts.join(",").parse().ok()).flatten()
 }
 
 /// Whether a line may be written whatever the level asked for. h2 quotes paths that it refuses, and
@@ -76,7 +83,8 @@ pub fn start(config: &Config) -> Logs {
         .buffered_lines_limit(16_384)
         .finish(std::io::stderr());
     let dropped = sink.error_counter();
-    let filter = EnvFilter::try_new(&config.level).unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter =
+        filter(&config.level).unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO));
     let terminal = std::io::stderr().is_terminal();
     let as_json = config.format == Format::Json || (config.format == Format::Auto && !terminal);
     // A second start in one process (tests) keeps the first subscriber.
@@ -88,23 +96,23 @@ pub fn start(config: &Config) -> Logs {
 }
 
 /// Writes lines to `sink`.
-fn lines<W>(sink: W, filter: EnvFilter, terminal: bool, as_json: bool) -> Dispatch
+fn lines<W>(sink: W, filter: Targets, terminal: bool, as_json: bool) -> Dispatch
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_max_level(LevelFilter::TRACE)
         .with_writer(sink)
         .with_ansi(terminal);
     let silence = filter_fn(is_ours_to_write);
     if as_json {
         let lines = builder.json().flatten_event(true).finish();
-        lines.with(silence).into()
+        lines.with(filter).with(silence).into()
     } else {
         let fields = debug_fn(write_field).delimited(" ");
         let builder = builder.with_target(false).compact();
         let lines = builder.fmt_fields(fields).finish();
-        lines.with(silence).into()
+        lines.with(filter).with(silence).into()
     }
 }
 
@@ -170,7 +178,7 @@ mod tests {
                 let kept = kept.clone();
                 move || kept.clone()
             };
-            let log = lines(sink, EnvFilter::new("info"), false, as_json);
+            let log = lines(sink, filter("info").unwrap(), false, as_json);
             tracing::dispatcher::with_default(&log, || {
                 let shown = format_args!("{wrote}");
                 tracing::warn!(detail = wrote, said = %shown, "as a field");
@@ -180,6 +188,34 @@ mod tests {
             assert_eq!(text.lines().count(), 2, "{text:?}");
             let odd = |c: char| c.is_ascii_control() && c != '\n';
             assert!(!text.contains(odd), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn levels_of_targets_are_kept_apart() {
+        for (level, wanted) in [
+            ("warn", ""),
+            ("info", "a b"),
+            ("OFF, one=info", "a"),
+            ("trace,one=warn", "b c"),
+        ] {
+            let kept = Kept::default();
+            let sink = {
+                let kept = kept.clone();
+                move || kept.clone()
+            };
+            let log = lines(sink, filter(level).unwrap(), false, false);
+            tracing::dispatcher::with_default(&log, || {
+                tracing::info!(target: "one::inner", "a");
+                tracing::info!(target: "two", "b");
+                tracing::trace!(target: "two", "c");
+            });
+            let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+            let said: Vec<_> = text
+                .lines()
+                .filter_map(|l| l.split(' ').next_back())
+                .collect();
+            assert_eq!(said.join(" "), wanted, "{level}");
         }
     }
 

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -15,6 +16,7 @@ use tower::{BoxError, Service};
 use tokio::time::timeout;
 
 use super::connection::{Connection, Limits};
+use super::handler::{Handler, Socket};
 use super::linger::Linger;
 use super::slots::{Slot, Slots};
 use super::tls::{Tls, TlsError, TlsMetrics};
@@ -137,12 +139,13 @@ impl Server {
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
             + Clone
             + Send
+            + Sync
             + 'static,
         S::Future: Send,
-        B: Body + Send + 'static,
-        B::Data: Send,
+        B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
+        let handler = Handler::new(service);
         let server = Arc::clone(self);
         let accepting = async move {
             loop {
@@ -152,7 +155,7 @@ impl Server {
                     () = server.linger.closing() => break,
                     next = next => next,
                 };
-                server.start(stream, peer, guard, service.clone());
+                server.start(stream, peer, guard, handler.clone());
             }
             // What is left in the system's queue would be reset.
             for _ in 0..QUEUED_MAX {
@@ -160,7 +163,7 @@ impl Server {
                 let Ok((stream, peer, guard)) = next else {
                     break;
                 };
-                server.start(stream, peer, guard, service.clone());
+                server.start(stream, peer, guard, handler.clone());
             }
         };
         self.stage.spawn(accepting);
@@ -195,17 +198,7 @@ impl Server {
         self.slots.take(entry).await
     }
 
-    fn start<S, B>(&self, stream: Stream, peer: Option<IpAddr>, guard: Guard, service: S)
-    where
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    fn start(&self, stream: Stream, peer: Option<IpAddr>, guard: Guard, handler: Handler) {
         let tls = self.tls.clone();
         let place = guard.slot.place();
         let connection = Connection {
@@ -221,15 +214,15 @@ impl Server {
         let stream = Turns::new(stream, place.clone());
         // Boxed, so that its task does not have room for it twice.
         let serving = Box::pin(async move {
-            match tls {
-                None => connection.serve(stream, service).await,
-                Some(tls) => {
-                    // Boxed, so that connections without TLS do not have room for it.
-                    if let Some(stream) = Box::pin(tls.accept(stream)).await {
-                        Box::pin(connection.serve(stream, service)).await;
-                    }
-                }
-            }
+            let socket = match tls {
+                None => Socket::Left(stream),
+                // Boxed, so that connections without TLS do not have room for its handshake.
+                Some(tls) => match Box::pin(tls.accept(stream)).await {
+                    Some(stream) => Socket::Right(Box::new(stream)),
+                    None => return,
+                },
+            };
+            connection.serve(socket, handler).await;
         });
         let metrics = self.metrics.clone();
         let connection = async move {

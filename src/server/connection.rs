@@ -3,7 +3,6 @@
 //! hyper's own protocol detection has no timer while it waits for the first bytes, so they are
 //! read here under a deadline and then replayed to the HTTP/1 or HTTP/2 server.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::ops::DerefMut;
@@ -12,20 +11,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::{Request, Response};
-use http_body::Body;
-use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{sleep, timeout};
-use tower::{BoxError, Service};
 
 use super::Peer;
 use super::frames::Frames;
 use super::framing::Framing;
 use super::guarded::{Guarded, Watch};
+use super::handler::{Handler, Requests, Socket};
 use super::linger::Linger;
 use super::place::Place;
 use super::slots::Slots;
@@ -92,18 +88,7 @@ pub(super) struct Connection {
 impl Connection {
     /// Serves requests until the connection or the stage ends. Errors are the remote side's and
     /// end the connection without a word in the log: anybody can cause them.
-    pub(super) async fn serve<IO, S, B>(self, mut io: IO, service: S)
-    where
-        IO: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-        S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
-            + Clone
-            + Send
-            + 'static,
-        S::Future: Send,
-        B: Body + Send + 'static,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
+    pub(super) async fn serve(self, mut io: Socket, handler: Handler) {
         let read = tokio::select! {
             biased;
             read = timeout(self.limits.first_bytes, first_bytes(&mut io)) => read,
@@ -125,29 +110,19 @@ impl Connection {
         };
         let io = Guarded::new(first.freeze(), io, watch, self.limits.write);
         let io = TokioIo::new(io);
-        let (peer, place) = (self.peer, self.place.clone());
-        let heads_are_counted = self.heads_are_counted;
-        let service = hyper::service::service_fn(move |mut request: Request<Incoming>| {
-            let open = place.request();
-            request.extensions_mut().insert(peer);
-            request.extensions_mut().insert(place.clone());
-            if heads_are_counted && !place.is_proven() {
-                request.extensions_mut().insert(place.head());
-            }
-            // Boxed, so that a connection that waits for a request does not have room for its answer.
-            let answer = Box::pin(tower::ServiceExt::oneshot(service.clone(), request));
-            async move {
-                let _open = open;
-                answer.await
-            }
-        });
+        let requests = Requests {
+            handler,
+            peer: self.peer,
+            place: self.place.clone(),
+            heads_are_counted: self.heads_are_counted,
+        };
         if is_http2 {
             let idle = self.place.no_request_for(self.limits.idle);
             // Boxed, so that HTTP/1 does not have room for it.
-            let connection = Box::pin(self.http2().serve_connection(io, service));
+            let connection = Box::pin(self.http2().serve_connection(io, requests));
             Box::pin(self.drive(connection, idle, self.leaving(true))).await;
         } else {
-            let connection = pin!(self.http1().serve_connection(io, service));
+            let connection = pin!(self.http1().serve_connection(io, requests));
             // hyper itself counts the time to the end of the next head.
             self.drive(connection, std::future::pending(), self.leaving(false))
                 .await;

@@ -10,6 +10,7 @@ mod connection;
 mod frames;
 mod framing;
 mod guarded;
+mod handler;
 mod linger;
 mod place;
 mod slots;

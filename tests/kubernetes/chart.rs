@@ -10,8 +10,8 @@ use hookgate::kubernetes::settings::{Given, SETTINGS};
 use hookgate::kubernetes::{Tree, document};
 use serde_json::{Value, json};
 
-use crate::helm::{CASES, CHART, rendered};
 use crate::manifests::read;
+use crate::rendering::{CASES, CHART, rendered};
 use crate::{objects, tree};
 
 const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -8,6 +8,7 @@
     reason = "helpers of tests fail loudly and say what they skip"
 )]
 
+mod api_server;
 mod chart;
 mod cluster;
 mod command;
@@ -23,6 +24,7 @@ mod manifests;
 mod objects;
 mod policy;
 mod profile;
+mod rendering;
 
 use hookgate::kubernetes::{Operation, Tree};
 
