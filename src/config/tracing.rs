@@ -131,7 +131,10 @@ impl<'a> Variables<'a> {
         }
         let endpoint = match name == ENDPOINT[0] {
             true => endpoint.to_owned(),
-            false => format!("{}/v1/traces", endpoint.trim_end_matches('/')),
+            false => {
+                let (base, query) = endpoint.split_at(endpoint.find('?').unwrap_or(endpoint.len()));
+                format!("{}/v1/traces{query}", base.trim_end_matches('/'))
+            }
         };
         let Some(endpoint) = address(&endpoint) else {
             self.warn(name, "traces are off: write an address such as \"http://collector:4318\", without a login");
@@ -220,18 +223,18 @@ impl<'a> Variables<'a> {
             resource.retain(|(known, _)| *known != key);
             resource.push((key, value));
         };
-        let mut is_odd = false;
-        for pair in pairs(self.get(RESOURCE).unwrap_or_default()) {
-            match pair {
-                (Some(key), Some(value)) => set(key, value),
-                _ => is_odd = true,
-            }
+        let given = pairs(self.get(RESOURCE).unwrap_or_default());
+        let given: Option<Vec<_>> = given.map(|(key, value)| key.zip(value)).collect();
+        // All or nothing, as the specification wants it.
+        let is_odd = given.is_none();
+        for (key, value) in given.unwrap_or_default() {
+            set(key, value);
         }
         if let Some(name) = self.get(SERVICE) {
             set("service.name".to_owned(), name.to_owned());
         }
         if is_odd {
-            self.warn(RESOURCE, "is used in part: write \"name=value,name=value\"");
+            self.warn(RESOURCE, "is not used: write \"name=value,name=value\"");
         }
         resource
     }
@@ -338,6 +341,10 @@ mod tests {
         assert_eq!(value("service.name").unwrap().1, "hooks");
         assert_eq!(value("deployment.environment").unwrap().1, "a,b");
 
+        let queried = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://c:4318/in/?y=z");
+        let (config, _) = of(&[queried]);
+        assert_eq!(config.unwrap().endpoint, "http://c:4318/in/v1/traces?y=z");
+
         let traces = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "https://[::1]/x?y=z");
         let (config, _) = of(&[AT, traces]);
         assert_eq!(config.unwrap().endpoint, "https://[::1]/x?y=z");
@@ -382,7 +389,7 @@ mod tests {
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "10s", true, "milliseconds"),
             ("OTEL_EXPORTER_OTLP_TIMEOUT", "0", true, "milliseconds"),
             ("OTEL_TRACES_SAMPLER", "jaeger_remote", true, "traceidratio"),
-            ("OTEL_RESOURCE_ATTRIBUTES", "a=b,canary", true, "in part"),
+            ("OTEL_RESOURCE_ATTRIBUTES", "a=b,canary", true, "not used"),
             ("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip", true, "no effect"),
         ] {
             let (config, warnings) = of(&[(name, value), AT]);

@@ -34,6 +34,16 @@ pub(super) enum ExportError {
     Status(StatusCode),
 }
 
+impl ExportError {
+    /// Whether the collector may take the same spans later (OTLP 1.x, "Retryable Response Codes").
+    pub(super) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::TimedOut | Self::Broken => true,
+            Self::Status(status) => matches!(status.as_u16(), 429 | 502 | 503 | 504),
+        }
+    }
+}
+
 pub(super) struct Client {
     endpoint: Uri,
     headers: HeaderMap,
@@ -72,13 +82,13 @@ impl Client {
     }
 
     /// The body of the answer to spans that were taken.
-    pub(super) async fn send(&self, spans: Vec<u8>) -> Result<Bytes, ExportError> {
+    pub(super) async fn send(&self, spans: Bytes) -> Result<Bytes, ExportError> {
         timeout(self.patience, self.exchange(spans))
             .await
             .unwrap_or(Err(ExportError::TimedOut))
     }
 
-    async fn exchange(&self, spans: Vec<u8>) -> Result<Bytes, ExportError> {
+    async fn exchange(&self, spans: Bytes) -> Result<Bytes, ExportError> {
         let is_tls = self.endpoint.scheme_str() == Some("https");
         let host = self.endpoint.host().unwrap_or_default();
         let host = host.trim_start_matches('[').trim_end_matches(']');
@@ -101,9 +111,9 @@ impl Client {
     async fn post(
         &self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send,
-        spans: Vec<u8>,
+        spans: Bytes,
     ) -> Result<Bytes, ExportError> {
-        let mut request = Request::new(Full::new(Bytes::from(spans)));
+        let mut request = Request::new(Full::new(spans));
         *request.method_mut() = http::Method::POST;
         let target = self.endpoint.path_and_query();
         let target = target.map_or("/", |target| target.as_str());

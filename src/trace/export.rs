@@ -1,7 +1,10 @@
 //! Takes spans out of their queue and to the collector, in batches. Nobody waits for it: what does not fit
-//! into the queue, and what the collector does not take, is dropped and counted.
+//! into the queue, and what the collector does not take after some tries, is dropped and counted.
 
+use std::fmt;
 use std::time::Duration;
+
+use bytes::Bytes;
 
 use opentelemetry_proto::tonic::collector::trace::v1::{
     ExportTraceServiceRequest, ExportTraceServiceResponse,
@@ -23,6 +26,10 @@ pub(super) const QUEUE_MAX: usize = 2048;
 const BATCH_MAX: usize = 512;
 /// How long the first span of a batch waits for others.
 const LINGER: Duration = Duration::from_secs(1);
+/// How often a batch is tried that the collector may take a moment later,
+const TRIES_MAX: u32 = 4;
+/// and the pause after the first try; after the next it is twice as long.
+const PAUSE: Duration = Duration::from_secs(1);
 /// After a line about a collector that takes nothing, this long none.
 const QUIET: Duration = Duration::from_secs(60);
 
@@ -32,6 +39,8 @@ pub(super) struct Exporter {
     pub(super) metrics: Metrics,
     /// Until then nothing is said about failures.
     pub(super) quiet_until: Option<Instant>,
+    /// Spans dropped so far, when it was last looked.
+    pub(super) dropped: u64,
 }
 
 impl Exporter {
@@ -61,18 +70,17 @@ impl Exporter {
                     }
                 }
             }
-            self.export(std::mem::take(&mut batch)).await;
+            self.export(std::mem::take(&mut batch), &stage).await;
         }
         spans.close();
         while spans.recv_many(&mut batch, BATCH_MAX).await > 0 {
-            self.export(std::mem::take(&mut batch)).await;
+            self.export(std::mem::take(&mut batch), &stage).await;
         }
     }
 
-    async fn export(&mut self, spans: Vec<Span>) {
+    async fn export(&mut self, spans: Vec<Span>, stage: &Stage) {
         let count = u64::try_from(spans.len()).unwrap_or(u64::MAX);
-        let sent = self.client.send(self.request(spans).encode_to_vec()).await;
-        match sent {
+        match self.send(self.request(spans).encode_to_vec(), stage).await {
             Ok(answer) => {
                 // A collector may take a part of them; an answer that cannot be read takes all.
                 let answer = ExportTraceServiceResponse::decode(answer).unwrap_or_default();
@@ -80,7 +88,11 @@ impl Exporter {
                 let rejected = u64::try_from(rejected).unwrap_or(0).min(count);
                 self.metrics.exported.inc_by(count - rejected);
                 self.metrics.dropped.inc_by(rejected);
-                if self.quiet_until.take().is_some() {
+                if rejected > 0 {
+                    self.complain(&"it refused some of them");
+                } else if self.metrics.dropped.get() > self.dropped {
+                    self.complain(&"more came than it takes");
+                } else if self.quiet_until.take().is_some() {
                     let collector = self.client.place();
                     tracing::info!(collector, "the trace collector takes spans again");
                 }
@@ -90,16 +102,34 @@ impl Exporter {
                 self.complain(&error);
             }
         }
+        self.dropped = self.metrics.dropped.get();
     }
 
-    fn complain(&mut self, error: &ExportError) {
+    /// Sends a batch, several times where that may help and there is time.
+    async fn send(&self, spans: Vec<u8>, stage: &Stage) -> Result<Bytes, ExportError> {
+        let (spans, mut pause) = (Bytes::from(spans), PAUSE);
+        for _ in 1..TRIES_MAX {
+            match self.client.send(spans.clone()).await {
+                Err(error) if error.may_pass() && !stage.is_stopping() => {}
+                sent => return sent,
+            }
+            tokio::select! {
+                () = stage.stopping() => {}
+                () = sleep(pause) => {}
+            }
+            pause *= 2;
+        }
+        self.client.send(spans).await
+    }
+
+    fn complain(&mut self, why: &dyn fmt::Display) {
         let now = Instant::now();
         if self.quiet_until.is_some_and(|until| now < until) {
             return;
         }
         self.quiet_until = Some(now + QUIET);
         let (collector, dropped) = (self.client.place(), self.metrics.dropped.get());
-        tracing::warn!(collector, %error, dropped, "spans cannot be exported and are dropped; webhooks are not affected");
+        tracing::warn!(collector, %why, dropped, "spans could not be exported and were dropped; webhooks are not affected");
     }
 
     fn request(&self, spans: Vec<Span>) -> ExportTraceServiceRequest {

@@ -174,6 +174,7 @@ impl Tracer {
             },
             metrics: metrics.clone(),
             quiet_until: None,
+            dropped: 0,
         };
         stage.spawn(exporter.run(spans, stage.clone()));
         Self(Some(Arc::new(Recorder {

@@ -45,6 +45,11 @@ impl Drop for Collector {
 impl Collector {
     /// Answers each export with this status.
     async fn start(status: u16) -> Self {
+        Self::answering(vec![status]).await
+    }
+
+    /// Answers with these statuses, one after the other, and from then on with the last.
+    async fn answering(mut statuses: Vec<u16>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("its address").port();
         let exports: Arc<Mutex<Vec<Export>>> = Arc::default();
@@ -73,6 +78,10 @@ impl Collector {
                     bytes,
                     request,
                 });
+                let status = statuses[0];
+                if statuses.len() > 1 {
+                    statuses.remove(0);
+                }
                 let answer = format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\n\r\n");
                 let _ = stream.write_all(answer.as_bytes()).await; // it may have gone
             }
@@ -373,7 +382,7 @@ async fn delivers(gate: &Gate, stripe: &Sender, events: usize) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_collector_that_is_away_or_refuses_costs_spans_and_nothing_else() {
     let stripe = Sender::new("stripe");
-    let refusing = Collector::start(503).await;
+    let refusing = Collector::start(400).await;
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let away = closed.local_addr().unwrap().port();
     drop(closed);
@@ -389,6 +398,25 @@ async fn a_collector_that_is_away_or_refuses_costs_spans_and_nothing_else() {
         assert_eq!(exported, Some(0.0));
         gate.stop().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spans_that_a_collector_cannot_take_now_come_again() {
+    let stripe = Sender::new("stripe");
+    let restarting = Collector::answering(vec![503, 200]).await;
+    let (mut setup, _app) = Setup::scene(&[&stripe]).await;
+    export_to(&mut setup, restarting.port);
+    let gate = setup.start().await;
+
+    delivers(&gate, &stripe, 1).await;
+
+    gate.counted("hookgate_trace_spans_exported_total", 2.0)
+        .await;
+    assert_eq!(gate.metric(DROPPED).await, Some(0.0));
+    let exports = restarting.exports();
+    assert!(exports.len() >= 2);
+    assert_eq!(exports[0].bytes, exports[1].bytes);
+    gate.stop().await;
 }
 
 /// It takes the connection and says nothing: the gate goes on, and ends in time.
