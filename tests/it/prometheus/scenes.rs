@@ -277,15 +277,11 @@ async fn nearly_full() -> Scene {
 
 async fn locked() -> Scene {
     // Whoever waits for the lock longer than senders wait for the store gets 503, ready or not.
-    let also = &[
-        "HookgateNotReady",
-        "HookgateRefusing",
-        "HookgateSlowAcknowledgement",
-    ];
+    let also = &["HookgateNotReady", "HookgateRefusing"];
     let scene = with_app(Reply::ok).await;
     Scene::new(
         "database locked",
-        &["HookgateStoreFailing"],
+        &["HookgateStoreFailing", "HookgateSlowAcknowledgement"],
         also,
         scene,
         Trouble::Lock,
@@ -298,7 +294,7 @@ async fn slow() -> Scene {
     setup.set("sources.stripe.ack", "handled");
     setup.set("sources.stripe.ack_timeout", "3s");
     setup.set("app.concurrency", "256");
-    let fires = &["HookgateSlowAcknowledgement"];
+    let fires = &["HookgateRefusing"];
     Scene::new("slow app", fires, &[], (setup, app), requests(genuine())).await
 }
 
