@@ -112,7 +112,10 @@ impl Address {
     /// What the system says; [`io::ErrorKind::AddrInUse`] when another process listens there.
     pub async fn bind(&self) -> io::Result<Listener> {
         match self {
-            Self::Tcp { host, port } => listen((&**host, *port)).await.map(Listener::Tcp),
+            Self::Tcp { host, port } => {
+                let listener = listen((&**host, *port)).await?;
+                Ok(Listener::Tcp(listener, Ownership::Own))
+            }
             Self::Unix(path) => {
                 remove_stale_socket(path).await?;
                 let listener = UnixListener::bind(path)?;
@@ -257,7 +260,7 @@ impl Party {
     }
 }
 
-/// Who looks after the file of a Unix socket.
+/// Who looks after a listening socket, and the file of a Unix socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
     /// This process made it, and removes it.
@@ -269,8 +272,8 @@ pub enum Ownership {
 /// A listening socket.
 pub enum Listener {
     /// TCP.
-    Tcp(TcpListener),
-    /// A Unix socket, its path, and whether the file there is ours.
+    Tcp(TcpListener, Ownership),
+    /// A Unix socket, and its path.
     Unix(UnixListener, PathBuf, Ownership),
     /// Of a simulation.
     #[doc(hidden)]
@@ -278,13 +281,22 @@ pub enum Listener {
 }
 
 impl Listener {
+    /// Whether whoever passed the socket holds it open when this process has ended.
+    #[must_use]
+    pub fn is_passed(&self) -> bool {
+        matches!(
+            self,
+            Self::Tcp(_, Ownership::Passed) | Self::Unix(_, _, Ownership::Passed)
+        )
+    }
+
     /// The next connection and the remote address, which a Unix socket does not have.
     ///
     /// # Errors
     /// What the system says, such as too many open files; the caller backs off and goes on.
     pub async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, _) => {
                 let (stream, peer) = listener.accept().await?;
                 // Fails only for a connection that is gone already, which shows soon enough.
                 let _ = stream.set_nodelay(true);
@@ -307,7 +319,7 @@ impl Listener {
     /// What the system says.
     pub fn address(&self) -> io::Result<Address> {
         match self {
-            Self::Tcp(listener) => {
+            Self::Tcp(listener, _) => {
                 let bound = listener.local_addr()?;
                 Ok(Address::Tcp {
                     host: bound.ip().to_string().into(),

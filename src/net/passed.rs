@@ -4,6 +4,7 @@
 use std::io;
 
 use listenfd::ListenFd;
+use rustix::net::sockopt;
 
 use super::{Listener, Ownership};
 
@@ -37,7 +38,13 @@ impl Passed {
                 Err(_) => descriptors.take_unix_listener(index)?.map(Socket::Unix),
             };
             let missing = || io::Error::other(format!("socket {index} is not there"));
-            Ok((name, socket.ok_or_else(missing)?))
+            let socket = socket.ok_or_else(missing)?;
+            if !socket.listens()? {
+                return Err(io::Error::other(format!(
+                    "socket {index} (\"{name}\") is a connection: leave Accept=yes out of its unit"
+                )));
+            }
+            Ok((name, socket))
         });
         sockets.collect::<io::Result<_>>().map(Self)
     }
@@ -58,11 +65,20 @@ impl Passed {
 }
 
 impl Socket {
+    fn listens(&self) -> io::Result<bool> {
+        let listens = match self {
+            Self::Tcp(socket) => sockopt::socket_acceptconn(socket),
+            Self::Unix(socket) => sockopt::socket_acceptconn(socket),
+        };
+        Ok(listens?)
+    }
+
     fn listen(self) -> io::Result<Listener> {
         match self {
             Self::Tcp(socket) => {
                 socket.set_nonblocking(true)?;
-                tokio::net::TcpListener::from_std(socket).map(Listener::Tcp)
+                let socket = tokio::net::TcpListener::from_std(socket)?;
+                Ok(Listener::Tcp(socket, Ownership::Passed))
             }
             Self::Unix(socket) => {
                 socket.set_nonblocking(true)?;

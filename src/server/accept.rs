@@ -134,6 +134,8 @@ impl Server {
     }
 
     /// Accepts on `listener` until a moment after the stage was told to stop; each request then goes to a clone of `service`.
+    ///
+    /// A socket that somebody else holds open is left at once: who is in its queue waits for the next process.
     pub fn serve<S, B>(self: &Arc<Self>, listener: Listener, service: S)
     where
         S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>
@@ -152,6 +154,7 @@ impl Server {
                 let next = server.next(&listener);
                 let (stream, peer, guard) = tokio::select! {
                     biased;
+                    () = server.stage.stopping(), if listener.is_passed() => return,
                     () = server.linger.closing() => break,
                     next = next => next,
                 };
@@ -216,11 +219,18 @@ impl Server {
         let serving = Box::pin(async move {
             let socket = match tls {
                 None => Socket::Left(stream),
-                // Boxed, so that connections without TLS do not have room for its handshake.
-                Some(tls) => match Box::pin(tls.accept(stream)).await {
-                    Some(stream) => Socket::Right(Box::new(stream)),
-                    None => return,
-                },
+                Some(tls) => {
+                    let accepted = tokio::select! {
+                        biased;
+                        // Boxed, so that connections without TLS do not have room for it.
+                        accepted = Box::pin(tls.accept(stream)) => accepted,
+                        () = connection.linger.over() => return, // nothing has been asked yet
+                    };
+                    match accepted {
+                        Some(stream) => Socket::Right(Box::new(stream)),
+                        None => return,
+                    }
+                }
             };
             connection.serve(socket, handler).await;
         });

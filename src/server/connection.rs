@@ -213,8 +213,13 @@ impl Connection {
             () = idle => self.limits.farewell,
         };
         connection.as_mut().graceful_shutdown();
-        // Whatever the outcome, the connection is over.
-        let _ = timeout(patience, connection).await;
+        if timeout(patience, connection.as_mut()).await.is_err()
+            && patience == self.limits.farewell
+            && self.place.is_in_use()
+        {
+            // One was on its way, and may take as long as any other.
+            let _ = timeout(self.limits.last_requests, connection).await;
+        }
     }
 }
 

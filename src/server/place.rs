@@ -146,6 +146,11 @@ impl Place {
         }
     }
 
+    /// Whether there is a request without an answer.
+    pub(super) fn is_in_use(&self) -> bool {
+        *self.0.requests.borrow() > 0
+    }
+
     /// Resolves once there is a request without an answer.
     pub(super) async fn has_request(&self) {
         let mut open = self.0.requests.subscribe();

@@ -384,3 +384,15 @@ async fn a_sender_that_comes_during_a_restart_waits_and_is_answered() {
     second.terminate();
     assert_eq!(second.ended().await, Some(0));
 }
+
+#[test]
+fn a_connection_that_was_passed_for_a_socket_is_refused_at_once() {
+    let (home, _) = activated("\"systemd:webhooks\"");
+    let (_ours, theirs) = std::os::unix::net::UnixStream::pair().expect("a pair");
+    let mut command = home.command(&["sh", "-c", PASSING, "sh"]);
+    let command = command.arg("run").stdin(OwnedFd::from(theirs));
+    let ended = run(command);
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(1), "{said}");
+    assert!(said.contains("leave Accept=yes out of its unit"), "{said}");
+}

@@ -147,6 +147,14 @@ pub(crate) fn beginning() -> Vec<u8> {
     [PREFACE, &bytes("SETTINGS 1=0")].concat()
 }
 
+/// An event, on the first stream.
+pub(crate) fn request(event: &Unsigned) -> Vec<u8> {
+    let parts = Parts::of(event);
+    ["HEADERS 1 EH <fields>", "DATA 1 ES <body>"]
+        .map(|step| encode(step, &parts))
+        .concat()
+}
+
 /// The bytes of a step in which there is no event.
 pub(crate) fn bytes(step: &str) -> Vec<u8> {
     let none = Unsigned {

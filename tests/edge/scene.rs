@@ -74,6 +74,17 @@ impl Scene {
         }
     }
 
+    /// From now on the app answers nobody.
+    pub(crate) fn hush(&self) {
+        self.app.script(|_| crate::support::app::Reply::Held);
+    }
+
+    /// Waits until so many requests have come to the app.
+    pub(crate) async fn asked(&self, count: usize) {
+        let asked = in_real_time(self.app.received(count)).await;
+        asked.expect("the app is asked");
+    }
+
     pub(crate) fn address(&self) -> &Address {
         &self.gate.address
     }

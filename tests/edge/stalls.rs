@@ -198,3 +198,37 @@ async fn an_http2_connection_that_is_used_all_the_time_ends_within_365_seconds()
     }
     assert!((300..=370).contains(&seconds), "{seconds}");
 }
+
+/// It has been told that the connection ends, and may not have read so when it asks.
+#[tokio::test(start_paused = true)]
+async fn a_request_on_its_way_when_an_idle_http2_connection_ends_may_wait_for_the_app() {
+    let mut scene = Scene::with(&[
+        ("sources.stripe.ack", "handled"),
+        ("sources.stripe.ack_timeout", "25s"),
+    ])
+    .await;
+    scene.hush();
+    let mut wire = Wire::open(scene.address()).await;
+    wire.write(&http2::beginning()).await;
+    settle().await;
+    pass(Duration::from_secs(11)).await;
+    let told = |bytes: &[u8]| outcomes(bytes).iter().any(|o| o.starts_with("GOAWAY"));
+    wire.until(|seen| told(&seen.bytes)).await;
+
+    let event = scene.event();
+    wire.write(&http2::request(&event)).await;
+    scene.asked(1).await;
+    for _ in 0..4 {
+        pass(Duration::from_secs(6)).await;
+        assert!(!wire.seen().closed, "cut off while the request waits");
+    }
+    pass(Duration::from_secs(2)).await;
+    let answered = |bytes: &[u8]| outcomes(bytes).contains(&"1: 503".to_owned());
+    wire.until(|seen| seen.closed || answered(&seen.bytes))
+        .await;
+    assert!(
+        answered(&wire.seen().bytes),
+        "{:?}",
+        outcomes(&wire.seen().bytes)
+    );
+}
