@@ -63,7 +63,8 @@ fn stored(volume: &Volume) -> (String, bool) {
 /// What it means where they are answered once the app has taken it, too.
 fn handled(volume: &Volume) -> String {
     format!(
-        "a 200 means that the event is stored and the app has taken it: none that was answered 200 waits in the store. \
+        "a 200 means that the event is stored and the app has taken it, or refused it for good: none that was answered \
+         200 waits for the app. \
          What is lost with it ({}, {}) is which events are known as repeats; senders repeat the others",
         volume.kind().what(),
         volume.filesystem(),
@@ -73,7 +74,8 @@ fn handled(volume: &Volume) -> String {
 /// What it means where they get the app's own answer.
 fn app(volume: &Volume) -> String {
     format!(
-        "a success is the app's own answer to an event that is stored and that it has taken: none waits in the store. \
+        "a success means that the event is stored and the app has taken it, in the app's own words where it said so \
+         lately: none waits for the app. \
          What is lost with it ({}, {}) is which events are known as repeats; senders repeat the others",
         volume.kind().what(),
         volume.filesystem(),

@@ -58,10 +58,11 @@ pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
         raw_server.trusted_proxies,
         NETWORK,
     );
+    let connections_max = reader.connections(CONNECTIONS_MAX, raw_server.connections_max);
     let config = Config {
         server: server::Config {
             trusted_proxies: trusted_proxies.clone(),
-            connections_max: reader.connections(CONNECTIONS_MAX, raw_server.connections_max),
+            connections_max,
             connections_per_peer_max: reader
                 .connections(PER_PEER_MAX, raw_server.connections_per_peer_max),
             tls: tls(&mut reader, raw_server.tls),
@@ -69,6 +70,8 @@ pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
         keys: keys::Config::default(),
         ingress: ingress::Config {
             ack_deadline: reader.positive_span("server.ack_deadline", raw_server.ack_deadline),
+            // The others are for those who are answered at once.
+            waiting_max: (connections_max / 2).max(1),
             body_deadlines: ingress::BodyDeadlines::default(),
             bodies_in_flight_max: reader.memory(
                 "server.bodies_in_flight_max",
@@ -95,6 +98,10 @@ pub(super) fn resolve(figment: Figment) -> Result<Config, Faults> {
         passed: Passed::default(),
         listen,
     };
+    finish(reader, config, body_max)
+}
+
+fn finish(mut reader: Reader, config: Config, body_max: usize) -> Result<Config, Faults> {
     check_together(&mut reader, &config, body_max);
     if reader.faults.0.is_empty() {
         Ok(Config {

@@ -31,6 +31,9 @@ use opening::Listening;
 /// What of the grace period is kept back for writing the last settlements.
 const STORE_SHARE: Duration = Duration::from_secs(2);
 
+/// Senders who waited for an app that will not speak any more are told so in this time.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
 /// Those who only look on, and spans that are queued, have no longer at the end.
 const LAST: Duration = Duration::from_secs(1);
 
@@ -142,7 +145,12 @@ impl Gateway {
         let end = Instant::now() + self.grace.saturating_sub(STORE_SHARE);
         tracing::info!("stopping: no new requests");
         // Half for each: a body that drips in must not cost the attempts their time.
-        if !self.intake.stop(left(end) / 2).await {
+        let mut is_idle = self.intake.stop(left(end) / 2).await;
+        if !is_idle {
+            self.gate.dismiss_waiting();
+            is_idle = self.intake.stop(left(end).min(LAST_ANSWERS)).await;
+        }
+        if !is_idle {
             tracing::warn!("some requests did not finish in time; their senders will try again");
         }
         self.gate.close();

@@ -5,7 +5,6 @@
 //! kills the process over it, and `/readyz` no.
 
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -183,8 +182,7 @@ impl Opening {
         let (intake, admin) = (self.intake.clone(), self.admin.clone());
         let opened = self.fill().await;
         if opened.is_err() {
-            intake.stop(Duration::ZERO).await;
-            admin.stop(Duration::ZERO).await;
+            tokio::join!(intake.stop(super::LAST), admin.stop(super::LAST));
         }
         opened
     }

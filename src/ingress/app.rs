@@ -1,32 +1,97 @@
 //! What the app says while a sender waits for it: a verdict (`ack = "handled"`) or its own answer
 //! (`ack = "app"`). The event is on disk before anybody waits, so nothing here can lose it.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::time::timeout;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
 
 use super::ack::Refusal;
 use super::bodies::BodyShare;
 use crate::store::{AppAnswer, Expectation, Receipt, Spoken};
 
-/// Waits for the app's verdict on an event that is stored. Without one the sender is to come again: its
-/// repeat waits for the same verdict.
-pub(super) async fn verdict(
-    receipt: Receipt,
-    expectation: Expectation,
-    patience: Duration,
-) -> Result<(), Refusal> {
-    match timeout(patience, expectation.fulfilled()).await {
-        Ok(Ok(())) => Ok(()),
-        Ok(Err(_)) | Err(_) => Err(Refusal::Unhandled(receipt)),
+/// The senders that wait for the app. There are only so many: each keeps a connection, or a stream of one.
+pub(super) struct Waiters {
+    places: Arc<Semaphore>,
+    dismissed: CancellationToken,
+}
+
+impl Waiters {
+    pub(super) fn new(max: usize) -> Self {
+        Self {
+            places: Arc::new(Semaphore::new(max)),
+            dismissed: CancellationToken::new(),
+        }
+    }
+
+    /// From now on nobody waits: the app will not speak any more.
+    pub(super) fn dismiss(&self) {
+        self.dismissed.cancel();
+    }
+
+    /// Resolves when whoever waits has waited long enough.
+    async fn patience(&self, until: Instant) {
+        tokio::select! {
+            () = sleep_until(until) => {}
+            () = self.dismissed.cancelled() => {}
+        }
+    }
+
+    /// Waits for the app's verdict on an event that is stored. Without one the sender is to come again: its
+    /// repeat waits for the same verdict.
+    pub(super) async fn verdict(
+        &self,
+        receipt: Receipt,
+        expectation: Expectation,
+        until: Instant,
+    ) -> Result<(), Refusal> {
+        let unhandled = || Refusal::Unhandled(receipt);
+        let _place = self.places.try_acquire().map_err(|_| unhandled())?;
+        tokio::select! {
+            biased;
+            fulfilled = expectation.fulfilled() => fulfilled.map_err(|_| unhandled()),
+            () = self.patience(until) => Err(unhandled()),
+        }
+    }
+
+    /// Waits for the app's own answer to an event that is stored; `None`: it was settled before, and what the
+    /// app said is not known any more. Without an answer the sender is to come again, which has the event
+    /// tried again; or it gets the answer that the app has given meanwhile.
+    ///
+    /// What was heard goes out: the event's fate is that its sender knows. So there is no refusal for lack of
+    /// memory here; the answer counts against the budget, and those who wait are few.
+    pub(super) async fn answer(
+        &self,
+        receipt: Receipt,
+        expectation: Expectation,
+        until: Instant,
+        mut share: BodyShare,
+    ) -> Result<Option<PassedOn>, Refusal> {
+        let place = Arc::clone(&self.places).try_acquire_owned();
+        let place = place.map_err(|_| Refusal::Unhandled(receipt))?;
+        let answer = match expectation.answered(self.patience(until)).await {
+            Ok(Spoken::Answer(answer)) => answer,
+            Ok(Spoken::Settled) => return Ok(None),
+            Ok(Spoken::Unfit) => return Err(Refusal::Unspeakable(receipt)),
+            Ok(Spoken::NotYet) | Err(_) => return Err(Refusal::Unhandled(receipt)),
+        };
+        share.complete();
+        share.occupy(answer.size_bytes());
+        Ok(Some(PassedOn {
+            answer,
+            _share: share,
+            _place: place,
+        }))
     }
 }
 
-/// An answer of the app's, with the memory that it takes until the sender has read it.
+/// An answer of the app's, with what it takes until the sender has read it.
 pub(super) struct PassedOn {
     pub(super) answer: AppAnswer,
     _share: BodyShare,
+    _place: OwnedSemaphorePermit,
 }
 
 impl PassedOn {
@@ -45,27 +110,4 @@ impl AsRef<[u8]> for Counted {
     fn as_ref(&self) -> &[u8] {
         self.0.answer.body()
     }
-}
-
-/// Waits for the app's own answer to an event that is stored; `None`: it was taken, and what the app said is
-/// not known any more. Without an answer the sender is to come again, which has the event tried
-/// again; or it gets the answer that the app has given meanwhile.
-pub(super) async fn answer(
-    receipt: Receipt,
-    expectation: Expectation,
-    patience: Duration,
-    mut share: BodyShare,
-) -> Result<Option<PassedOn>, Refusal> {
-    let answer = match expectation.answered(patience).await {
-        Ok(Spoken::Answer(answer)) => answer,
-        Ok(Spoken::Settled) => return Ok(None),
-        Ok(Spoken::Unfit) => return Err(Refusal::Unspeakable(receipt)),
-        Ok(Spoken::NotYet) | Err(_) => return Err(Refusal::Unhandled(receipt)),
-    };
-    share.complete();
-    share.grow_by(answer.size_bytes()).await?;
-    Ok(Some(PassedOn {
-        answer,
-        _share: share,
-    }))
 }

@@ -223,6 +223,12 @@ impl BodyShare {
         self.grow(Piece::Body(bytes)).await
     }
 
+    /// Counts what is in memory whether there is room or not.
+    pub(super) fn occupy(&mut self, bytes: usize) {
+        let budget = Arc::clone(&self.budget);
+        self.add(&mut budget.used(), Piece::Body(bytes));
+    }
+
     /// Takes more, as soon as there is room.
     async fn grow(&mut self, more: Piece) -> Result<(), NoRoom> {
         if self.take(more) {
@@ -264,10 +270,16 @@ impl BodyShare {
     }
 
     fn take(&mut self, more: Piece) -> bool {
-        let mut used = self.budget.used();
-        if !used.has_room(self.budget.max, self.bytes, more) {
-            return false;
+        let budget = Arc::clone(&self.budget);
+        let mut used = budget.used();
+        let has_room = used.has_room(budget.max, self.bytes, more);
+        if has_room {
+            self.add(&mut used, more);
         }
+        has_room
+    }
+
+    fn add(&mut self, used: &mut Used, more: Piece) {
         used.bytes += more.bytes();
         let before = (self.bytes, self.number);
         self.bytes += more.bytes();
@@ -281,7 +293,6 @@ impl BodyShare {
                 held.unfinished.insert((self.bytes, self.number), give_up);
             }
         }
-        true
     }
 }
 

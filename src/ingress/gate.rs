@@ -15,7 +15,7 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::ack::{self, Refusal, Trouble};
-use super::app::{self, PassedOn};
+use super::app::{PassedOn, Waiters};
 use super::bodies::{BodyBudget, BodyShare, NoRoom};
 use super::limits::PeerRecord;
 use super::metrics::Metrics;
@@ -60,6 +60,7 @@ pub struct Gate {
     budget: BodyBudget,
     body_deadlines: BodyDeadlines,
     ack_deadline: Duration,
+    waiters: Waiters,
     store: Store,
     pub(super) captured: CapturedSecrets,
     clock: Clock,
@@ -95,6 +96,7 @@ impl Gate {
             budget: BodyBudget::new(config.bodies_in_flight_max),
             body_deadlines: config.body_deadlines,
             ack_deadline: config.ack_deadline,
+            waiters: Waiters::new(config.waiting_max),
             store,
             captured,
             clock,
@@ -112,6 +114,11 @@ impl Gate {
     /// From now on every request is refused with 503.
     pub fn close(&self) {
         self.closed.store(true, Ordering::Release);
+    }
+
+    /// The app will not speak any more: whoever waits for it is to come again.
+    pub fn dismiss_waiting(&self) {
+        self.waiters.dismiss();
     }
 
     /// Events that are on their way to the store.
@@ -147,12 +154,14 @@ impl Gate {
                 return ack::refused(&refusal);
             }
         };
-        let in_flight = self.metrics.begun();
+        let in_flight = self.metrics.begun(&source.metrics);
         let sender = self.metrics.tracer.sender(&head.headers);
         let result = self.take(&source, path_token, head, body).await;
         let (now, took) = (self.clock.wall(), started.elapsed());
-        source.metrics.count(&result, took, now);
-        drop(in_flight);
+        in_flight.answered(&result, took, now);
+        if let Err(Refusal::Unavailable(Trouble::Panicked)) = &result {
+            self.metrics.panics.inc(); // on a thread of its own, which no layer sees
+        }
         let traced = Traced::of(&result, took, sender);
         if let Err(refusal) = &result {
             take_turns(refusal).await;
@@ -234,14 +243,19 @@ impl Gate {
         received: Received,
         share: BodyShare,
     ) -> Result<Taken, Refusal> {
+        // What it waits for the app is counted from here on: a key or the disk may have taken long.
+        let complete = Instant::now();
         let peer = received.peer;
         let (admission, share) = self.admit(source, received, share).await?;
         match admission {
             Admission::Event(verified, body) => {
-                let at_work = place.as_ref().map(Place::verified);
+                // Until it is answered, nobody takes its connection.
+                let _at_work = place.as_ref().map(Place::verified);
                 source.admit().map_err(Refusal::Limited)?;
-                let on_its_way = (share, at_work, self.committing()?);
-                self.accept(source, *verified, body, peer, on_its_way).await
+                let on_its_way = (share, self.committing()?);
+                let arrived = (peer, complete);
+                self.accept(source, *verified, body, arrived, on_its_way)
+                    .await
             }
             Admission::Challenge(reply) => self.challenge(source, peer, reply).map(Taken::Answered),
             Admission::Handover(handover) => {
@@ -256,15 +270,15 @@ impl Gate {
         }
     }
 
-    /// From a verified event to the answer that its source gives. What stands for it while it is `on_its_way`
-    /// to the disk is let go of as soon as it is there: the app may take its time, and others need
-    /// the room.
+    /// From a verified event, whose request was `complete` then, to the answer that its source gives. The
+    /// memory that it has while it is `on_its_way` to the disk is let go of as soon as it is there: the app
+    /// may take its time, and others need the room.
     async fn accept(
         &self,
         source: &Source,
         verified: Verified,
         body: AckBody,
-        peer: Option<IpAddr>,
+        (peer, complete): (Option<IpAddr>, Instant),
         on_its_way: impl Send,
     ) -> Result<Taken, Refusal> {
         let (store, name) = (&self.store, &source.name);
@@ -282,7 +296,9 @@ impl Gate {
                 let (receipt, expectation) = self.commit(source, expecting).await?;
                 drop(on_its_way);
                 accepted(&receipt);
-                app::verdict(receipt, expectation, patience).await?;
+                let until = complete + patience;
+                let waiting = self.waiters.verdict(receipt, expectation, until);
+                waiting.await?;
                 Ok(Taken::Stored(receipt, body))
             }
             Ack::App(patience) => {
@@ -290,13 +306,12 @@ impl Gate {
                 let (receipt, expectation) = self.commit(source, expecting).await?;
                 drop(on_its_way);
                 accepted(&receipt);
-                let share = self.budget.share(Party::of(peer));
-                Ok(
-                    match app::answer(receipt, expectation, patience, share).await? {
-                        Some(answer) => Taken::Passed(receipt, answer),
-                        None => Taken::Stored(receipt, body),
-                    },
-                )
+                let (share, until) = (self.budget.share(Party::of(peer)), complete + patience);
+                let waiting = self.waiters.answer(receipt, expectation, until, share);
+                Ok(match waiting.await? {
+                    Some(answer) => Taken::Passed(receipt, answer),
+                    None => Taken::Stored(receipt, body),
+                })
             }
         }
     }

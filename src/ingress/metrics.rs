@@ -29,12 +29,17 @@ enum Outcome {
     Limited,
     Unavailable,
     Unhandled,
+    /// The app's own answer was no success.
+    Refused,
+    /// Its sender did not wait for the answer.
+    Left,
 }
 
 impl Outcome {
     fn of(result: &Result<Taken, Refusal>) -> Self {
         match result {
             Ok(Taken::Answered(_)) => Self::Challenge,
+            Ok(Taken::Passed(_, passed)) if !passed.answer.status().is_success() => Self::Refused,
             Ok(Taken::Stored(receipt, _) | Taken::Passed(receipt, _)) => match receipt.kind() {
                 ReceiptKind::Stored => Self::Stored,
                 ReceiptKind::Duplicate => Self::Duplicate,
@@ -55,7 +60,7 @@ impl Outcome {
         }
     }
 
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::Stored,
         Self::Duplicate,
         Self::Conflict,
@@ -64,6 +69,8 @@ impl Outcome {
         Self::Limited,
         Self::Unavailable,
         Self::Unhandled,
+        Self::Refused,
+        Self::Left,
     ];
 
     fn label(self) -> &'static str {
@@ -76,6 +83,8 @@ impl Outcome {
             Self::Limited => "limited",
             Self::Unavailable => "unavailable",
             Self::Unhandled => "unhandled",
+            Self::Refused => "refused",
+            Self::Left => "left",
         }
     }
 }
@@ -126,7 +135,7 @@ impl Metrics {
             method: unrouted.with_label_values(&["method"]),
             panics: metrics.counter(
                 "hookgate_panics_total",
-                "Requests answered 500 because of a bug in hookgate",
+                "Requests answered 500, or 503, because of a bug in hookgate",
             ),
             unrouted,
             requests: metrics.counters(
@@ -200,9 +209,12 @@ impl Metrics {
     }
 
     /// One request more between head and answer, until this is dropped.
-    pub(super) fn begun(&self) -> InFlight {
+    pub(super) fn begun<'a>(&self, source: &'a SourceMetrics) -> InFlight<'a> {
         self.in_flight.inc();
-        InFlight(self.in_flight.clone())
+        InFlight {
+            requests: self.in_flight.clone(),
+            source: Some(source),
+        }
     }
 
     /// The counters of one source, looked up once.
@@ -258,11 +270,33 @@ impl Metrics {
 }
 
 /// A request between head and answer; the sender may go away at any moment.
-pub(super) struct InFlight(IntGauge);
+pub(super) struct InFlight<'a> {
+    requests: IntGauge,
+    /// Until it is answered.
+    source: Option<&'a SourceMetrics>,
+}
 
-impl Drop for InFlight {
+impl InFlight<'_> {
+    /// It is answered now, after `took`.
+    pub(super) fn answered(
+        mut self,
+        result: &Result<Taken, Refusal>,
+        took: Duration,
+        now: UnixMillis,
+    ) {
+        if let Some(source) = self.source.take() {
+            source.count(result, took, now);
+        }
+    }
+}
+
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.0.dec();
+        self.requests.dec();
+        // A panic is answered, and has a count of its own.
+        if let Some(source) = self.source.filter(|_| !std::thread::panicking()) {
+            source.note(Outcome::Left, None);
+        }
     }
 }
 
@@ -309,7 +343,10 @@ impl SourceMetrics {
         if let Err(refusal) = result {
             self.refusals.count(refusal);
         }
-        let outcome = Outcome::of(result);
+        self.note(Outcome::of(result), Some(now));
+    }
+
+    fn note(&self, outcome: Outcome, now: Option<UnixMillis>) {
         let counters = self.requests.iter().zip(&self.last_at);
         let counted = Outcome::ALL
             .iter()
@@ -317,7 +354,7 @@ impl SourceMetrics {
             .find(|(known, _)| **known == outcome);
         if let Some((_, (counter, last_at))) = counted {
             counter.inc();
-            last_at.note(now);
+            now.inspect(|now| last_at.note(*now));
         }
     }
 

@@ -63,6 +63,8 @@ const REQUEST_ID: HeaderName = HeaderName::from_static("hookgate-request-id");
 pub struct Config {
     /// No sender waits longer for the store.
     pub ack_deadline: Duration,
+    /// Senders that may wait for the app at once, where a source lets them.
+    pub waiting_max: usize,
     /// How long a body may take.
     pub body_deadlines: BodyDeadlines,
     /// Memory for bodies being read or stored, in bytes.

@@ -10,10 +10,8 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::timeout;
 
 use super::answer::AppAnswer;
 use super::error::StoreError;
@@ -58,8 +56,8 @@ impl Handled {
         }
     }
 
-    /// Tells those who wait for one of these events, where this was the last word. It is none that the
-    /// event cannot be read any more: the sender has the only whole copy.
+    /// Tells those who wait for one of these events, where this was the app's last word. It is none that nobody
+    /// tries any more, or that the event cannot be read: a repeat begins anew.
     pub(super) fn tell<'a>(&self, settled: impl Iterator<Item = (EventId, &'a Settlement)>) {
         let mut waiting = lock(&self.0);
         if waiting.events.is_empty() {
@@ -68,7 +66,7 @@ impl Handled {
         for (id, settlement) in settled {
             let is_last = match settlement {
                 Settlement::Delivered(_) => true,
-                Settlement::Dead { reason, .. } => *reason != DeadReason::Unreadable,
+                Settlement::Dead { reason, .. } => *reason == DeadReason::Refused,
                 Settlement::Retry { .. } => false,
             };
             if is_last && let Some(sender) = waiting.events.remove(&id) {
@@ -92,6 +90,11 @@ impl Handled {
             waiting.recent.keep(id, answer);
         }
         heard.is_some()
+    }
+
+    /// Lets go of what the app said to an event that is erased.
+    pub(super) fn forget(&self, id: EventId) {
+        lock(&self.0).recent.forget(id);
     }
 
     fn recent(&self, id: EventId) -> LastWord {
@@ -247,7 +250,7 @@ pub enum Spoken {
 }
 
 impl Expectation {
-    /// Resolves once the app has taken the event, or it is a dead letter.
+    /// Resolves once the app has taken the event, or refused it for good.
     ///
     /// # Errors
     /// When the store cannot be read.
@@ -258,24 +261,30 @@ impl Expectation {
         Ok(())
     }
 
-    /// What the app says within `patience`. Dropping the future leaves the event to the rules for one
+    /// What the app says before `patience` ends. Dropping the future leaves the event to the rules for one
     /// that nobody waits for.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn answered(mut self, patience: Duration) -> Result<Spoken, StoreError> {
-        let word = timeout(patience, async {
-            if self.was_settled().await? {
-                let recent = self.store.shared().handled.recent(self.id);
-                return Ok(recent.map_or(Spoken::Settled, Spoken::Answer));
-            }
-            Ok(spoken(self.expected.told().await))
-        });
-        match word.await {
-            Ok(spoken) => spoken,
-            // It may have been told between the end of its patience and now.
-            Err(_) => Ok(self.expected.leave().map_or(Spoken::NotYet, spoken)),
+    pub async fn answered(
+        mut self,
+        patience: impl Future<Output = ()>,
+    ) -> Result<Spoken, StoreError> {
+        tokio::select! {
+            biased;
+            spoken = self.spoken() => return spoken,
+            () = patience => {}
         }
+        // It may have been told between the end of its patience and now.
+        Ok(self.expected.leave().map_or(Spoken::NotYet, spoken))
+    }
+
+    async fn spoken(&mut self) -> Result<Spoken, StoreError> {
+        if self.was_settled().await? {
+            let recent = self.store.shared().handled.recent(self.id);
+            return Ok(recent.map_or(Spoken::Settled, Spoken::Answer));
+        }
+        Ok(spoken(self.expected.told().await))
     }
 
     /// A repeat: its first copy may have been settled before anybody waited.
@@ -311,6 +320,7 @@ mod tests {
             "nobody is there"
         );
         let mut one = handled.expect(id);
+        let mut two = handled.expect(id);
         let other = handled.expect(id);
         drop(other);
         assert!(handled.pass_on(id, Some(answer(400, "b"))));
@@ -318,7 +328,9 @@ mod tests {
             !handled.pass_on(id, Some(answer(400, "c"))),
             "it was told already"
         );
-        assert_eq!(one.leave(), Some(Some(answer(400, "b"))));
+        for waits in [&mut one, &mut two] {
+            assert_eq!(waits.leave(), Some(Some(answer(400, "b"))));
+        }
 
         let gone = handled.expect(id);
         drop(gone);

@@ -217,7 +217,8 @@ impl Writer {
                     let due = replayed.by_ref().take(ids.len()).filter(|due| *due);
                     drop(answer.send(Ok(wide(due.count()))));
                 }
-                Order::Erase(_, answer) => {
+                Order::Erase(id, answer) => {
+                    self.shared.handled.forget(id);
                     drop(answer.send(Ok(erased.next().flatten().is_some())));
                 }
                 Order::Flush(answer) => drop(answer.send(Ok(()))),

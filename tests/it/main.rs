@@ -38,3 +38,4 @@ mod restart;
 mod starting;
 mod traces;
 mod verification;
+mod waiting;

@@ -51,7 +51,7 @@ const FAMILIES: [(&str, &str); 39] = [
 ];
 
 /// How a request of a sender can end.
-const OUTCOMES: [&str; 8] = [
+const OUTCOMES: [&str; 10] = [
     "stored",
     "duplicate",
     "conflict",
@@ -60,6 +60,8 @@ const OUTCOMES: [&str; 8] = [
     "limited",
     "unavailable",
     "unhandled",
+    "refused",
+    "left",
 ];
 
 /// Why verification can fail, whatever the provider.

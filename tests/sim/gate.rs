@@ -164,6 +164,7 @@ fn ingress() -> ingress::Config {
     });
     ingress::Config {
         ack_deadline: Duration::from_millis(2_500),
+        waiting_max: 512,
         body_deadlines: ingress::BodyDeadlines::default(),
         bodies_in_flight_max: 1 << 20,
         rejections_per_peer: None,

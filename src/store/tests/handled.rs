@@ -65,7 +65,7 @@ async fn nobody_waits_for_the_app_over_an_event_that_it_took_long_ago() {
 }
 
 #[tokio::test]
-async fn a_failure_for_now_and_a_record_that_cannot_be_read_are_no_verdict() {
+async fn a_failure_the_end_of_all_tries_and_a_record_that_cannot_be_read_are_no_verdict() {
     let store = Fixture::new();
     let (_, first) = expect(&store, "a").await;
     let lease = store.lease().await;
@@ -81,10 +81,18 @@ async fn a_failure_for_now_and_a_record_that_cannot_be_read_are_no_verdict() {
     let (_, third) = expect(&store, "c").await;
     let lease = store.lease().await;
     store.store.settle(lease, dead());
+    let (_, fourth) = expect(&store, "d").await;
+    let lease = store.lease().await;
+    let given_up = Settlement::Dead {
+        attempt: None,
+        reason: DeadReason::GaveUp,
+    };
+    store.store.settle(lease, given_up);
 
     assert!(is_fulfilled(third).await);
     assert!(!is_fulfilled(first).await);
     assert!(!is_fulfilled(second).await);
+    assert!(!is_fulfilled(fourth).await);
 }
 
 fn answer(status: u16) -> AppAnswer {
@@ -102,7 +110,7 @@ async fn ask(store: &Fixture, id: &str) -> (Receipt, Expectation) {
 
 /// What it is told by now.
 async fn told(expectation: Expectation) -> Spoken {
-    expectation.answered(Duration::ZERO).await.unwrap()
+    expectation.answered(std::future::ready(())).await.unwrap()
 }
 
 #[tokio::test]
@@ -120,7 +128,10 @@ async fn an_answer_reaches_all_who_wait_for_it_and_those_who_ask_before_it_is_on
     assert_eq!(repeat.kind(), ReceiptKind::Duplicate);
     for expectation in [first, beside, between, late] {
         let patience = Duration::from_secs(20);
-        let spoken = expectation.answered(patience).await.unwrap();
+        let spoken = expectation
+            .answered(tokio::time::sleep(patience))
+            .await
+            .unwrap();
         assert_eq!(spoken, Spoken::Answer(answer(200)));
     }
 }
@@ -152,7 +163,10 @@ async fn an_event_that_is_settled_without_an_answer_says_so() {
     store.store.flush().await.unwrap();
     let (_, repeat) = ask(&store, "a").await;
     let patience = Duration::from_secs(20);
-    assert_eq!(repeat.answered(patience).await.unwrap(), Spoken::Settled);
+    assert_eq!(
+        repeat.answered(tokio::time::sleep(patience)).await.unwrap(),
+        Spoken::Settled
+    );
 }
 
 #[tokio::test]
