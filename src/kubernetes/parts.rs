@@ -177,8 +177,8 @@ pub(super) fn container(settings: &Settings, fit: &Fit<'_>) -> Result<Tree, serd
             port("webhooks", settings.listen_port),
             port("hookgate-ops", settings.ops_port),
         ],
-        // Two minutes, by the second: opening a large store takes its time.
-        startup_probe: probe("/readyz", 1, None, Some(120)),
+        // The app starts after it. Not /readyz: a full store would keep away the app that empties it.
+        startup_probe: probe("/livez", 1, None, Some(120)),
         readiness_probe: probe("/readyz", 5, None, None),
         liveness_probe: probe("/livez", 10, Some(10), None),
         lifecycle: Lifecycle {

@@ -1,6 +1,8 @@
 //! What the added container says is what the program understands: it is started with the very variables and asked
 //! with the very commands, at other places.
 
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -21,6 +23,11 @@ struct Pod {
 
 impl Pod {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With more in its `[store]`.
+    fn with(store: &str) -> Self {
         let pod = tree(POD);
         let surroundings = Surroundings {
             minor: 33,
@@ -36,11 +43,12 @@ impl Pod {
         for folder in ["secrets", "events", "etc"] {
             std::fs::create_dir(place.path().join(folder)).expect("a folder");
         }
+        // Where temporary files are kept in memory, a store must be told that this is meant.
+        let config = format!("[store]\nallow_volatile = true\n{store}");
         for (file, text) in [
             ("secrets/stripe", "whsec_abcdefgh"),
             ("secrets/my-gh", "a-secret-of-github"),
-            // Where temporary files are kept in memory, a store must be told that this is meant.
-            ("etc/hookgate.toml", "[store]\nallow_volatile = true\n"),
+            ("etc/hookgate.toml", &*config),
         ] {
             std::fs::write(place.path().join(file), text).expect("a file");
         }
@@ -88,6 +96,27 @@ impl Pod {
     fn run(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().expect("the program runs")
     }
+
+    /// The gate, as the container starts it.
+    fn start(&self) -> Gate {
+        let arguments = self.container.get("args").map(Tree::list);
+        let arguments = arguments.unwrap_or_default().iter();
+        let arguments: Vec<_> = arguments.filter_map(Tree::text).collect();
+        Gate(self.command(&arguments).spawn().expect("it starts"))
+    }
+
+    /// What the kubelet learns by one of the container's probes; nothing while nobody listens.
+    fn probe(&self, probe: &str) -> Option<String> {
+        let path = self.container.at(&[probe, "httpGet", "path"]);
+        let path = path.and_then(Tree::text).expect("a path");
+        let mut stream = UnixStream::connect(self.place.path().join("ops.sock")).ok()?;
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        answer.split(' ').nth(1).map(str::to_owned)
+    }
 }
 
 /// Ends with the test.
@@ -103,12 +132,6 @@ impl Drop for Gate {
 #[test]
 fn the_container_starts_is_healthy_and_drains_with_what_it_was_given() {
     let pod = Pod::new();
-    let arguments = pod
-        .container
-        .get("args")
-        .map(Tree::list)
-        .unwrap_or_default();
-    let arguments: Vec<_> = arguments.iter().filter_map(Tree::text).collect();
     let checked = pod.run(&["check"]);
     let said = String::from_utf8_lossy(&checked.stdout).into_owned();
     assert!(
@@ -123,7 +146,7 @@ fn the_container_starts_is_healthy_and_drains_with_what_it_was_given() {
         assert!(said.contains(source), "{said}");
     }
 
-    let mut gate = Gate(pod.command(&arguments).spawn().expect("it starts"));
+    let mut gate = pod.start();
     let deadline = Instant::now() + Duration::from_secs(30);
     while !pod.run(&["healthcheck"]).status.success() {
         assert!(Instant::now() < deadline && gate.0.try_wait().expect("a process").is_none());
@@ -151,4 +174,23 @@ fn the_container_starts_is_healthy_and_drains_with_what_it_was_given() {
     assert!(gate.0.try_wait().expect("a process").is_none());
     assert!(!pod.run(&["healthcheck"]).status.success());
     assert!(pod.run(&["healthcheck", "--live"]).status.success());
+}
+
+/// Kubernetes starts an app only when the startup probe of a native sidecar before it succeeds. With a probe of /readyz a
+/// full store kept the app away that would have emptied it.
+#[test]
+fn a_gate_whose_store_is_full_lets_the_app_start() {
+    let pod = Pod::with("low_space = \"1000000GiB\"\n"); // more than any disk has
+    let mut gate = pod.start();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let mut said = || {
+        assert!(Instant::now() < deadline && gate.0.try_wait().expect("a process").is_none());
+        ["startupProbe", "readinessProbe", "livenessProbe"].map(|probe| pod.probe(probe))
+    };
+    let wanted = ["200", "503", "200"].map(|status| Some(status.to_owned()));
+    let is_open = || pod.run(&["events", "list"]).status.success();
+    while !is_open() {
+        said();
+    }
+    assert_eq!(said(), wanted);
 }
