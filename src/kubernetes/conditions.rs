@@ -115,7 +115,7 @@ pub(super) fn conditions(settings: &Settings) -> Vec<Condition> {
         condition(
             "free-ports",
             free_ports(settings),
-            "a container has a port, or the name of a port, that the gate needs".to_owned(),
+            "a container has a port, or the name of a port, that the gate needs, or is probed at one".to_owned(),
         ),
         condition(
             "free-names",
@@ -183,9 +183,23 @@ fn free_ports(settings: &Settings) -> String {
     let (ops, admin) = (settings.ops_port, settings.admin_port);
     // As text, because an annotation may be no number.
     let numbers = format!("[{port}, \"{ops}\", \"{admin}\"]");
+    let probed = probed().join(", ");
     no_container(&format!(
-        "has(c.ports) && c.ports.exists(p, has(p.name) && p.name in [\"webhooks\", \"hookgate-ops\"] || (!has(p.protocol) || p.protocol == \"TCP\") && string(p.containerPort) in {numbers})"
+        "has(c.ports) && c.ports.exists(p, has(p.name) && p.name in [\"webhooks\", \"hookgate-ops\"] || (!has(p.protocol) || p.protocol == \"TCP\") && string(p.containerPort) in {numbers}) || [{probed}].exists(n, n in {numbers})"
     ))
+}
+
+/// The ports at which a container's probes and hooks ask, as text: some are numbers or names. "0" where there is none.
+fn probed() -> Vec<String> {
+    let probes = ["startupProbe", "readinessProbe", "livenessProbe"];
+    let hooks = ["lifecycle.?postStart", "lifecycle.?preStop"];
+    let ways = ["httpGet", "tcpSocket"];
+    let http = probes.iter().chain(&hooks).flat_map(|asker| ways.map(|way| (*asker, way)));
+    // Hooks know no gRPC.
+    let grpc = probes.iter().map(|probe| (*probe, "grpc"));
+    let ports = http.chain(grpc);
+    let ports = ports.map(|(asker, way)| format!("string(c.?{asker}.?{way}.?port.orValue(0))"));
+    ports.collect()
 }
 
 /// RFC 1123; what is no name would make the whole pod invalid.

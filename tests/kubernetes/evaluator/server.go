@@ -16,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/apimachinery/pkg/util/version"
 	"k8s.io/apimachinery/pkg/util/yaml"
 	"k8s.io/apiserver/pkg/admission"
@@ -38,6 +39,7 @@ import (
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/openapi"
 	"k8s.io/client-go/openapi/openapitest"
+	"k8s.io/kube-openapi/pkg/validation/spec"
 	strict "sigs.k8s.io/yaml"
 )
 
@@ -127,10 +129,11 @@ func withDefaults(resources *registration.MatchResources) {
 
 // waitUntilReady waits until the plugins have the policies and the schema of pods.
 func (s *server) waitUntilReady() {
+	group := int64(1000) // or a policy with volumes other than emptyDir leaves it
 	sure := &corev1.Pod{
 		TypeMeta:   metav1.TypeMeta{APIVersion: "v1", Kind: "Pod"},
 		ObjectMeta: metav1.ObjectMeta{Name: "sure", Labels: map[string]string{"hookgate.dev/inject": "true"}},
-		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app"}}},
+		Spec:       corev1.PodSpec{Containers: []corev1.Container{{Name: "app"}}, SecurityContext: &corev1.PodSecurityContext{FSGroup: &group}},
 	}
 	refused := sure.DeepCopy()
 	refused.Spec.HostNetwork = true
@@ -215,7 +218,8 @@ func (s *server) typeCheck() (faults []string) {
 		checked.Spec.Variables = append(checked.Spec.Variables, registration.Variable(variable))
 		checked.Spec.Validations = append(checked.Spec.Validations, registration.Validation{Expression: "variables." + variable.Name + " == variables." + variable.Name})
 	}
-	checker := &validating.TypeChecker{SchemaResolver: &resolver.ClientDiscoveryResolver{Discovery: s.client.Discovery()}, RestMapper: s.mapper}
+	schemas := newer{&resolver.ClientDiscoveryResolver{Discovery: s.client.Discovery()}}
+	checker := &validating.TypeChecker{SchemaResolver: schemas, RestMapper: s.mapper}
 	planted := checked.DeepCopy()
 	planted.Spec.Validations = []registration.Validation{{Expression: "has(object.spec.hostNetwerk)"}}
 	if len(checker.Check(planted)) == 0 {
@@ -225,6 +229,18 @@ func (s *server) typeCheck() (faults []string) {
 		faults = append(faults, strings.TrimSpace(found.FieldRef+": "+found.Warning))
 	}
 	return faults
+}
+
+// newer adds what the library's schema of pods has not heard of: resources of the whole pod came with 1.32.
+type newer struct{ resolver.SchemaResolver }
+
+func (n newer) ResolveSchema(kind schema.GroupVersionKind) (*spec.Schema, error) {
+	pod, err := n.SchemaResolver.ResolveSchema(kind)
+	if err == nil {
+		fields := pod.Properties["spec"].Properties
+		fields["resources"] = fields["containers"].Items.Schema.Properties["resources"]
+	}
+	return pod, err
 }
 
 func bufferOf(text []byte) *bufio.Reader { return bufio.NewReader(bytes.NewReader(text)) }
