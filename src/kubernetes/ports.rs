@@ -5,8 +5,8 @@ use super::plan::containers;
 use super::settings::Settings;
 use super::skip::{Reason, Skip};
 
-/// Nothing in the pod has a port of the gate's, as far as it says so, nor the name of one: a Service looks for a name
-/// in the app's containers first.
+/// Nothing in the pod has a port of the gate's, as far as it says so, nor the name of one: a Service that goes by a name
+/// looks for it in the app's containers first.
 pub(super) fn check(pod: &Tree, settings: &Settings) -> Result<(), Skip> {
     let ours = [
         ("listen-port", settings.listen_port),
@@ -20,7 +20,7 @@ pub(super) fn check(pod: &Tree, settings: &Settings) -> Result<(), Skip> {
                 port.get("name").and_then(Tree::text)
             {
                 let message = format!(
-                    "a container has a port called {name}, to which the Service would send unverified webhooks: give it another name"
+                    "a container has a port called {name}, to which a Service that goes by this name would send unverified webhooks: give it another name"
                 );
                 return Err(Skip::new(Reason::PortClash, message));
             }

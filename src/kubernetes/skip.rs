@@ -102,7 +102,7 @@ impl Reason {
                 "has no container, or none with the name in `hookgate.dev/app-container`"
             }
             Self::PortClash => {
-                "listens on a port that the gate needs, or gives one the gate's name: choose another by `hookgate.dev/listen-port`, `ops-port` or `admin-port`. **If its port is called `webhooks`, your Service leads to the app itself**: rename it"
+                "listens on a port that the gate needs, or gives one the gate's name: choose another by `hookgate.dev/listen-port`, `ops-port` or `admin-port`. **If its port is called `webhooks`, a Service of yours that goes by that name leads to the app itself**: rename it"
             }
             Self::NameClash => {
                 "has a volume with a name of the gate's, or a part of one at the socket's folder"

@@ -203,7 +203,9 @@ fn dangling_in_object(
         "Service" => {
             let specs = chosen(&object["spec"]["selector"]);
             for port in list(object, "/spec/ports") {
+                // By number: before 1.33 a Service does not find the names of a native sidecar's ports.
                 let is_met = !specs.is_empty()
+                    && port["targetPort"].is_i64()
                     && specs.iter().all(|spec| has_port(spec, &port["targetPort"]));
                 if !is_met {
                     faults.push(format!("nobody has the port {}", port["targetPort"]));
