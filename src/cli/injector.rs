@@ -1,6 +1,7 @@
 //! `hookgate injector`: the admission webhook, from start to an orderly end.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -46,6 +47,10 @@ pub(super) struct Args {
     /// Write an Event for each pod that was injected, and for each that could not be
     #[arg(long)]
     events: bool,
+    /// Seconds for which it goes on answering after SIGTERM, not ready, until API servers know to go elsewhere; a second
+    /// signal ends it at once
+    #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=3600))]
+    drain: u16,
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", hide = true)]
     api_host: Option<String>,
     #[arg(
@@ -111,7 +116,7 @@ pub(super) fn run(args: Args) -> Result<(), Failure> {
         .build();
     let runtime =
         runtime.map_err(|error| Failure::Failed(format!("cannot start the runtime: {error}")))?;
-    runtime.block_on(live(config))
+    runtime.block_on(live(config, Duration::from_secs(args.drain.into())))
 }
 
 /// What every pod would be skipped for is a fault now.
@@ -134,7 +139,7 @@ fn check(defaults: &Defaults) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn live(config: Config) -> Result<(), Failure> {
+async fn live(config: Config, drain: Duration) -> Result<(), Failure> {
     let cannot =
         |error: std::io::Error| Failure::Failed(format!("cannot listen for signals: {error}"));
     let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
@@ -151,6 +156,13 @@ async fn live(config: Config) -> Result<(), Failure> {
     tracing::info!(address = %reviews, "answering admission reviews at /inject");
     tracing::info!(address = %ops, "health and metrics");
     tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    injector.retire();
+    tracing::info!("not ready any more; answering for {drain:?} yet");
+    tokio::select! {
+        () = tokio::time::sleep(drain) => {}
         _ = terminate.recv() => {}
         _ = interrupt.recv() => {}
     }

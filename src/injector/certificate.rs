@@ -31,6 +31,8 @@ use crate::server::TlsFiles;
 const LIFE: Duration = Duration::from_hours(24 * 90);
 /// As many are trusted at a time.
 const AUTHORITIES_MAX: usize = 4;
+/// A configuration that others write at the same time is read and written so many times.
+const TRIES: u32 = 3;
 /// Clocks of API servers may be behind ours.
 const SKEW: Duration = Duration::from_hours(1);
 
@@ -131,13 +133,40 @@ impl Keeper {
     }
 
     /// Adds the authority to those that the webhooks of the configuration trust. What is there and still good stays: a
-    /// replica may serve a certificate of it.
+    /// replica may serve a certificate of it. What somebody wrote since it was read is read again.
     async fn trust(&self, authority: &str) -> Result<(), CertificateError> {
         let path = format!(
             "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{}",
             self.names.webhook
         );
-        let configuration = self.cluster.get(&path).await?;
+        let mut tries = TRIES;
+        loop {
+            let configuration = self.cluster.get(&path).await?;
+            let steps = self.steps(&configuration, authority);
+            if steps.is_empty() {
+                return Ok(());
+            }
+            tries -= 1;
+            match self.cluster.patch(&path, &Value::Array(steps)).await {
+                Ok(_) => {
+                    tracing::info!(
+                        webhook = self.names.webhook,
+                        "API servers were told whom to trust"
+                    );
+                    return Ok(());
+                }
+                // The first step did not hold.
+                Err(error)
+                    if tries > 0
+                        && (error.is(StatusCode::CONFLICT)
+                            || error.is(StatusCode::UNPROCESSABLE_ENTITY)) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// How to tell, as a JSON patch of what was read and of nothing newer; none if all is told.
+    fn steps(&self, configuration: &Value, authority: &str) -> Vec<Value> {
         let webhooks = configuration.get("webhooks").and_then(Value::as_array);
         let mut steps = Vec::new();
         for (index, webhook) in webhooks.into_iter().flatten().enumerate() {
@@ -149,14 +178,12 @@ impl Keeper {
                 steps.push(json!({"op": "add", "path": path, "value": bundle}));
             }
         }
-        if !steps.is_empty() {
-            self.cluster.patch(&path, &Value::Array(steps)).await?;
-            tracing::info!(
-                webhook = self.names.webhook,
-                "API servers were told whom to trust"
-            );
+        let version = configuration.pointer("/metadata/resourceVersion");
+        if let (Some(version), false) = (version, steps.is_empty()) {
+            let test = json!({"op": "test", "path": "/metadata/resourceVersion", "value": version});
+            steps.insert(0, test);
         }
-        Ok(())
+        steps
     }
 
     /// The newest of what is trusted and is to be trusted, each once, as long as they are good.
@@ -171,13 +198,14 @@ impl Keeper {
             }
         }
         let first = all.len().saturating_sub(AUTHORITIES_MAX);
-        all.get(first..).unwrap_or_default().concat()
+        let kept = all.get(first..).unwrap_or_default().iter();
+        kept.map(|pem| format!("{pem}\n")).collect()
     }
 }
 
-/// Each certificate of several, with its marks.
+/// Each certificate of several, with its marks and without the line break after it, which not everybody writes.
 fn certificates(pem: &str) -> impl Iterator<Item = &str> {
-    pem.split_inclusive("-----END CERTIFICATE-----\n")
+    pem.split_inclusive("-----END CERTIFICATE-----")
         .filter_map(|part| part.get(part.find("-----BEGIN CERTIFICATE-----")?..))
 }
 

@@ -2,8 +2,10 @@
 //! Source: kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
 
 use std::collections::VecDeque;
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use prometheus::IntCounter;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -17,6 +19,8 @@ use crate::shutdown::Stage;
 const WAITING_MAX: usize = 256;
 /// Who was written about lately.
 const RECENT_MAX: usize = 1024;
+/// Events at once; after them one a second. Whoever reaches the port may ask, and the cluster's database keeps each Event for an hour.
+const BURST: NonZeroU32 = NonZeroU32::new(100).unwrap();
 /// A pod that cannot have a gate is often tried again and again.
 const AGAIN: Duration = Duration::from_mins(10);
 
@@ -143,6 +147,8 @@ async fn write(
     clock: Clock,
     stage: Stage,
 ) {
+    let rate: DefaultDirectRateLimiter =
+        RateLimiter::direct(Quota::per_second(NonZeroU32::MIN).allow_burst(BURST));
     let mut recent: VecDeque<(UnixMillis, String)> = VecDeque::new();
     loop {
         let notice = tokio::select! {
@@ -157,6 +163,10 @@ async fn write(
             recent.pop_front();
         }
         if recent.iter().any(|(_, known)| *known == notice.about) {
+            continue;
+        }
+        if rate.check().is_err() {
+            dropped.inc();
             continue;
         }
         let path = format!("/api/v1/namespaces/{}/events", notice.namespace);

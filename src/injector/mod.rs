@@ -164,6 +164,12 @@ impl Injector {
         })
     }
 
+    /// Turns /readyz off and goes on answering: API servers hear some seconds later that they should go elsewhere.
+    /// Each of their connections ends after a request.
+    pub fn retire(&self) {
+        self.reviews.retire();
+    }
+
     /// No new connections; what is asked is answered.
     pub async fn stop(self) {
         self.reviews.stop(PATIENCE).await;

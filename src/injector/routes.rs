@@ -169,7 +169,7 @@ fn log(reviewed: &Reviewed) {
 /// Health and metrics.
 pub(super) fn ops(metrics: Metrics, reviews: Stage) -> impl Routes {
     let ready = move || {
-        let is_ready = !reviews.is_stopping();
+        let is_ready = !reviews.is_retiring() && !reviews.is_stopping();
         async move {
             match is_ready {
                 true => (StatusCode::OK, "ok\n"),

@@ -45,6 +45,8 @@ pub(crate) struct Objects {
     pub(crate) asked: Vec<(Method, String, Value)>,
     /// Answered once, in the place of the next request to a path.
     pub(crate) instead: BTreeMap<String, (StatusCode, Option<(String, Value)>)>,
+    /// Written by somebody else right after a path was read for the first time.
+    pub(crate) since: BTreeMap<String, Value>,
 }
 
 pub(crate) type Shared = Arc<Mutex<Objects>>;
@@ -85,10 +87,16 @@ async fn answer(
         return refuse(status, "not this time");
     }
     match method {
-        Method::GET => match objects.kept.get(&path) {
-            Some(object) => (StatusCode::OK, object.to_string()),
-            None => refuse(StatusCode::NOT_FOUND, "not found"),
-        },
+        Method::GET => {
+            let read = objects.kept.get(&path).map(Value::to_string);
+            if let Some(object) = objects.since.remove(&path) {
+                objects.kept.insert(path, object);
+            }
+            match read {
+                Some(object) => (StatusCode::OK, object),
+                None => refuse(StatusCode::NOT_FOUND, "not found"),
+            }
+        }
         Method::POST => {
             let name = body["metadata"]["name"]
                 .as_str()
@@ -109,13 +117,25 @@ async fn answer(
             (StatusCode::OK, body.to_string())
         }
         Method::PATCH => {
+            let kept = objects.kept.get_mut(&path).expect("an object");
+            let mut object = kept.clone();
             for step in body.as_array().into_iter().flatten() {
                 let pointer = step["path"].as_str().expect("a path");
+                if step["op"] == "test" {
+                    if object.pointer(pointer) != Some(&step["value"]) {
+                        // As Kubernetes says it: no step of the patch is taken.
+                        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "testing value failed");
+                    }
+                    continue;
+                }
                 let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
-                let object = objects.kept.get_mut(&path).expect("an object");
                 let parent = object.pointer_mut(parent).expect("its place");
                 parent[key] = step["value"].clone();
             }
+            let version = object["metadata"]["resourceVersion"].as_str();
+            let version: u32 = version.expect("a version").parse().expect("a number");
+            object["metadata"]["resourceVersion"] = json!((version + 1).to_string());
+            *kept = object;
             (StatusCode::OK, "{}".to_owned())
         }
         _ => refuse(StatusCode::METHOD_NOT_ALLOWED, "not here"),
@@ -130,7 +150,7 @@ impl Cluster {
         std::fs::write(place.path().join("token"), format!("{TOKEN}\n")).expect("a file");
         std::fs::write(place.path().join("namespace"), "hooks").expect("a file");
         let objects = Shared::default();
-        let webhook = json!({"webhooks": [
+        let webhook = json!({"metadata": {"resourceVersion": "1"}, "webhooks": [
             {"name": "a", "clientConfig": {"service": {"name": "injector"}}},
             {"name": "b", "clientConfig": {"service": {"name": "injector"}, "caBundle": "b2xk"}},
         ]});

@@ -78,6 +78,11 @@ fn the_schema_takes_what_is_meant_and_refuses_what_is_not() {
             json!(["kube-system", "kube-system"]),
         ),
         ("/injector/extraEnv", json!([{"value": "a"}])),
+        (
+            "/injector/networkPolicy/apiServers",
+            json!(["10.0.0.10"]),
+        ),
+        ("/gateway/networkPolicy", json!({"apiServers": []})),
         ("/injector/resources", json!({"limit": {}})),
         ("/injector/unknown", json!(1)),
         ("/image/digest", json!("sha256:abc")),

@@ -190,6 +190,54 @@ async fn nothing_new_is_served_before_api_servers_trust_it() {
     first.injector.stop().await;
 }
 
+/// The API server's own certificate stands for an authority of somebody else's, good for long.
+fn other_authority(cluster: &Cluster) -> String {
+    std::fs::read_to_string(cluster.place.path().join("ca.crt")).expect("a file")
+}
+
+/// The configuration with this `caBundle` in its first webhook, as of version 2.
+fn trusting(cluster: &Cluster, bundle: &str) -> Value {
+    let mut webhook = cluster.object(WEBHOOK).expect("a configuration");
+    webhook["metadata"]["resourceVersion"] = json!("2");
+    webhook["webhooks"][0]["clientConfig"]["caBundle"] = json!(STANDARD.encode(bundle));
+    webhook
+}
+
+fn authorities(bundle: &str) -> usize {
+    let all = CertificateDer::pem_slice_iter(bundle.as_bytes());
+    all.map(|one| one.expect("PEM")).count()
+}
+
+#[tokio::test]
+async fn authorities_that_somebody_wrote_without_a_last_line_break_stay_trusted() {
+    let cluster = Cluster::start().await;
+    let other = other_authority(&cluster);
+    for bundle in [other.trim_end().to_owned(), other.replace('\n', "\r\n")] {
+        let webhook = (WEBHOOK.to_owned(), trusting(&cluster, &bundle));
+        cluster.objects.lock().expect("objects").kept.extend([webhook]);
+        let replica = cluster.injector(|_| {}, at(0)).await.expect("it starts");
+        let bundle = cluster.bundle(0);
+        assert_eq!(authorities(&bundle), 2, "{bundle}");
+        assert!(is_trusted(&replica, &bundle));
+        replica.injector.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn whom_somebody_else_told_api_servers_to_trust_meanwhile_stays_trusted() {
+    let cluster = Cluster::start().await;
+    let other = other_authority(&cluster);
+    let webhook = trusting(&cluster, &other);
+    let since = (WEBHOOK.to_owned(), webhook);
+    cluster.objects.lock().expect("objects").since.extend([since]);
+    let replica = cluster.injector(|_| {}, at(0)).await.expect("it starts");
+    let bundle = cluster.bundle(0);
+    assert_eq!(authorities(&bundle), 2, "{bundle}");
+    assert!(bundle.starts_with(&other) && is_trusted(&replica, &bundle));
+    assert_eq!(cluster.asked(&Method::PATCH, WEBHOOK).len(), 2);
+    replica.injector.stop().await;
+}
+
 #[tokio::test]
 async fn a_secret_that_holds_something_else_is_written_anew() {
     let cluster = Cluster::start().await;
@@ -309,6 +357,50 @@ async fn events_say_once_what_became_of_a_pod() {
             .text()
             .contains("\nhookgate_injector_events_dropped_total 0\n")
     );
+}
+
+/// Whoever reaches the port may ask, and each of his pods may be told of by an Event, which the cluster's database keeps.
+#[tokio::test]
+async fn a_flood_of_reviews_does_not_become_a_flood_of_events() {
+    const SENT: u64 = 200;
+    let cluster = Cluster::start().await;
+    let own = |config: &mut Config| {
+        certify(config.tls.key.parent().expect("a folder"));
+        config.certificate = None;
+        config.events = true;
+    };
+    let begun = std::time::Instant::now();
+    let replica = cluster
+        .injector(own, Clock::real())
+        .await
+        .expect("it starts");
+    for index in 0..SENT {
+        let mut pod = pod();
+        pod["metadata"]["ownerReferences"] = json!([
+            {"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "app-1", "uid": format!("u{index}"), "controller": true}
+        ]);
+        review_at(&replica.injector, replica.place.path(), &question(&pod)).await;
+    }
+    let written = || {
+        let events = cluster.asked(&Method::POST, "/api/v1/namespaces/shop/events");
+        events.len() as u64
+    };
+    let dropped = || {
+        let text = replica.metrics.text();
+        let mut lines = text.lines();
+        let dropped =
+            lines.find_map(|line| line.strip_prefix("hookgate_injector_events_dropped_total "));
+        dropped.expect("a series").parse::<u64>().expect("a number")
+    };
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    while written() + dropped() < SENT {
+        assert!(tokio::time::Instant::now() < deadline);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let room = 100 + begun.elapsed().as_secs() + 1;
+    assert!((100..=room).contains(&written()), "{}", written());
+    assert_eq!(written() + dropped(), SENT);
+    replica.injector.stop().await;
 }
 
 #[tokio::test]

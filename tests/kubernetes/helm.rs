@@ -187,6 +187,26 @@ fn the_injector_of_the_chart_may_do_what_its_certificate_asks_for() {
 }
 
 #[test]
+fn reviews_are_for_everybody_or_for_the_api_servers_that_are_named() {
+    for (case, wanted) in [
+        ("defaults", json!(null)),
+        (
+            "everything",
+            json!([{"ipBlock": {"cidr": "10.0.0.10/32"}}, {"ipBlock": {"cidr": "fd00::/64"}}]),
+        ),
+    ] {
+        let Some(rendered) = rendered(case) else {
+            return;
+        };
+        let objects = values(&rendered.objects());
+        let policies = of_kind(&objects, "NetworkPolicy").into_iter();
+        let mut rules = policies.flat_map(|policy| list(policy, "/spec/ingress"));
+        let reviews = rules.find(|rule| rule["ports"][0]["port"] == 8443);
+        assert_eq!(reviews.expect("a rule")["from"], wanted, "{case}");
+    }
+}
+
+#[test]
 fn the_gateway_of_the_chart_passes_the_check() {
     let mut seen = 0;
     for case in ["gateway", "everything"] {

@@ -68,10 +68,10 @@ async fn injector() -> Scene {
 
 /// An API server that trusts the certificate.
 async fn ask(scene: &Scene, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, String) {
-    ask_at(&scene.injector, scene.place.path(), method, path, body).await
+    ask_at(&scene.injector.listening[0], scene.place.path(), method, path, body).await
 }
 
-async fn connect(injector: &Injector, place: &Path) -> TlsStream<hookgate::net::Stream> {
+async fn connect(address: &Address, place: &Path) -> TlsStream<hookgate::net::Stream> {
     let certificate = CertificateDer::from_pem_file(place.join("tls.crt"));
     let mut roots = RootCertStore::empty();
     roots.add(certificate.expect("PEM")).expect("a certificate");
@@ -81,24 +81,29 @@ async fn connect(injector: &Injector, place: &Path) -> TlsStream<hookgate::net::
         .expect("versions")
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let stream = injector.listening[0].connect().await.expect("a connection");
+    let stream = address.connect().await.expect("a connection");
     let name = ServerName::try_from("localhost").expect("a name");
     let handshake = TlsConnector::from(Arc::new(config)).connect(name, stream);
     handshake.await.expect("a handshake")
 }
 
-async fn ask_at(
-    injector: &Injector,
+pub(crate) async fn ask_at(
+    address: &Address,
     place: &Path,
     method: &str,
     path: &str,
     body: Vec<u8>,
 ) -> (StatusCode, String) {
-    let stream = connect(injector, place).await;
+    let stream = connect(address, place).await;
     exchange(TokioIo::new(stream), method, path, body).await
 }
 
-async fn exchange<IO>(io: IO, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, String)
+pub(crate) async fn exchange<IO>(
+    io: IO,
+    method: &str,
+    path: &str,
+    body: Vec<u8>,
+) -> (StatusCode, String)
 where
     IO: hyper::rt::Read + hyper::rt::Write + Unpin + Send + 'static,
 {
@@ -152,7 +157,7 @@ async fn review(scene: &Scene, question: &Value) -> Value {
 
 pub(crate) async fn review_at(injector: &Injector, place: &Path, question: &Value) -> Value {
     let body = question.to_string().into_bytes();
-    let (status, body) = ask_at(injector, place, "POST", "/inject", body).await;
+    let (status, body) = ask_at(&injector.listening[0], place, "POST", "/inject", body).await;
     assert_eq!(status, StatusCode::OK, "{body}");
     serde_json::from_str(&body).expect("JSON")
 }
@@ -258,7 +263,7 @@ async fn senders_that_hang_keep_nobody_from_an_answer() {
     let scene = injector().await;
     let mut hung = Vec::new();
     for _ in 0..40 {
-        let mut stream = connect(&scene.injector, scene.place.path()).await;
+        let mut stream = connect(&scene.injector.listening[0], scene.place.path()).await;
         let head = b"POST /inject HTTP/1.1\r\nhost: localhost\r\ncontent-length: 100000\r\n\r\n";
         stream.write_all(head).await.expect("it is sent");
         hung.push(stream);

@@ -16,6 +16,7 @@ mod component;
 mod container;
 mod custom;
 mod documents;
+mod ending;
 mod golden;
 mod helm;
 mod injector;

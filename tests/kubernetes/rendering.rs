@@ -26,6 +26,7 @@ injector:
   logLevel: debug
   certificates: {kind: certManager, issuerRef: {group: cert-manager.io, kind: ClusterIssuer, name: ours}}
   excludedNamespaces: [kube-system, hooks]
+  networkPolicy: {apiServers: [10.0.0.10/32, "fd00::/64"]}
   serviceAccount: {name: injector, annotations: {a: b}}
   priorityClassName: system-cluster-critical
   podAnnotations: {a: b}

@@ -137,7 +137,7 @@ spec:
 {{- end }}
 {{- end }}
 
-{{/* With `port` for everybody, and health and metrics for Prometheus and `helm test`. */}}
+{{/* With `port` for everybody or, where they are named, for API servers alone, and health and metrics for Prometheus and `helm test`. */}}
 {{- define "hookgate.networkPolicy" -}}
 {{- if .part.networkPolicy.enabled }}
 apiVersion: networking.k8s.io/v1
@@ -155,6 +155,12 @@ spec:
   ingress:
     - ports:
         - {protocol: TCP, port: {{ .port }}}
+      {{- with .part.networkPolicy.apiServers }}
+      from:
+        {{- range . }}
+        - ipBlock: {cidr: {{ . | quote }}}
+        {{- end }}
+      {{- end }}
     - from:
         - namespaceSelector:
             matchLabels: {kubernetes.io/metadata.name: {{ .part.networkPolicy.monitoringNamespace | quote }}}
