@@ -26,8 +26,8 @@ impl Surroundings {
         self.minor >= 29
     }
 
-    /// A hook that waits without a shell: on by default since 1.30 (KEP-3960). Before that it is dropped, and a
-    /// hook of no kind is refused.
+    /// A hook that waits without a shell: on by default since 1.30 (KEP-3960). 1.29 takes it away in silence; versions
+    /// before that do not know it, and refuse a hook of no kind.
     pub(super) const fn has_sleep(self) -> bool {
         self.minor >= 30
     }
