@@ -1,7 +1,8 @@
 # syntax=docker/dockerfile:1
 #
 #   scripts/image                              the static binary, and the image around it (docs/image.md)
-#   docker build -t hookgate .                 the same without Rust on this machine; needs BuildKit
+#   docker build -t hookgate .                 the same without Rust on this machine; needs BuildKit. The labels of version and
+#                                              commit are those of --build-arg VERSION=... and REVISION=..., else "unknown"
 #   docker build --target files --output . .   only the binary, and the list of what is in it
 #
 # The image holds one static binary and a folder for the store: no shell, no libc, no root.
@@ -39,9 +40,11 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 WORKDIR /src
 COPY . .
 ARG SOURCE_DATE_EPOCH=0
-# Downloads and compiled dependencies stay in caches, so an edit compiles only this package.
+# Downloads and compiled dependencies stay in caches, so an edit compiles only this package. Cargo goes by times, and the cache
+# may hold what a newer tree was built into: with the time of now all files here are newer. One build at a time has it.
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
-    --mount=type=cache,target=/src/target \
+    --mount=type=cache,target=/src/target,sharing=locked \
+    find . -path ./target -prune -o -type f -exec touch {} + && \
     scripts/image binary && cp -a target/image /image
 
 FROM scratch AS files

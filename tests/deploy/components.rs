@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value as Json;
 
-use crate::engine::{ROOT, built, succeeded};
+use crate::engine::{ROOT, built, run, succeeded};
 
 /// The crates that the binary is made of, as `NAME VERSION`; build scripts and what only they use left out.
 fn crates() -> BTreeSet<String> {
@@ -30,12 +30,19 @@ fn crates() -> BTreeSet<String> {
     tree.lines().filter_map(words).collect()
 }
 
+/// Whether scripts/image had this tool, so that its work is missing for another reason.
+fn has(tool: &str) -> bool {
+    let mut asked = Command::new("cargo");
+    run(asked.args([tool, "--version"])).status.success()
+}
+
 #[test]
 fn the_list_of_components_has_every_crate_and_the_libraries_in_c() {
     let Some(built) = built() else {
         return;
     };
     let Ok(text) = std::fs::read_to_string(built.join("hookgate.cdx.json")) else {
+        assert!(!has("cyclonedx"), "there is no hookgate.cdx.json");
         return println!("skipped: no hookgate.cdx.json (cargo install cargo-cyclonedx)");
     };
     let list: Json = serde_json::from_str(&text).expect("JSON");
@@ -87,6 +94,7 @@ fn the_binary_knows_its_crates() {
         .expect("objcopy");
     // Some versions of objcopy only warn of a section that is not there.
     if !read.status.success() || !section.exists() {
+        assert!(!has("auditable"), "the binary does not name its crates");
         return println!("skipped: built without cargo-auditable");
     }
     let inflate =
