@@ -1,17 +1,15 @@
 //! What the Helm chart renders.
 
-use std::collections::BTreeMap;
 use std::process::Command;
 
-use hookgate::kubernetes::Tree;
 use hookgate::kubernetes::policy::policy;
 use hookgate::kubernetes::settings::Given;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::manifests::{injector_arguments, outside_of_a_cluster};
 use crate::objects::{self, containers, list, name, objects, of_kind, pods, text, title, values};
 use crate::profile::unrestricted;
-use crate::rendering::{CASES, CHART, GATEWAY, Rendered, render, rendered};
+use crate::rendering::{CASES, EVERYTHING, render, render_as, rendered};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_hookgate");
 const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -294,6 +292,11 @@ fn what_cannot_be_is_refused_with_the_way_out() {
             "set injector.mode to webhook",
         ),
         (
+            "gateway: {enabled: true, appUrl: http://a, config: a, drainSeconds: 60}",
+            36,
+            "raise gateway.terminationGracePeriodSeconds",
+        ),
+        (
             "gateway: {enabled: true, config: a}",
             36,
             "gateway.appUrl: say where the app is",
@@ -325,13 +328,59 @@ fn what_cannot_be_is_refused_with_the_way_out() {
     }
 }
 
+/// YAML reads 123 as a number, which Kubernetes takes for no name.
+#[test]
+fn names_that_look_like_numbers_stay_names() {
+    let numbers = "\nfullnameOverride: hooks\ncommonLabels: {team: '7'}\n";
+    let given = EVERYTHING.replace("\ncommonLabels: {team: shop}\n", numbers);
+    let given = given
+        .replace("secretName: webhooks", "secretName: '123'")
+        .replace("storageClassName: fast", "storageClassName: '1'")
+        .replace("priorityClassName: high", "priorityClassName: '2'")
+        .replace(
+            "serviceAccount: {name: injector,",
+            "serviceAccount: {name: '3',",
+        )
+        .replace("podLabels: {c: d}", "podLabels: {c: d, team: '8'}");
+    let Some(rendered) = render_as("123", "2024", &given, 36) else {
+        return;
+    };
+    let objects = rendered.expect("a chart").objects();
+    assert!(objects.len() > 20, "{}", objects.len());
+    objects::are_accepted(&objects, &["1.36"]);
+    let values = values(&objects);
+    for object in &values {
+        let metadata = &object["metadata"];
+        let namespace = &metadata["namespace"];
+        assert!(namespace.is_null() || namespace == "2024", "{metadata}");
+        assert_eq!(metadata["labels"]["app.kubernetes.io/instance"], "123");
+        assert_eq!(metadata["labels"]["team"], "7", "{metadata}");
+    }
+    let set = of_kind(&values, "StatefulSet")[0];
+    let pod = &set["spec"]["template"];
+    // What is said of one part's pods goes before what is said of all.
+    assert_eq!(pod["metadata"]["labels"]["team"], "8");
+    let volumes = list(pod, "/spec/volumes").iter();
+    let mut secrets = volumes.filter_map(|volume| volume["secret"]["secretName"].as_str());
+    assert_eq!(secrets.next(), Some("123"));
+    let Some(Err(refusal)) = render_as("123", "2024", "", 36) else {
+        panic!("no Service can be called 123-hookgate-injector");
+    };
+    assert!(refusal.contains("set fullnameOverride"), "{refusal}");
+}
+
 #[test]
 fn the_notes_say_what_to_type_next() {
     for (case, wanted, unwanted) in [
         (
             "defaults",
-            "kubectl label namespace default hookgate.dev/injection=enabled",
+            "kubectl label namespace YOUR_NAMESPACE hookgate.dev/injection=enabled",
             "port-forward",
+        ),
+        (
+            "defaults",
+            "(not hooks: the injector leaves its own one out)",
+            "default",
         ),
         ("defaults", "helm test test --namespace hooks", "<no value>"),
         (

@@ -92,6 +92,16 @@ pub(crate) struct Rendered {
 
 /// What Helm would render, or why it would not; `None` if there is nobody who could.
 pub(crate) fn render(given: &str, minor: u32) -> Option<Result<Rendered, String>> {
+    render_as("test", "hooks", given, minor)
+}
+
+/// The same for a release of this name in this namespace.
+pub(crate) fn render_as(
+    release: &str,
+    namespace: &str,
+    given: &str,
+    minor: u32,
+) -> Option<Result<Rendered, String>> {
     let Some(renderer) = std::env::var_os("HOOKGATE_TEST_HELM") else {
         eprintln!("skipped: HOOKGATE_TEST_HELM is not set");
         return None;
@@ -101,6 +111,8 @@ pub(crate) fn render(given: &str, minor: u32) -> Option<Result<Rendered, String>
     std::fs::write(&file, given).expect("a file");
     let mut command = Command::new(renderer);
     let output = command
+        .env("RENDER_RELEASE", release)
+        .env("RENDER_NAMESPACE", namespace)
         .args([CHART, &format!("v1.{minor}.2")])
         .arg(&file)
         .output();

@@ -1,7 +1,7 @@
 // Renders a chart as `helm template` does, for machines without Helm: text/template with Sprig's functions and Helm's own
 // (helm.sh/docs/chart_template_guide/function_list/). Not covered: subcharts, hooks' order, post-renderers.
 //
-// Usage: render CHART KUBE_VERSION [VALUES...]. The release is "test" in the namespace "hooks". Prints a JSON object: the
+// Usage: render CHART KUBE_VERSION [VALUES...]. The release is RENDER_RELEASE (test) in the namespace RENDER_NAMESPACE (hooks). Prints a JSON object: the
 // values as they were merged, and the text of each template, by its name.
 package main
 
@@ -122,6 +122,13 @@ func functions(all *template.Template) template.FuncMap {
 	return functions
 }
 
+func variable(name, other string) string {
+	if value, is := os.LookupEnv(name); is {
+		return value
+	}
+	return other
+}
+
 func stop(err error) {
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -144,7 +151,7 @@ func main() {
 		"Values":  values,
 		"Chart":   meta,
 		"Files":   files{chart},
-		"Release": object{"Name": "test", "Namespace": "hooks", "Service": "Helm", "Revision": 1, "IsInstall": true, "IsUpgrade": false},
+		"Release": object{"Name": variable("RENDER_RELEASE", "test"), "Namespace": variable("RENDER_NAMESPACE", "hooks"), "Service": "Helm", "Revision": 1, "IsInstall": true, "IsUpgrade": false},
 		"Capabilities": object{
 			"KubeVersion": object{"Version": kube, "Major": numbers[0], "Minor": numbers[1]},
 			"APIVersions": versions{"v1", "apps/v1"},

@@ -5,16 +5,13 @@
 {{- end }}
 
 {{- define "hookgate.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
+{{- $fullname := contains $name .Release.Name | ternary .Release.Name (printf "%s-%s" .Release.Name $name) -}}
+{{- $fullname = default $fullname .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- if not (regexMatch "^[a-z]([-a-z0-9]*[a-z0-9])?$" $fullname) -}}
+{{- fail (printf "no Service can be called %s: set fullnameOverride to a name of small letters, digits and dashes that begins with a letter" $fullname) -}}
 {{- end -}}
-{{- end -}}
+{{- $fullname -}}
 {{- end }}
 
 {{- define "hookgate.part" -}}
@@ -23,18 +20,19 @@
 
 {{/* Never a version here: selectors cannot be changed. */}}
 {{- define "hookgate.selectorLabels" -}}
-app.kubernetes.io/name: {{ include "hookgate.name" .root }}
-app.kubernetes.io/instance: {{ .root.Release.Name }}
+app.kubernetes.io/name: {{ include "hookgate.name" .root | quote }}
+app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
 app.kubernetes.io/component: {{ .component }}
 {{- end }}
 
+{{/* `more` are labels of a part's pods. */}}
 {{- define "hookgate.labels" -}}
 {{ include "hookgate.selectorLabels" . }}
 app.kubernetes.io/version: {{ .root.Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .root.Release.Service }}
 app.kubernetes.io/part-of: hookgate
 helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace "+" "_" }}
-{{- with .root.Values.commonLabels }}
+{{- with merge (dict) (default (dict) .more) .root.Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
@@ -63,7 +61,7 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 
 {{/* The pod's part that does not depend on what runs in it. */}}
 {{- define "hookgate.podSpec" -}}
-serviceAccountName: {{ include "hookgate.serviceAccountName" . }}
+serviceAccountName: {{ include "hookgate.serviceAccountName" . | quote }}
 enableServiceLinks: false
 {{- with .root.Values.imagePullSecrets }}
 imagePullSecrets:
@@ -72,7 +70,7 @@ imagePullSecrets:
 securityContext:
   {{- toYaml .part.podSecurityContext | nindent 2 }}
 {{- with .part.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- with .part.nodeSelector }}
 nodeSelector:
@@ -107,8 +105,8 @@ topologySpreadConstraints:
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ include "hookgate.serviceAccountName" . }}
-  namespace: {{ .root.Release.Namespace }}
+  name: {{ include "hookgate.serviceAccountName" . | quote }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "hookgate.labels" . | nindent 4 }}
   {{- with .part.serviceAccount.annotations }}
@@ -125,7 +123,7 @@ apiVersion: policy/v1
 kind: PodDisruptionBudget
 metadata:
   name: {{ include "hookgate.part" . }}
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "hookgate.labels" . | nindent 4 }}
 spec:
@@ -144,7 +142,7 @@ apiVersion: networking.k8s.io/v1
 kind: NetworkPolicy
 metadata:
   name: {{ include "hookgate.part" . }}
-  namespace: {{ .root.Release.Namespace }}
+  namespace: {{ .root.Release.Namespace | quote }}
   labels:
     {{- include "hookgate.labels" . | nindent 4 }}
 spec:
