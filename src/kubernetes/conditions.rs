@@ -194,7 +194,10 @@ fn probed() -> Vec<String> {
     let probes = ["startupProbe", "readinessProbe", "livenessProbe"];
     let hooks = ["lifecycle.?postStart", "lifecycle.?preStop"];
     let ways = ["httpGet", "tcpSocket"];
-    let http = probes.iter().chain(&hooks).flat_map(|asker| ways.map(|way| (*asker, way)));
+    let http = probes
+        .iter()
+        .chain(&hooks)
+        .flat_map(|asker| ways.map(|way| (*asker, way)));
     // Hooks know no gRPC.
     let grpc = probes.iter().map(|probe| (*probe, "grpc"));
     let ports = http.chain(grpc);

@@ -22,15 +22,11 @@ use hookgate::server::{self, Server, TlsFiles};
 use hookgate::shutdown::Stage;
 use http::{HeaderMap, Method, Request, StatusCode, Uri};
 use hyper::body::Incoming;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio_rustls::TlsConnector;
 use tower::ServiceExt as _;
 
-use crate::injector::{certify, pod, question, review_at};
+use crate::injector::certify;
 pub(crate) const SECRETS: &str = "/api/v1/namespaces/hooks/secrets";
 pub(crate) const SECRET: &str = "/api/v1/namespaces/hooks/secrets/injector-tls";
 pub(crate) const WEBHOOK: &str =

@@ -1,35 +1,20 @@
 //! What an injector does in its cluster: its certificate, its Events, the cluster's version.
 
-use std::collections::BTreeMap;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::State;
-use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use bytes::Bytes;
-use hookgate::clock::{Clock, UnixMillis};
-use hookgate::entropy::Entropy;
-use hookgate::injector::{Access, Config, Injector, Names, StartError};
-use hookgate::kubernetes::defaults::Defaults;
-use hookgate::metrics::Metrics;
-use hookgate::net::Address;
-use hookgate::server::{self, Server, TlsFiles};
-use hookgate::shutdown::Stage;
-use http::{HeaderMap, Method, Request, StatusCode, Uri};
-use hyper::body::Incoming;
+use hookgate::clock::Clock;
+use hookgate::injector::Config;
+use http::{Method, StatusCode};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio_rustls::TlsConnector;
-use tower::ServiceExt as _;
 
-use crate::api_server::{Cluster, HOST, Replica, SECRET, SECRETS, TOKEN, WEBHOOK, any, at, files};
+use crate::api_server::{Cluster, HOST, Replica, SECRET, SECRETS, WEBHOOK, at, files};
 use crate::injector::{certify, pod, question, review_at};
 
 /// Whether an API server that trusts `bundle` comes through to the injector.
@@ -214,7 +199,12 @@ async fn authorities_that_somebody_wrote_without_a_last_line_break_stay_trusted(
     let other = other_authority(&cluster);
     for bundle in [other.trim_end().to_owned(), other.replace('\n', "\r\n")] {
         let webhook = (WEBHOOK.to_owned(), trusting(&cluster, &bundle));
-        cluster.objects.lock().expect("objects").kept.extend([webhook]);
+        cluster
+            .objects
+            .lock()
+            .expect("objects")
+            .kept
+            .extend([webhook]);
         let replica = cluster.injector(|_| {}, at(0)).await.expect("it starts");
         let bundle = cluster.bundle(0);
         assert_eq!(authorities(&bundle), 2, "{bundle}");
@@ -229,7 +219,12 @@ async fn whom_somebody_else_told_api_servers_to_trust_meanwhile_stays_trusted() 
     let other = other_authority(&cluster);
     let webhook = trusting(&cluster, &other);
     let since = (WEBHOOK.to_owned(), webhook);
-    cluster.objects.lock().expect("objects").since.extend([since]);
+    cluster
+        .objects
+        .lock()
+        .expect("objects")
+        .since
+        .extend([since]);
     let replica = cluster.injector(|_| {}, at(0)).await.expect("it starts");
     let bundle = cluster.bundle(0);
     assert_eq!(authorities(&bundle), 2, "{bundle}");

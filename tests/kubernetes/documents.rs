@@ -66,7 +66,9 @@ fn the_service_of_the_document_leads_to_the_port_that_inject_opens() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/kubernetes.md");
     let text = std::fs::read_to_string(&path).expect("the document");
     let mut targets = text.split("targetPort: ").skip(1);
-    let listen = SETTINGS.iter().find(|setting| setting.name == "listen-port");
+    let listen = SETTINGS
+        .iter()
+        .find(|setting| setting.name == "listen-port");
     let listen = listen.expect("a setting").default;
     let target = targets.next().expect("a Service");
     assert!(target.starts_with(&format!("{listen}}}")), "{target:.20}");

@@ -33,9 +33,18 @@ impl Program {
         let child = Command::new(env!("CARGO_BIN_EXE_hookgate"))
             .env_clear()
             .current_dir(place.path())
-            .args(["injector", "--listen=unix:reviews.sock", "--ops=unix:ops.sock"])
+            .args([
+                "injector",
+                "--listen=unix:reviews.sock",
+                "--ops=unix:ops.sock",
+            ])
             .args(["--tls-certificate=tls.crt", "--tls-key=tls.key"])
-            .args(["--kube-version=1.33", "--set=image=gate:1", "--drain", drain])
+            .args([
+                "--kube-version=1.33",
+                "--set=image=gate:1",
+                "--drain",
+                drain,
+            ])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -48,7 +57,9 @@ impl Program {
 
     fn address(&self, socket: &str) -> Address {
         let path = self.place.path().join(socket);
-        format!("unix:{}", path.display()).parse().expect("an address")
+        format!("unix:{}", path.display())
+            .parse()
+            .expect("an address")
     }
 
     /// What a readiness probe hears; nothing where nobody answers.

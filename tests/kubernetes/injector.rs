@@ -68,7 +68,14 @@ async fn injector() -> Scene {
 
 /// An API server that trusts the certificate.
 async fn ask(scene: &Scene, method: &str, path: &str, body: Vec<u8>) -> (StatusCode, String) {
-    ask_at(&scene.injector.listening[0], scene.place.path(), method, path, body).await
+    ask_at(
+        &scene.injector.listening[0],
+        scene.place.path(),
+        method,
+        path,
+        body,
+    )
+    .await
 }
 
 async fn connect(address: &Address, place: &Path) -> TlsStream<hookgate::net::Stream> {
