@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::{ROOT, alerts, certificate, panels, read};
+use super::{ROOT, alerts, certificate, injector, panels, read};
 use crate::support::gate::Setup;
 use crate::support::sender::Sender;
 
 const HEAD: &str = include_str!("document.md");
+const INJECTOR: &str = include_str!("document_injector.md");
 const BUCKETS: &str = include_str!("document_end.md");
 const END: &str = include_str!("document_last.md");
 
@@ -122,6 +123,23 @@ fn seen_in(name: &str) -> String {
     alerts.chain(panels).collect::<Vec<_>>().join("; ")
 }
 
+fn table(families: &BTreeMap<String, Family>) -> String {
+    let mut table =
+        "| metric | type | unit | meaning | labels | seen in |\n|---|---|---|---|---|---|\n"
+            .to_owned();
+    for (name, family) in families {
+        let (kind, help) = (&family.kind, family.help.trim_end_matches('.'));
+        let unit = unit(name, family);
+        let row = format!(
+            "| `{name}` | {kind} | {unit} | {help} | {} | {} |",
+            labels(family),
+            seen_in(name)
+        );
+        writeln!(table, "{row}").unwrap();
+    }
+    table
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_document_of_metrics_is_what_a_gate_says() {
     let (mut setup, _app) = Setup::scene(&[&Sender::new("stripe")]).await;
@@ -130,6 +148,7 @@ async fn the_document_of_metrics_is_what_a_gate_says() {
     };
     setup.set("server.tls.certificate", &certificate.display().to_string());
     setup.set("server.tls.key", &key.display().to_string());
+    let of_injector = injector(&certificate, &key).await;
     let gate = setup.start().await;
     let answer = gate.get("/metrics").await;
     gate.stop().await;
@@ -137,22 +156,20 @@ async fn the_document_of_metrics_is_what_a_gate_says() {
     assert!(families.len() > 40, "{}", families.len());
 
     let mut document = HEAD.to_owned();
-    document +=
-        "| metric | type | unit | meaning | labels | seen in |\n|---|---|---|---|---|---|\n";
-    for (name, family) in &families {
-        let (kind, help) = (&family.kind, family.help.trim_end_matches('.'));
-        let unit = unit(name, family);
-        let row = format!(
-            "| `{name}` | {kind} | {unit} | {help} | {} | {} |",
-            labels(family),
-            seen_in(name)
-        );
-        writeln!(document, "{row}").unwrap();
-    }
+    document += &table(&families);
+    document += INJECTOR;
+    let of_injector = self::families(&of_injector);
+    let of_injector: BTreeMap<_, _> = of_injector
+        .into_iter()
+        .filter(|(name, _)| name.starts_with("hookgate_injector_"))
+        .collect();
+    assert!(of_injector.len() > 5, "{}", of_injector.len());
+    document += &table(&of_injector);
     document += BUCKETS;
     document += "| histogram | upper bounds |\n|---|---|\n";
     for (name, family) in families
         .iter()
+        .chain(&of_injector)
         .filter(|(_, family)| family.kind == "histogram")
     {
         writeln!(document, "| `{name}` | {} |", family.buckets.join(", ")).unwrap();

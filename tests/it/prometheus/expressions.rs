@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{alerts, certificate, dashboard, panels, read, substituted};
+use super::{alerts, certificate, dashboard, injector, panels, read, substituted};
 use crate::support::gate::Setup;
 use crate::support::sender::Sender;
 use crate::support::setting;
@@ -13,10 +13,12 @@ const OF_A_SCRAPE: [&str; 4] = ["job", "instance", "namespace", "pod"];
 /// The labels of each metric, and the values that they have from the start.
 type There = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
 
-/// All series of a gate with TLS, so that what is there only with it is there, too.
+/// All series of a gate with TLS, so that what is there only with it is there, too, and of an injector.
 async fn there() -> There {
     let (mut setup, _app) = Setup::scene(&[&Sender::new("stripe")]).await;
+    let mut of_injector = String::new();
     if let Some((certificate, key)) = certificate(&setup) {
+        of_injector = injector(&certificate, &key).await;
         setup.set("server.tls.certificate", &certificate.display().to_string());
         setup.set("server.tls.key", &key.display().to_string());
     }
@@ -24,7 +26,8 @@ async fn there() -> There {
     let answer = gate.get("/metrics").await;
     gate.stop().await;
     let mut there = There::from([("up".to_owned(), BTreeMap::new())]);
-    for line in answer.text().lines().filter(|line| !line.starts_with('#')) {
+    let lines = answer.text().lines().chain(of_injector.lines());
+    for line in lines.filter(|line| !line.starts_with('#')) {
         let (series, _) = line.rsplit_once(' ').unwrap();
         let (name, labels) = series.split_once('{').unwrap_or((series, "}"));
         let known = there.entry(name.to_owned()).or_default();
@@ -63,9 +66,9 @@ fn selectors(expression: &str) -> Vec<(String, Vec<Matcher>)> {
             let matchers = matchers
                 .filter(|matcher| !matcher.is_empty())
                 .map(|matcher| {
-                    let (label, value) = matcher.split_once('=').unwrap();
-                    let operator = if value.starts_with('~') { "=~" } else { "=" };
-                    let value = value.trim_start_matches('~').trim_matches('"');
+                    let (label, rest) = matcher.split_at(matcher.find(['=', '!']).unwrap());
+                    let (operator, value) = rest.split_at(rest.find('"').unwrap());
+                    let value = value.trim_matches('"');
                     (label.to_owned(), operator.to_owned(), value.to_owned())
                 });
             found.push((name.to_owned(), matchers.collect()));
@@ -105,7 +108,7 @@ async fn alerts_and_panels_are_made_of_metrics_labels_and_values_that_there_are(
                 let values = labels.get(&label);
                 let values = values.unwrap_or_else(|| panic!("{place}: {name} has no {label}"));
                 assert!(
-                    operator == "=~" || values.contains(&value),
+                    operator.ends_with('~') || values.contains(&value),
                     "{place}: {name} never has {label}={value:?}"
                 );
             }
@@ -123,7 +126,7 @@ async fn alerts_and_panels_are_made_of_metrics_labels_and_values_that_there_are(
         "{} {matchers}",
         used.len()
     );
-    // What is nowhere to be seen helps nobody.
+    // What is nowhere to be seen helps nobody. The injector has no dashboard.
     let base = |name: &str| {
         let name = ["_bucket", "_sum", "_count"]
             .iter()
@@ -132,7 +135,9 @@ async fn alerts_and_panels_are_made_of_metrics_labels_and_values_that_there_are(
         name.to_owned()
     };
     let used: BTreeSet<_> = used.iter().map(|name| base(name)).collect();
-    let ours = there.keys().filter(|name| name.starts_with("hookgate_"));
+    let ours = there.keys().filter(|name| {
+        name.starts_with("hookgate_") && !name.starts_with("hookgate_injector_")
+    });
     let ours = ours.map(|name| base(name));
     let unused: BTreeSet<_> = ours.filter(|name| !used.contains(name)).collect();
     assert_eq!(unused, BTreeSet::new(), "neither alert nor panel");

@@ -9,6 +9,11 @@ mod server;
 
 use std::path::{Path, PathBuf};
 
+use hookgate::clock::Clock;
+use hookgate::injector::{Config, Injector};
+use hookgate::kubernetes::defaults::Defaults;
+use hookgate::metrics::Metrics;
+use hookgate::server::TlsFiles;
 use serde_json::Value;
 
 use crate::support::gate::Setup;
@@ -94,6 +99,28 @@ fn substituted(expression: &str) -> String {
     }
     assert!(!expression.contains('$'), "{expression}");
     expression
+}
+
+/// What an injector with this certificate says of itself.
+async fn injector(certificate: &Path, key: &Path) -> String {
+    let any = || "127.0.0.1:0".parse().expect("an address");
+    let config = Config {
+        listen: any(),
+        ops: any(),
+        tls: TlsFiles {
+            certificate: certificate.to_owned(),
+            key: key.to_owned(),
+        },
+        defaults: Defaults::default(),
+        minor: Some(33),
+        access: None,
+        certificate: None,
+        events: false,
+    };
+    let metrics = Metrics::new();
+    let injector = Injector::start(config, &metrics, Clock::real()).await;
+    injector.expect("it starts").stop().await;
+    metrics.text()
 }
 
 /// A certificate for two days and its key; `None` without openssl.

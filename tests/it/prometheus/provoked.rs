@@ -15,10 +15,16 @@ use crate::support::{eventually, setting};
 const SHORTER: u64 = 300;
 
 /// Alerts that no scene provokes, and why. `promtool test rules` has cases for them.
-const NOT_PROVOKED: [(&str, &str); 1] = [(
-    "HookgateBug",
-    "a panic in a handler is a bug of hookgate, and none is known",
-)];
+const NOT_PROVOKED: [(&str, &str); 4] = [
+    (
+        "HookgateBug",
+        "a panic in a handler is a bug of hookgate, and none is known",
+    ),
+    ("HookgateInjectorDown", OF_INJECTOR),
+    ("HookgateInjectorSkips", OF_INJECTOR),
+    ("HookgateInjectorCertificateExpiring", OF_INJECTOR),
+];
+const OF_INJECTOR: &str = "the scenes are gates; an injector has an API server in front of it";
 
 /// A duration such as `5m`, shorter, in milliseconds.
 fn shorter(duration: &str) -> String {
