@@ -1,9 +1,9 @@
 //! The ports of a pod, which all its containers share.
 
-use super::Tree;
 use super::plan::containers;
 use super::settings::Settings;
 use super::skip::{Reason, Skip};
+use super::{CONTAINER, Tree};
 
 /// Nothing in the pod has a port of the gate's, as far as it says so, nor the name of one: a Service that goes by a name
 /// looks for it in the app's containers first.
@@ -25,14 +25,7 @@ pub(super) fn check(pod: &Tree, settings: &Settings) -> Result<(), Skip> {
                 return Err(Skip::new(Reason::PortClash, message));
             }
         }
-        let declared = declared.iter().filter(|port| {
-            matches!(
-                port.get("protocol").and_then(Tree::text),
-                None | Some("TCP")
-            )
-        });
-        let declared = declared.filter_map(|port| port.get("containerPort").and_then(Tree::int));
-        for number in declared.chain(probed(container)) {
+        for number in numbers(container).chain(probed(container)) {
             let clash = ours.iter().find(|(_, ours)| number == i64::from(*ours));
             if let Some((setting, number)) = clash {
                 let message = format!(
@@ -43,6 +36,27 @@ pub(super) fn check(pod: &Tree, settings: &Settings) -> Result<(), Skip> {
         }
     }
     Ok(())
+}
+
+/// A port of the pod's gate that another container has, too: others may add containers after the gate.
+pub(super) fn beside_gate(pod: &Tree) -> Option<i64> {
+    let is_gate = |container: &&Tree| container.name() == Some(CONTAINER);
+    let ours: Vec<i64> = containers(pod).filter(is_gate).flat_map(numbers).collect();
+    let others = containers(pod).filter(|container| !is_gate(container));
+    let mut theirs = others.flat_map(|container| numbers(container).chain(probed(container)));
+    theirs.find(|number| ours.contains(number))
+}
+
+/// The TCP ports that a container declares.
+fn numbers(container: &Tree) -> impl Iterator<Item = i64> {
+    let declared = container.get("ports").map(Tree::list).unwrap_or_default();
+    let declared = declared.iter().filter(|port| {
+        matches!(
+            port.get("protocol").and_then(Tree::text),
+            None | Some("TCP")
+        )
+    });
+    declared.filter_map(|port| port.get("containerPort").and_then(Tree::int))
 }
 
 /// Ports that a container has without declaring them, which it need not: its probes and hooks ask there.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::defaults::Defaults;
 use super::inject::{Surroundings, inject};
+use super::ports;
 use super::skip::{Reason, Skip};
 use super::{Operation, Tree};
 
@@ -154,7 +155,7 @@ pub fn review(body: &[u8], defaults: &Defaults, minor: u32) -> Result<Reviewed, 
         && request.kind.kind == "Pod"
         && request.operation == "CREATE"
     {
-        true => inject(pod, defaults, surroundings),
+        true => inject(pod, defaults, surroundings).map_err(|skip| looked_over(pod, skip)),
         false => Err(Skip::new(
             Reason::NotAPod,
             "only pods that are created get a gate: correct the rules of the webhook's configuration",
@@ -175,6 +176,19 @@ pub fn review(body: &[u8], defaults: &Defaults, minor: u32) -> Result<Reviewed, 
         is_dry_run: request.dry_run,
         outcome,
     })
+}
+
+/// An API server asks again when others have changed the pod since: what they added may be in the way of the gate.
+fn looked_over(pod: &Tree, skip: Skip) -> Skip {
+    match (skip.reason, ports::beside_gate(pod)) {
+        (Reason::AlreadyInjected, Some(port)) => Skip::new(
+            Reason::PortClash,
+            format!(
+                "it has a gate, and another container has the gate's port {port}, too: set hookgate.dev/listen-port or ops-port"
+            ),
+        ),
+        _ => skip,
+    }
 }
 
 fn reply(

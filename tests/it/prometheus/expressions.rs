@@ -135,9 +135,9 @@ async fn alerts_and_panels_are_made_of_metrics_labels_and_values_that_there_are(
         name.to_owned()
     };
     let used: BTreeSet<_> = used.iter().map(|name| base(name)).collect();
-    let ours = there.keys().filter(|name| {
-        name.starts_with("hookgate_") && !name.starts_with("hookgate_injector_")
-    });
+    let ours = there
+        .keys()
+        .filter(|name| name.starts_with("hookgate_") && !name.starts_with("hookgate_injector_"));
     let ours = ours.map(|name| base(name));
     let unused: BTreeSet<_> = ours.filter(|name| !used.contains(name)).collect();
     assert_eq!(unused, BTreeSet::new(), "neither alert nor panel");
