@@ -16,7 +16,8 @@ pub(super) enum Command {
 pub(super) struct Policy {
     #[command(flatten)]
     defaults: DefaultsArgs,
-    /// The version of the cluster; 1.34 and 1.35 need the feature gate MutatingAdmissionPolicy
+    /// The version of the cluster; 1.34 and 1.35 need the feature gate MutatingAdmissionPolicy and
+    /// --runtime-config=admissionregistration.k8s.io/v1beta1=true at their API servers
     #[arg(long, value_name = "1.MINOR", default_value = "1.36", value_parser = minor)]
     kube_version: u32,
 }
