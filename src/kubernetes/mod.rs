@@ -7,7 +7,7 @@
 //! Labels select, because selectors see only labels; annotations set ([`settings`]). A pod that cannot have a
 //! gate is left as it is, with a [`Skip`] that says why: it must start all the same. That is safe while the app
 //! listens on a Unix socket or on loopback only: a pod without its gate gets no webhooks instead of unverified ones. The
-//! one exception is a pod whose app has a port with the gate's name; its owner is told so.
+//! one exception is a pod whose app has the gate's port, or a port with its name; its owner is told so.
 
 mod cel;
 mod conditions;

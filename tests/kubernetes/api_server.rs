@@ -114,28 +114,38 @@ async fn answer(
         }
         Method::PATCH => {
             let kept = objects.kept.get_mut(&path).expect("an object");
-            let mut object = kept.clone();
-            for step in body.as_array().into_iter().flatten() {
-                let pointer = step["path"].as_str().expect("a path");
-                if step["op"] == "test" {
-                    if object.pointer(pointer) != Some(&step["value"]) {
-                        // As Kubernetes says it: no step of the patch is taken.
-                        return refuse(StatusCode::UNPROCESSABLE_ENTITY, "testing value failed");
-                    }
-                    continue;
+            match patched(kept, &body) {
+                Some(object) => {
+                    *kept = object;
+                    (StatusCode::OK, "{}".to_owned())
                 }
-                let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
-                let parent = object.pointer_mut(parent).expect("its place");
-                parent[key] = step["value"].clone();
+                // As Kubernetes says it.
+                None => refuse(StatusCode::UNPROCESSABLE_ENTITY, "testing value failed"),
             }
-            let version = object["metadata"]["resourceVersion"].as_str();
-            let version: u32 = version.expect("a version").parse().expect("a number");
-            object["metadata"]["resourceVersion"] = json!((version + 1).to_string());
-            *kept = object;
-            (StatusCode::OK, "{}".to_owned())
         }
         _ => refuse(StatusCode::METHOD_NOT_ALLOWED, "not here"),
     }
+}
+
+/// The next version of an object; nothing if one of the steps tests for something else.
+fn patched(object: &Value, steps: &Value) -> Option<Value> {
+    let mut object = object.clone();
+    for step in steps.as_array().into_iter().flatten() {
+        let pointer = step["path"].as_str().expect("a path");
+        if step["op"] == "test" {
+            if object.pointer(pointer) != Some(&step["value"]) {
+                return None;
+            }
+            continue;
+        }
+        let (parent, key) = pointer.rsplit_once('/').expect("a pointer");
+        let parent = object.pointer_mut(parent).expect("its place");
+        parent[key] = step["value"].clone();
+    }
+    let version = object["metadata"]["resourceVersion"].as_str();
+    let version: u32 = version.expect("a version").parse().expect("a number");
+    object["metadata"]["resourceVersion"] = json!((version + 1).to_string());
+    Some(object)
 }
 
 impl Cluster {
