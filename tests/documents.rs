@@ -2,7 +2,7 @@
 //!
 //! In backticks: a word with slashes that begins like a path of the repository is a file or folder, one
 //! with four underscores is a test, `HOOKGATE_TEST_...` is read by some harness, `hookgate_...` is a
-//! metric of the README (which has a test of its own), and what stands in quotes is said by the program.
+//! metric of the README (which has a test of its own) or of the injector, and what stands in quotes is said by the program.
 
 #![expect(clippy::expect_used, reason = "helpers of tests fail loudly")]
 
@@ -100,6 +100,8 @@ impl Code {
             seen.files += 1;
             let path = name.split([' ', '#']).next().unwrap_or_default();
             first == "target" || Path::new(ROOT).join(path).exists()
+        } else if name.starts_with("hookgate_injector_") && name.chars().all(is_word) {
+            self.program.contains(&format!("\"{name}\""))
         } else if name.starts_with("hookgate_") && name.chars().all(is_word) {
             self.readme.contains(&format!("| `{name}` |"))
         } else if name.matches('_').count() >= 4 && name.chars().all(is_word) {
