@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::ack::Refusal;
 use super::bodies::BodyShare;
-use crate::store::{AppAnswer, Expectation, Receipt, Spoken};
+use crate::store::{AppAnswer, Expectation, Receipt, Said, Spoken};
 
 /// The senders that wait for the app. There are only so many: each keeps a connection, or a stream of one.
 pub(super) struct Waiters {
@@ -47,21 +47,29 @@ impl Waiters {
         expectation: Expectation,
         until: Instant,
     ) -> Result<(), Refusal> {
-        let unhandled = || Refusal::Unhandled(receipt);
-        let _place = self.places.try_acquire().map_err(|_| unhandled())?;
-        tokio::select! {
+        let fulfilled = async {
+            // A repeat of what is settled waits for nobody.
+            if !expectation.was_settled().await.ok()? {
+                let _place = self.places.try_acquire().ok()?;
+                expectation.fulfilled().await.ok()?;
+            }
+            Some(())
+        };
+        let fulfilled = tokio::select! {
             biased;
-            fulfilled = expectation.fulfilled() => fulfilled.map_err(|_| unhandled()),
-            () = self.patience(until) => Err(unhandled()),
-        }
+            fulfilled = fulfilled => fulfilled,
+            () = self.patience(until) => None,
+        };
+        fulfilled.ok_or(Refusal::Unhandled(receipt))
     }
 
     /// Waits for the app's own answer to an event that is stored; `None`: it was settled before, and what the
     /// app said is not known any more. Without an answer the sender is to come again, which has the event
     /// tried again; or it gets the answer that the app has given meanwhile.
     ///
-    /// What was heard goes out: the event's fate is that its sender knows. So there is no refusal for lack of
-    /// memory here; the answer counts against the budget, and those who wait are few.
+    /// What was heard goes out: the event's fate is that its sender knows. So whoever was told by the time that
+    /// there is no place gets it, and there is no refusal for lack of memory; the answer counts against the
+    /// budget.
     pub(super) async fn answer(
         &self,
         receipt: Receipt,
@@ -69,16 +77,35 @@ impl Waiters {
         until: Instant,
         mut share: BodyShare,
     ) -> Result<Option<PassedOn>, Refusal> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place = place.map_err(|_| Refusal::Unhandled(receipt))?;
-        let answer = match expectation.answered(self.patience(until)).await {
-            Ok(Spoken::Answer(answer)) => answer,
-            Ok(Spoken::Settled) => return Ok(None),
-            Ok(Spoken::Unfit) => return Err(Refusal::Unspeakable(receipt)),
-            Ok(Spoken::NotYet) | Err(_) => return Err(Refusal::Unhandled(receipt)),
+        let said = tokio::select! {
+            biased;
+            said = expectation.said() => said.map_err(|_| Refusal::Unhandled(receipt))?,
+            () = self.patience(until) => None,
         };
-        share.complete();
-        share.occupy(answer.size_bytes());
+        let (answer, place) = match said {
+            Some(Said::Forgotten) => return Ok(None),
+            Some(Said::Answer(answer)) => {
+                share.complete();
+                share.grow_by(answer.size_bytes()).await?;
+                (answer, None)
+            }
+            None => {
+                let place = Arc::clone(&self.places).try_acquire_owned().ok();
+                let patience = async {
+                    if place.is_some() {
+                        self.patience(until).await;
+                    }
+                };
+                let answer = match expectation.answered(patience).await {
+                    Spoken::Answer(answer) => answer,
+                    Spoken::Unfit => return Err(Refusal::Unspeakable(receipt)),
+                    Spoken::NotYet => return Err(Refusal::Unhandled(receipt)),
+                };
+                share.complete();
+                share.occupy(answer.size_bytes());
+                (answer, place)
+            }
+        };
         Ok(Some(PassedOn {
             answer,
             _share: share,
@@ -91,7 +118,7 @@ impl Waiters {
 pub(super) struct PassedOn {
     pub(super) answer: AppAnswer,
     _share: BodyShare,
-    _place: OwnedSemaphorePermit,
+    _place: Option<OwnedSemaphorePermit>,
 }
 
 impl PassedOn {

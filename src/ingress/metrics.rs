@@ -8,91 +8,15 @@ use prometheus::{Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, I
 
 use super::ack::Refusal;
 use super::gate::Taken;
+use super::outcome::Outcome;
 use super::refusals::Refusals;
 use super::rejections::Finding;
 use super::source::SourceConfig;
 use crate::clock::UnixMillis;
 use crate::metrics::{ACK_BUCKETS, BODY_BUCKETS};
 use crate::planted::{Bug, planted};
-use crate::store::ReceiptKind;
 use crate::trace::Tracer;
 use crate::verify::{Mistake, Reason};
-
-/// How a request ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    Stored,
-    Duplicate,
-    Conflict,
-    Challenge,
-    Rejected,
-    Limited,
-    Unavailable,
-    Unhandled,
-    /// The app's own answer was no success.
-    Refused,
-    /// Its sender did not wait for the answer.
-    Left,
-}
-
-impl Outcome {
-    fn of(result: &Result<Taken, Refusal>) -> Self {
-        match result {
-            Ok(Taken::Answered(_)) => Self::Challenge,
-            Ok(Taken::Passed(_, passed)) if !passed.answer.status().is_success() => Self::Refused,
-            Ok(Taken::Stored(receipt, _) | Taken::Passed(receipt, _)) => match receipt.kind() {
-                ReceiptKind::Stored => Self::Stored,
-                ReceiptKind::Duplicate => Self::Duplicate,
-                ReceiptKind::Conflict => Self::Conflict,
-            },
-            Err(Refusal::Limited(_) | Refusal::Failing(_)) => Self::Limited,
-            Err(Refusal::Unavailable(_)) => Self::Unavailable,
-            Err(Refusal::Unhandled(_) | Refusal::Unspeakable(_)) => Self::Unhandled,
-            Err(
-                Refusal::Malformed(_)
-                | Refusal::TargetTooLong
-                | Refusal::NotFound
-                | Refusal::Method
-                | Refusal::Slow
-                | Refusal::TooLarge
-                | Refusal::Unverified,
-            ) => Self::Rejected,
-        }
-    }
-
-    const ALL: [Self; 10] = [
-        Self::Stored,
-        Self::Duplicate,
-        Self::Conflict,
-        Self::Challenge,
-        Self::Rejected,
-        Self::Limited,
-        Self::Unavailable,
-        Self::Unhandled,
-        Self::Refused,
-        Self::Left,
-    ];
-
-    fn label(self) -> &'static str {
-        match self {
-            Self::Stored => "stored",
-            Self::Duplicate => "duplicate",
-            Self::Conflict => "conflict",
-            Self::Challenge => "challenge",
-            Self::Rejected => "rejected",
-            Self::Limited => "limited",
-            Self::Unavailable => "unavailable",
-            Self::Unhandled => "unhandled",
-            Self::Refused => "refused",
-            Self::Left => "left",
-        }
-    }
-}
-
-/// How a request ended, in the word of the metric.
-pub(super) fn outcome(result: &Result<Taken, Refusal>) -> &'static str {
-    Outcome::of(result).label()
-}
 
 /// The families of ingress, and its spans.
 pub struct Metrics {

@@ -15,6 +15,7 @@ mod gate;
 mod handshake;
 mod limits;
 mod metrics;
+mod outcome;
 mod peer;
 mod receive;
 mod refusals;

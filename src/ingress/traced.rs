@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::ack::Refusal;
 use super::gate::Taken;
-use super::metrics;
+use super::outcome::Outcome;
 use super::source::Source;
 use crate::clock::UnixMillis;
 use crate::store::{Receipt, ReceiptKind};
@@ -32,7 +32,7 @@ impl Traced {
         };
         Some(Self {
             receipt,
-            outcome: metrics::outcome(result),
+            outcome: Outcome::of(result).label(),
             took,
             sender,
         })

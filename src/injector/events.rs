@@ -80,6 +80,7 @@ impl Events {
                 format!("the gate was added; {}", notes.join("; ")),
             ),
             Err(skip) if skip.reason.is_intended() => return,
+            Err(skip) if skip.reason.has_gate() => ("Warning", "PortClash", skip.to_string()),
             Err(skip) => ("Warning", "InjectionSkipped", skip.to_string()),
         };
         let namespace = reviewed.namespace.clone();

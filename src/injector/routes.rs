@@ -160,6 +160,9 @@ fn log(reviewed: &Reviewed) {
         Err(skip) if skip.reason.is_intended() => {
             tracing::debug!(%namespace, %pod, dry_run, reason = skip.reason.name(), "left as it is");
         }
+        Err(skip) if skip.reason.has_gate() => {
+            tracing::warn!(%namespace, %pod, dry_run, reason = skip.reason.name(), "{skip}");
+        }
         Err(skip) => {
             tracing::warn!(%namespace, %pod, dry_run, reason = skip.reason.name(), "not injected: {skip}");
         }

@@ -15,15 +15,11 @@ pub(super) fn check(pod: &Tree, settings: &Settings) -> Result<(), Skip> {
     ];
     for container in containers(pod) {
         let declared = container.get("ports").map(Tree::list).unwrap_or_default();
-        for port in declared {
-            if let Some(name @ ("webhooks" | "hookgate-ops")) =
-                port.get("name").and_then(Tree::text)
-            {
-                let message = format!(
-                    "a container has a port called {name}, to which a Service that goes by this name would send unverified webhooks: give it another name"
-                );
-                return Err(Skip::new(Reason::PortClash, message));
-            }
+        if let Some(name) = declared.iter().find_map(name_of_ours) {
+            let message = format!(
+                "a container has a port called {name}, to which a Service that goes by this name would send unverified webhooks: give it another name"
+            );
+            return Err(Skip::new(Reason::PortClash, message));
         }
         for number in numbers(container).chain(probed(container)) {
             let clash = ours.iter().find(|(_, ours)| number == i64::from(*ours));
@@ -38,13 +34,31 @@ pub(super) fn check(pod: &Tree, settings: &Settings) -> Result<(), Skip> {
     Ok(())
 }
 
-/// A port of the pod's gate that another container has, too: others may add containers after the gate.
-pub(super) fn beside_gate(pod: &Tree) -> Option<i64> {
+fn name_of_ours(port: &Tree) -> Option<&str> {
+    let name = port.get("name").and_then(Tree::text)?;
+    ["webhooks", "hookgate-ops"].contains(&name).then_some(name)
+}
+
+/// What of the pod's gate another container has, too, and the way out: others may add containers after the gate.
+/// The admin port is not declared, so nobody can see whether it is free.
+pub(super) fn beside_gate(pod: &Tree) -> Option<String> {
     let is_gate = |container: &&Tree| container.name() == Some(CONTAINER);
     let ours: Vec<i64> = containers(pod).filter(is_gate).flat_map(numbers).collect();
     let others = containers(pod).filter(|container| !is_gate(container));
-    let mut theirs = others.flat_map(|container| numbers(container).chain(probed(container)));
-    theirs.find(|number| ours.contains(number))
+    let clash = |container: &Tree| {
+        let declared = container.get("ports").map(Tree::list).unwrap_or_default();
+        if let Some(name) = declared.iter().find_map(name_of_ours) {
+            return Some(format!(
+                "beside its gate a container has a port called {name}, to which a Service that goes by this name sends unverified webhooks: give it another name"
+            ));
+        }
+        let mut theirs = numbers(container).chain(probed(container));
+        let number = theirs.find(|number| ours.contains(number))?;
+        Some(format!(
+            "beside its gate a container has the gate's port {number}, too: set hookgate.dev/listen-port or ops-port"
+        ))
+    };
+    others.filter_map(clash).next()
 }
 
 /// The TCP ports that a container declares.

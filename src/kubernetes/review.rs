@@ -181,12 +181,7 @@ pub fn review(body: &[u8], defaults: &Defaults, minor: u32) -> Result<Reviewed, 
 /// An API server asks again when others have changed the pod since: what they added may be in the way of the gate.
 fn looked_over(pod: &Tree, skip: Skip) -> Skip {
     match (skip.reason, ports::beside_gate(pod)) {
-        (Reason::AlreadyInjected, Some(port)) => Skip::new(
-            Reason::PortClash,
-            format!(
-                "it has a gate, and another container has the gate's port {port}, too: set hookgate.dev/listen-port or ops-port"
-            ),
-        ),
+        (Reason::AlreadyInjected, Some(clash)) => Skip::new(Reason::LaterPortClash, clash),
         _ => skip,
     }
 }
@@ -204,6 +199,7 @@ fn reply(
     match outcome {
         Ok(notes) => warnings.extend(notes.iter().map(|note| warning(note))),
         Err(skip) if skip.reason.is_intended() => {}
+        Err(skip) if skip.reason.has_gate() => warnings.push(warning(&skip.message)),
         Err(skip) => warnings.push(warning(&format!("not injected: {skip}"))),
     }
     serde_json::to_string(&Reply {

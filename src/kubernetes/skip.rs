@@ -21,6 +21,8 @@ pub enum Reason {
     NoAppContainer,
     /// Something in it listens on a port that the gate needs.
     PortClash,
+    /// It has a gate, and something that was added after it has a port of the gate's.
+    LaterPortClash,
     /// It has a volume with a name that the gate's volumes have.
     NameClash,
     /// The gate could not write to its volume.
@@ -41,7 +43,7 @@ pub enum Reason {
 
 impl Reason {
     /// All of them.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AlreadyInjected,
         Self::NotInjected,
         Self::Disabled,
@@ -51,6 +53,7 @@ impl Reason {
         Self::Windows,
         Self::NoAppContainer,
         Self::PortClash,
+        Self::LaterPortClash,
         Self::NameClash,
         Self::NoFsGroup,
         Self::DrainExceedsGrace,
@@ -74,6 +77,7 @@ impl Reason {
             Self::Windows => "windows",
             Self::NoAppContainer => "no_app_container",
             Self::PortClash => "port_clash",
+            Self::LaterPortClash => "later_port_clash",
             Self::NameClash => "name_clash",
             Self::NoFsGroup => "no_fs_group",
             Self::DrainExceedsGrace => "drain_exceeds_grace",
@@ -104,6 +108,9 @@ impl Reason {
             Self::PortClash => {
                 "listens on a port that the gate needs, or gives one the gate's name: choose another by `hookgate.dev/listen-port`, `ops-port` or `admin-port`. **If its port is called `webhooks`, a Service of yours that goes by that name leads to the app itself**: rename it"
             }
+            Self::LaterPortClash => {
+                "has a gate, and a container that another webhook added after it has a port of the gate's, or its name: as above"
+            }
             Self::NameClash => {
                 "has a volume with a name of the gate's, or a part of one at the socket's folder"
             }
@@ -125,6 +132,12 @@ impl Reason {
             }
             Self::Malformed => "is not what a pod looks like",
         }
+    }
+
+    /// Whether the pod has a gate all the same.
+    #[must_use]
+    pub const fn has_gate(self) -> bool {
+        matches!(self, Self::AlreadyInjected | Self::LaterPortClash)
     }
 
     /// Whether somebody wanted it so, and nothing is wrong.

@@ -224,7 +224,7 @@ impl Server {
                         biased;
                         // Boxed, so that connections without TLS do not have room for it.
                         accepted = Box::pin(tls.accept(stream)) => accepted,
-                        () = connection.linger.over() => return, // nothing has been asked yet
+                        () = connection.linger.over_and_a_round_trip() => return,
                     };
                     match accepted {
                         Some(stream) => Socket::Right(Box::new(stream)),

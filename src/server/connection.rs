@@ -205,20 +205,19 @@ impl Connection {
         C::Target: GracefulConnection,
     {
         let jitter = self.limits.age_jitter.mul_f64(self.entropy.share());
-        let patience = tokio::select! {
+        let limits = self.limits;
+        let (patience, more) = tokio::select! {
             biased;
             _ = connection.as_mut() => return,
-            () = leaving => self.limits.last_requests,
-            () = sleep(self.limits.age + jitter) => self.limits.last_requests,
-            () = idle => self.limits.farewell,
+            () = leaving => (limits.last_requests, Duration::ZERO),
+            () = sleep(limits.age + jitter) => (limits.last_requests, Duration::ZERO),
+            () = idle => (limits.farewell, limits.last_requests),
         };
         connection.as_mut().graceful_shutdown();
-        if timeout(patience, connection.as_mut()).await.is_err()
-            && patience == self.limits.farewell
-            && self.place.is_in_use()
-        {
-            // One was on its way, and may take as long as any other.
-            let _ = timeout(self.limits.last_requests, connection).await;
+        let over = timeout(patience, connection.as_mut()).await;
+        if over.is_err() && self.place.is_in_use() {
+            // One was on its way when it was idle, and may take as long as any other.
+            let _ = timeout(more, connection).await;
         }
     }
 }

@@ -53,6 +53,12 @@ impl Linger {
         self.closing.cancelled().await;
     }
 
+    /// Resolves when nobody is waited for any more who has to say something first, and hear it.
+    pub(super) async fn over_and_a_round_trip(&self) {
+        self.over().await;
+        sleep(LONGEST).await;
+    }
+
     /// Resolves when nobody is waited for any more.
     pub(super) async fn over(&self) {
         self.over.cancelled().await;

@@ -27,6 +27,9 @@ const RECENT_BYTES_MAX: usize = 1 << 20;
 /// and what one costs beside its own, which bounds their number, too.
 const RECENT_ENTRY_BYTES: usize = 256;
 
+/// Erased events that the app may be speaking about; more are not erased while one attempt lasts.
+const ERASED_MAX: usize = 1024;
+
 /// The app's last word on an event: with its answer, where it is for the sender and could travel.
 type LastWord = Option<AppAnswer>;
 
@@ -39,6 +42,8 @@ struct Waiting {
     /// As long as somebody listens.
     events: HashMap<EventId, watch::Sender<Option<LastWord>>>,
     recent: Recent,
+    /// The last events that were erased: the app may be speaking about one just then.
+    erased: VecDeque<EventId>,
 }
 
 impl Handled {
@@ -86,15 +91,19 @@ impl Handled {
         if let Some(sender) = &heard {
             sender.send_replace(Some(Some(answer.clone())));
         }
-        if heard.is_some() || answer.status().is_success() {
+        let counts = heard.is_some() || answer.status().is_success();
+        if counts && !waiting.erased.contains(&id) {
             waiting.recent.keep(id, answer);
         }
         heard.is_some()
     }
 
-    /// Lets go of what the app said to an event that is erased.
+    /// Lets go of what the app said to an event that is erased, and keeps nothing that it says yet.
     pub(super) fn forget(&self, id: EventId) {
-        lock(&self.0).recent.forget(id);
+        let mut waiting = lock(&self.0);
+        waiting.recent.forget(id);
+        waiting.erased.truncate(ERASED_MAX - 1);
+        waiting.erased.push_front(id);
     }
 
     fn recent(&self, id: EventId) -> LastWord {
@@ -236,13 +245,20 @@ pub struct Expectation {
     expected: Expected,
 }
 
+/// What the app said before somebody asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// Its answer, given lately.
+    Answer(AppAnswer),
+    /// That is not known any more.
+    Forgotten,
+}
+
 /// What there is to tell a sender that waited for the app's own answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Spoken {
-    /// The app's answer; to a repeat the one that the app gave lately.
+    /// The app's answer.
     Answer(AppAnswer),
-    /// The event was settled before, and what the app said to it is not known any more.
-    Settled,
     /// The event is settled, but what the app said cannot travel.
     Unfit,
     /// Nothing yet.
@@ -261,34 +277,38 @@ impl Expectation {
         Ok(())
     }
 
-    /// What the app says before `patience` ends. Dropping the future leaves the event to the rules for one
-    /// that nobody waits for.
+    /// What the app said to an event that was settled before anybody waited, as the first copy of a repeat may have
+    /// been, if that is known; `None`: it is yet to speak.
     ///
     /// # Errors
     /// When the store cannot be read.
-    pub async fn answered(
-        mut self,
-        patience: impl Future<Output = ()>,
-    ) -> Result<Spoken, StoreError> {
+    pub async fn said(&self) -> Result<Option<Said>, StoreError> {
+        let recent = |handled: &Handled| {
+            handled
+                .recent(self.id)
+                .map_or(Said::Forgotten, Said::Answer)
+        };
+        let was_settled = self.was_settled().await?;
+        Ok(was_settled.then(|| recent(&self.store.shared().handled)))
+    }
+
+    /// What the app says before `patience` ends. Dropping the future leaves the event to the rules for one
+    /// that nobody waits for.
+    pub async fn answered(mut self, patience: impl Future<Output = ()>) -> Spoken {
         tokio::select! {
             biased;
-            spoken = self.spoken() => return spoken,
+            word = self.expected.told() => return spoken(word),
             () = patience => {}
         }
         // It may have been told between the end of its patience and now.
-        Ok(self.expected.leave().map_or(Spoken::NotYet, spoken))
-    }
-
-    async fn spoken(&mut self) -> Result<Spoken, StoreError> {
-        if self.was_settled().await? {
-            let recent = self.store.shared().handled.recent(self.id);
-            return Ok(recent.map_or(Spoken::Settled, Spoken::Answer));
-        }
-        Ok(spoken(self.expected.told().await))
+        self.expected.leave().map_or(Spoken::NotYet, spoken)
     }
 
     /// A repeat: its first copy may have been settled before anybody waited.
-    async fn was_settled(&self) -> Result<bool, StoreError> {
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub async fn was_settled(&self) -> Result<bool, StoreError> {
         Ok(!self.is_new && self.store.state(self.id).await? != Some(State::Pending))
     }
 }

@@ -57,7 +57,7 @@ pub use answer::{AppAnswer, NoAnswer};
 pub use captured::CapturedSecrets;
 pub use config::{Config, Keep};
 pub use error::{Shortage, StoreError};
-pub use handled::{Awaited, Expectation, Spoken};
+pub use handled::{Awaited, Expectation, Said, Spoken};
 pub use lease::{Attempt, DeadReason, Lease, Settlement};
 pub use view::{
     Content, Counts, Cursor, Filter, NotACursor, Page, PastAttempt, SourceCounts, State, Stats,

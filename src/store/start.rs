@@ -149,6 +149,8 @@ fn assemble(
     });
     shared.publish(engine.counts().map_err(|error| cannot(config, &error))?);
     shared.stats(engine.stats());
+    // Before anybody is told that events are taken.
+    shared.intake.set_shortage(engine.room(&policy).err());
     let (answers, commits) = mpsc::channel(64);
     let writer = Writer {
         engine,

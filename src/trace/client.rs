@@ -35,10 +35,12 @@ pub(super) enum ExportError {
 }
 
 impl ExportError {
-    /// Whether the collector may take the same spans later (OTLP 1.x, "Retryable Response Codes").
+    /// Whether the collector may take the same spans later (OTLP 1.x, "Retryable Response Codes"). One that hangs has
+    /// had its time, and may have taken them.
     pub(super) fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::TimedOut | Self::Broken => true,
+            Self::Unreachable(_) | Self::Broken => true,
+            Self::TimedOut => false,
             Self::Status(status) => matches!(status.as_u16(), 429 | 502 | 503 | 504),
         }
     }

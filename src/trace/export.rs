@@ -39,6 +39,8 @@ pub(super) struct Exporter {
     pub(super) metrics: Metrics,
     /// Until then nothing is said about failures.
     pub(super) quiet_until: Option<Instant>,
+    /// The last batch did not get there.
+    pub(super) fails: bool,
     /// Spans dropped so far, when it was last looked.
     pub(super) dropped: u64,
 }
@@ -92,7 +94,9 @@ impl Exporter {
                     self.complain(&"it refused some of them");
                 } else if self.metrics.dropped.get() > self.dropped {
                     self.complain(&"more came than it takes");
-                } else if self.quiet_until.take().is_some() {
+                }
+                if std::mem::take(&mut self.fails) {
+                    self.quiet_until = None;
                     let collector = self.client.place();
                     tracing::info!(collector, "the trace collector takes spans again");
                 }
@@ -100,6 +104,7 @@ impl Exporter {
             Err(error) => {
                 self.metrics.dropped.inc_by(count);
                 self.complain(&error);
+                self.fails = true;
             }
         }
         self.dropped = self.metrics.dropped.get();

@@ -174,6 +174,7 @@ impl Tracer {
             },
             metrics: metrics.clone(),
             quiet_until: None,
+            fails: false,
             dropped: 0,
         };
         stage.spawn(exporter.run(spans, stage.clone()));

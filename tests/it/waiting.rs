@@ -37,20 +37,29 @@ async fn half_of_the_connections_may_wait_for_the_app_and_the_next_sender_comes_
         app.script(|_| Reply::Held);
         let gate = setup.start().await;
 
+        app.script(|_| Reply::ok());
+        let known = stripe.event("evt_known");
+        let id = gate.post(&known).await.acknowledged("stored");
+        gate.settled(&id, "delivered").await;
+        app.script(|_| Reply::Held);
+
         let mut patient = Vec::new();
         for n in 0..2 {
             let mut connection = Connection::open(&gate.address).await;
             connection
                 .write(&bytes(&stripe.event(&format!("evt_{n}"))))
                 .await;
-            app.received(n + 1).await;
+            app.received(n + 2).await;
             patient.push(connection);
         }
         let answer = within("an answer", gate.post(&stripe.event("evt_2"))).await;
 
         comes_again(&answer);
         assert_eq!(ended(&gate, "unhandled").await, Some(1.0));
-        app.received(3).await;
+        // Who need not wait needs no place.
+        let repeat = within("an answer", gate.post(&known)).await;
+        assert_eq!(repeat.acknowledged("duplicate"), id);
+        app.received(4).await;
         app.release();
         for mut connection in patient {
             connection.answer().await.acknowledged("stored");

@@ -1,5 +1,6 @@
 //! Settlements as rows.
 
+use bytes::Bytes;
 use rusqlite::{OptionalExtension as _, params};
 
 use super::commit::{Draft, Tx};
@@ -55,7 +56,8 @@ impl Tx<'_> {
         fresh: bool,
         draft: &mut Draft,
     ) -> Result<bool, rusqlite::Error> {
-        let news = News::new(&mark.settlement, self.now.0);
+        let mut news = News::new(&mark.settlement, self.now.0);
+        let without_answer;
         let Some(source) = self.sources.place_of(&mark.event.source) else {
             return Ok(false);
         };
@@ -79,6 +81,14 @@ impl Tx<'_> {
             let erased = reason.as_deref() == Some(DeadReason::Erased.as_str());
             if erased && news.state != DELIVERED {
                 return Ok(false); // erased while it was leased: there is nothing left to try
+            }
+            if erased {
+                // What the app said may repeat what was erased.
+                without_answer = news.attempt.map(|attempt| Attempt {
+                    answer: Bytes::new(),
+                    ..attempt.clone()
+                });
+                news.attempt = without_answer.as_ref();
             }
             self.update(mark.seq, &news)?;
             before

@@ -110,7 +110,7 @@ async fn ask(store: &Fixture, id: &str) -> (Receipt, Expectation) {
 
 /// What it is told by now.
 async fn told(expectation: Expectation) -> Spoken {
-    expectation.answered(std::future::ready(())).await.unwrap()
+    expectation.answered(std::future::ready(())).await
 }
 
 #[tokio::test]
@@ -128,10 +128,12 @@ async fn an_answer_reaches_all_who_wait_for_it_and_those_who_ask_before_it_is_on
     assert_eq!(repeat.kind(), ReceiptKind::Duplicate);
     for expectation in [first, beside, between, late] {
         let patience = Duration::from_secs(20);
-        let spoken = expectation
-            .answered(tokio::time::sleep(patience))
-            .await
-            .unwrap();
+        let spoken = match expectation.said().await.unwrap() {
+            Some(Said::Answer(answer)) => Spoken::Answer(answer),
+            Some(Said::Forgotten) | None => {
+                expectation.answered(tokio::time::sleep(patience)).await
+            }
+        };
         assert_eq!(spoken, Spoken::Answer(answer(200)));
     }
 }
@@ -162,11 +164,7 @@ async fn an_event_that_is_settled_without_an_answer_says_so() {
     assert_eq!(told(waits).await, Spoken::Unfit);
     store.store.flush().await.unwrap();
     let (_, repeat) = ask(&store, "a").await;
-    let patience = Duration::from_secs(20);
-    assert_eq!(
-        repeat.answered(tokio::time::sleep(patience)).await.unwrap(),
-        Spoken::Settled
-    );
+    assert_eq!(repeat.said().await.unwrap(), Some(Said::Forgotten));
 }
 
 #[tokio::test]
@@ -203,4 +201,41 @@ async fn a_sender_that_asks_again_has_the_event_tried_now_and_only_once() {
     let store = store.reopen().await;
     assert!(store.nothing_due().await);
     assert_eq!(store.counts("stripe"), (0, 1, 0));
+}
+
+/// The worker that has it cannot be stopped.
+#[tokio::test]
+async fn of_an_event_that_is_erased_while_the_app_has_it_no_answer_is_kept() {
+    let store = Fixture::new();
+    let (receipt, waits) = ask(&store, "a").await;
+    store.store.flush().await.unwrap();
+    let lease = store.lease().await;
+    assert!(store.store.erase(receipt.event_id()).await.unwrap());
+
+    assert!(store.store.pass_on(&lease, Some(answer(200))));
+    let Settlement::Delivered(attempt) = delivered() else {
+        unreachable!("it is");
+    };
+    let personal = bytes::Bytes::from_static(b"personal");
+    let attempt = Attempt {
+        answer: personal,
+        ..attempt
+    };
+    store.store.settle(lease, Settlement::Delivered(attempt));
+    store.store.flush().await.unwrap();
+
+    assert_eq!(
+        told(waits).await,
+        Spoken::Answer(answer(200)),
+        "it was heard"
+    );
+    let (_, repeat) = ask(&store, "a").await;
+    assert_eq!(repeat.said().await.unwrap(), Some(Said::Forgotten));
+    let shown = store.store.show(receipt.event_id()).await.unwrap().unwrap();
+    assert!(
+        shown
+            .attempts
+            .iter()
+            .all(|attempt| attempt.answer.is_empty())
+    );
 }
