@@ -47,7 +47,7 @@ fn start(place: &Path) -> (Child, String) {
         .args(["-c", "0", env!("CARGO_BIN_EXE_hookgate"), "injector"])
         .args(["--listen", "127.0.0.1:0", "--ops", "127.0.0.1:0"])
         .args(["--tls-certificate", "tls.crt", "--tls-key", "tls.key"])
-        .args(["--kube-version", "1.33"])
+        .args(["--kube-version", "1.33", "--set", "image=gate:1"])
         .current_dir(place)
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
