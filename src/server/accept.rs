@@ -13,11 +13,11 @@ use hyper::body::Incoming;
 use prometheus::{IntCounter, IntGauge};
 use tower::{BoxError, Service};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, Limits};
 use super::handler::{Handler, Socket};
-use super::linger::Linger;
+use super::linger::{EMPTYING, Linger};
 use super::slots::{Slot, Slots};
 use super::tls::{Tls, TlsError, TlsMetrics};
 use super::turns::Turns;
@@ -161,8 +161,10 @@ impl Server {
                 server.start(stream, peer, guard, handler.clone());
             }
             // What is left in the system's queue would be reset.
+            let end = Instant::now() + EMPTYING;
             for _ in 0..QUEUED_MAX {
-                let next = timeout(QUEUE_IS_EMPTY, server.next(&listener)).await;
+                let empty = end.min(Instant::now() + QUEUE_IS_EMPTY);
+                let next = timeout_at(empty, server.next(&listener)).await;
                 let Ok((stream, peer, guard)) = next else {
                     break;
                 };

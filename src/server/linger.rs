@@ -15,6 +15,8 @@ use crate::shutdown::Stage;
 const LONGEST: Duration = Duration::from_millis(300);
 /// So long at least, for the queue of the system, and then for those who came last to say what they want.
 const SHORTEST: Duration = Duration::from_millis(20);
+/// So long at most the queue is emptied: somebody always comes, and who is let in has to be answered.
+pub(super) const EMPTYING: Duration = Duration::from_millis(20);
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -42,7 +44,7 @@ impl Linger {
                 sleep(LOOK).await;
             }
             closing.cancel();
-            sleep(SHORTEST).await;
+            sleep(EMPTYING + SHORTEST).await;
             over.cancel();
         }));
         linger
