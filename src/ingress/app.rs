@@ -79,7 +79,8 @@ impl Waiters {
     ) -> Result<Option<PassedOn>, Refusal> {
         let said = tokio::select! {
             biased;
-            said = expectation.said() => said.map_err(|_| Refusal::Unhandled(receipt))?,
+            // If that cannot be read, whoever waits may still have been told.
+            said = expectation.said() => said.unwrap_or_default(),
             () = self.patience(until) => None,
         };
         let (answer, place) = match said {
